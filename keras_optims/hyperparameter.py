@@ -1,0 +1,362 @@
+"""Hyperparameters as optimizer state, declared once on the class.
+
+A learning rate or a β that is a Python number gets baked into the compiled training step: assigning
+another one later changes nothing, and says nothing. Here each hyperparameter is a float32 scalar
+*variable* that the step reads, so assigning takes effect at once and recompiles nothing. From the one
+declaration on the class come the argument of the constructor, its validation, the live variable, the
+property, the entry in `get_config`, the default search space and the label of a plot's axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import numbers
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A range of allowed numbers; `str()` writes it as in mathematics, e.g. `[0, 1)`."""
+
+    low: float
+    high: float
+    low_open: bool = False
+    high_open: bool = False
+
+    def __contains__(self, number: float) -> bool:
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open else number <= self.high
+        return above and below  # NaN compares false, so NaN is in no interval
+
+    def __str__(self) -> str:
+        left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
+        high = "∞" if math.isinf(self.high) else f"{self.high:g}"
+        return f"{left}{self.low:g}, {high}{right}"
+
+
+NON_NEGATIVE = Interval(0, math.inf, high_open=True)
+POSITIVE = Interval(0, math.inf, low_open=True, high_open=True)
+UNIT = Interval(0, 1)
+DECAY_RATE = Interval(0, 1, high_open=True)  # of an exponential moving average: 1 would never move
+
+
+SCALES = ("linear", "log", "log1m")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchRange:
+    """Where a search looks for a good value.
+
+    Args:
+        low, high: the smallest and the largest value, both included.
+        scale: `"linear"`; `"log"`: uniform in log(x), for rates, whose order of magnitude matters; `"log1m"`:
+            uniform in log(1−x), for decay rates such as γ and β, where 0.9 → 0.99 averages over ten times as many steps.
+        by_default: whether a search looks along this axis without being asked to.
+    """
+
+    low: float
+    high: float
+    scale: str = "linear"
+    by_default: bool = True
+
+    def __post_init__(self):
+        if self.scale not in SCALES:
+            raise ValueError(f"The scale of a search range is one of {', '.join(SCALES)}; received {self.scale!r}.")
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise ValueError(f"A search range needs finite LOW < HIGH; received {self.low!r}:{self.high!r}.")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"A log search range needs LOW > 0; received {self.low!r}:{self.high!r}.")
+        if self.scale == "log1m" and self.high >= 1:
+            raise ValueError(f"A log1m search range (log in 1−x) needs HIGH < 1; received {self.low!r}:{self.high!r}.")
+
+
+class _Declared:
+    """What `Hyperparameter` and `Option` share: a name, a default and the private attribute that holds the value."""
+
+    name: str
+    default: Any
+
+    def __set_name__(self, owner, name):
+        self.name = name
+        self._held = f"_{name}"  # the attribute of the optimizer; Keras itself keeps the learning rate there
+
+
+class Hyperparameter(_Declared):
+    """A number that steers the algorithm and may change while it trains.
+
+    Declared in the class body, `beta_1 = Hyperparameter(0.9, symbol="β₁", domain=DECAY_RATE)`, it becomes an argument of
+    the constructor and a property. It takes a float, an int, a NumPy scalar, a
+    `keras.optimizers.schedules.LearningRateSchedule`, or a callable of the step (an int64 or int32
+    scalar, 0 at the first step) that returns the value. Reading the property gives the float32 scalar variable (or, of a
+    schedule, its value at the current step); assigning a number changes it without a retrace.
+
+    Args:
+        default: the value where none is given.
+        symbol: as the literature writes it, e.g. `"β₁"`.
+        domain: the `Interval` of valid numbers.
+        search: the `SearchRange` of a search, or `None` where searching makes no sense.
+        meaning: one line for tables and help.
+        off: the value that leaves the term out altogether (`None` for weight decay, 0.0 for RMSprop's momentum).
+            An optimizer built with it has neither the variable nor the slots of that term, so turning it on after `build` is an error.
+    """
+
+    _NEVER_OFF: Any = object()
+
+    def __init__(
+        self,
+        default: float | None,
+        *,
+        symbol: str,
+        domain: Interval,
+        search: SearchRange | None = None,
+        meaning: str = "",
+        off: Any = _NEVER_OFF,
+    ):
+        self.default = default
+        self.symbol = symbol
+        self.domain = domain
+        self.search = search
+        self.meaning = meaning
+        self.off = off
+        self._has_residual = domain.high == 1  # see `complement`
+
+    def __repr__(self) -> str:
+        return f"Hyperparameter({self.name}, {self.symbol} in {self.domain}, default {self.default})"
+
+    # -- validation -------------------------------------------------------------------------------
+
+    def _is_off(self, value: Any) -> bool:
+        return value is self.off or (isinstance(value, numbers.Real) and value == self.off)
+
+    def validate(self, value: Any) -> Any:
+        """Returns `value` as a Python number (or the schedule, callable or `None` it is), or raises `ValueError`."""
+        if value is None and self.off is None:
+            return None
+        if callable(value) and not isinstance(value, (type, keras.Variable)) and not keras.ops.is_tensor(value):
+            return value  # a schedule is callable too
+        number = _as_number(value)
+        # What the variable will hold must be valid as well: float32(0.99999999) is 1.
+        if number is None or number not in self.domain or _rounded(number) not in self.domain:
+            or_none = "None, " if self.off is None else ""
+            raise ValueError(
+                f"{self.name} ({self.symbol}) must be {or_none}a number in {self.domain} (as {state_dtype()}), a "
+                f"LearningRateSchedule or a callable of the step; received {value!r}."
+            )
+        return number
+
+    # -- the property -----------------------------------------------------------------------------
+
+    def __get__(self, optimizer, owner=None):
+        if optimizer is None:
+            return self
+        held = getattr(optimizer, self._held)
+        if not callable(held) or isinstance(held, keras.Variable):
+            return held
+        value = held(optimizer._iterations) if _takes_the_step(held) else held()
+        return ops.cast(value, state_dtype())
+
+    def __set__(self, optimizer, value):
+        if not hasattr(optimizer, "_iterations"):
+            return  # the constructor of keras.optimizers.Optimizer; ours assigns once variables can be made
+        held = getattr(optimizer, self._held, None)
+        if isinstance(held, keras.Variable) and _is_symbolic(value):
+            held.assign(value)  # inside a traced function a value cannot be looked at, only passed on
+            return
+        value = self.validate(value)
+        if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
+            held.assign(value)
+            if self._has_residual:
+                getattr(optimizer, f"{self._held}_residual").assign(_residual(value))
+        elif optimizer.built and _kind(held) != _kind(value):
+            raise ValueError(
+                f"{self.name} was {_kind(held)} when this {type(optimizer).__name__} was built and cannot become "
+                f"{_kind(value)} now: its compiled step would not see it. Make a new optimizer, or give the constructor a number, "
+                f"which stays settable; received {value!r}."
+            )
+        elif optimizer.built and held != value:
+            raise ValueError(
+                f"The {_kind(held)} of {self.name} cannot be exchanged once {type(optimizer).__name__} is built: its compiled "
+                f"step would not see it. Make a new optimizer; received {value!r}."
+            )
+        else:
+            self._hold(optimizer, value)
+        setattr(optimizer, f"{self._held}_given", value)
+
+    def _hold(self, optimizer, value):
+        """Makes (or drops) the variables for `value`; only before the optimizer is built."""
+        for attribute in (self._held, f"{self._held}_residual"):
+            previous = getattr(optimizer, attribute, None)
+            if isinstance(previous, keras.Variable):
+                optimizer._untrack_variable(previous)
+        if not isinstance(value, numbers.Real) or self._is_off(value):
+            setattr(optimizer, self._held, value)
+            return
+        setattr(optimizer, self._held, _scalar(optimizer, self.name, value))
+        if self._has_residual:
+            setattr(optimizer, f"{self._held}_residual", _scalar(optimizer, f"{self.name}_residual", _residual(value)))
+
+    # -- what the optimizer base asks -------------------------------------------------------------
+
+    def complement(self, optimizer):
+        """1 − value, as a float32 scalar that is exact to the last bit.
+
+        float32(0.999) lies 1.3e-8 beside 0.999. That is nothing to β₂, but a relative error of 1.3e-5 to
+        1 − β₂ = 0.001. So what the rounding lost is kept in a second scalar and subtracted here.
+        """
+        value = 1.0 - ops.convert_to_tensor(self.__get__(optimizer))
+        if isinstance(getattr(optimizer, self._held), keras.Variable):
+            value = value - getattr(optimizer, f"{self._held}_residual")
+        return value
+
+    def to_config(self, optimizer):
+        """The current value for `get_config`: the number exactly as it was given, unless the variable has changed since."""
+        held, given = getattr(optimizer, self._held), getattr(optimizer, f"{self._held}_given")
+        if isinstance(held, keras.Variable):
+            current = ops.convert_to_numpy(held)
+            return given if current == current.dtype.type(given) else _shortest(current)
+        if _kind(held) == "a schedule" or _kind(held) == "a callable":
+            return keras.saving.serialize_keras_object(held)
+        return held
+
+    def from_config(self, value, custom_objects=None):
+        """The inverse of `to_config`."""
+        if isinstance(value, dict):
+            return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+        return value
+
+
+class Option(_Declared):
+    """A choice that decides which slots and terms a step has (AMSGrad, Nesterov): fixed once the optimizer is built.
+
+    Args:
+        default: the value where none is given. A default of `True` or `False` makes the option a flag.
+        domain: for a number, the `Interval` of valid ones.
+        integer: whether the number must be an int.
+        optional: whether `None` (off) is allowed.
+        meaning: one line for tables and help.
+    """
+
+    def __init__(
+        self,
+        default: Any,
+        *,
+        domain: Interval | None = None,
+        integer: bool = False,
+        optional: bool = False,
+        meaning: str = "",
+    ):
+        self.default = default
+        self.domain = domain
+        self.integer = integer
+        self.optional = optional
+        self.meaning = meaning
+
+    def validate(self, value: Any) -> Any:
+        """Returns `value` as a Python object, or raises `ValueError`."""
+        if value is None and self.optional:
+            return None
+        if self.domain is None:
+            if isinstance(value, (bool, np.bool_)):
+                return bool(value)
+            raise ValueError(f"{self.name} must be True or False; received {value!r}.")
+        number = _as_number(value)
+        if number is None or number not in self.domain or (self.integer and not isinstance(number, int)):
+            or_none, kind = "None or " if self.optional else "", "an int" if self.integer else "a number"
+            raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {value!r}.")
+        return number
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else getattr(optimizer, self._held)
+
+    def __set__(self, optimizer, value):
+        value = self.validate(value)
+        if getattr(optimizer, "built", False) and value != getattr(optimizer, self._held):
+            raise ValueError(
+                f"{self.name} cannot change once {type(optimizer).__name__} is built: its slots and its compiled step depend "
+                f"on it. Make a new optimizer; received {value!r}."
+            )
+        setattr(optimizer, self._held, value)
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def state_dtype() -> str:
+    """The dtype of hyperparameter variables: float32, unless Keras computes in float64 throughout."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"
+
+
+def _scalar(optimizer, name, value):
+    return optimizer.add_variable(
+        shape=(),
+        initializer=keras.initializers.Constant(value),
+        dtype=state_dtype(),
+        aggregation="only_first_replica",
+        name=name,
+    )
+
+
+def _residual(value: float) -> float:
+    """What rounding to the variable's dtype takes from `value`."""
+    return float(value) - _rounded(value)
+
+
+def _rounded(value: float) -> float:
+    """`value` as the variable will hold it."""
+    with np.errstate(over="ignore"):
+        return float(np.dtype(state_dtype()).type(value))
+
+
+def _as_number(value: Any) -> int | float | None:
+    """A real scalar of any library as a Python int or float; `None` for anything else, strings and bools included."""
+    if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
+        value = keras.ops.convert_to_numpy(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        if value.shape != () or value.dtype.kind not in "iuf":
+            return None
+        return _shortest(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    return value if isinstance(value, (int, float)) else float(value)
+
+
+def _shortest(value) -> int | float:
+    """The shortest decimal that rounds to this NumPy scalar: 0.1 for float32(0.1), not 0.10000000149011612."""
+    return int(value) if value.dtype.kind in "iu" else float(np.format_float_positional(value[()], unique=True))
+
+
+def _is_symbolic(value: Any) -> bool:
+    if not keras.ops.is_tensor(value):
+        return False
+    try:
+        keras.ops.convert_to_numpy(value)
+    except Exception:  # each backend has its own error for "this value is not known yet"
+        return True
+    return False
+
+
+def _takes_the_step(function) -> bool:
+    """Whether a callable wants the step; Keras's own convention for a learning rate is a callable of nothing."""
+    try:
+        inspect.signature(function).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # builtins without a signature
+        return True
+    return True
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, (keras.Variable, numbers.Real)):
+        return "a number" if value != 0 or isinstance(value, keras.Variable) else "off (0)"
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        return "a schedule"
+    return "a callable"

@@ -1,0 +1,36 @@
+"""What all tests share: the backend under test, and which tests a run leaves out.
+
+A test marked `backend("tensorflow", ...)` belongs to those backends and is not collected under another one. A test
+marked `data` needs the real data sets in the folder that KERAS_OPTIMS_DATA names: without it, it is skipped, and in CI it fails.
+"""
+
+import os
+import pathlib
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+BACKEND = os.environ["KERAS_BACKEND"]
+
+
+def pytest_collection_modifyitems(config, items):
+    def belongs(item):
+        marker = item.get_closest_marker("backend")
+        return marker is None or BACKEND in marker.args
+
+    config.hook.pytest_deselected(items=[item for item in items if not belongs(item)])
+    items[:] = [item for item in items if belongs(item)]
+
+
+@pytest.fixture
+def data_dir() -> pathlib.Path:
+    """The folder with the real data sets; only for tests marked `data`."""
+    folder = os.environ.get("KERAS_OPTIMS_DATA")
+    if folder is None or not pathlib.Path(folder).is_dir():
+        message = f"KERAS_OPTIMS_DATA must name a folder with the real data sets; received {folder!r}."
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return pathlib.Path(folder)
