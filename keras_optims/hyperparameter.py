@@ -203,6 +203,11 @@ class Hyperparameter(_Declared):
 
     # -- what the optimizer base asks -------------------------------------------------------------
 
+    def is_on(self, optimizer) -> bool:
+        """Whether the optimizer has this term."""
+        held = getattr(optimizer, self._held)
+        return isinstance(held, keras.Variable) or not (held is None or isinstance(held, numbers.Real))
+
     def complement(self, optimizer):
         """1 − value, as a float32 scalar that is exact to the last bit.
 

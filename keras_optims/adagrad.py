@@ -1,0 +1,68 @@
+"""AdaGrad: give each weight a learning rate of its own.
+
+Momentum still moves all weights at one rate, whether their gradients are large or small, frequent or rare. AdaGrad divides each
+weight's step by the root of the sum of all its squared gradients so far: a weight that has seen few or small ones takes large
+steps, one that has seen many takes small ones. That is right for rare features. But the sum only ever grows, so every rate falls
+towards zero, and a long training stalls.
+"""
+
+import keras
+from keras import ops
+
+from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter, Option, SearchRange
+from keras_optims.optimizer import Optimizer
+
+
+@keras.saving.register_keras_serializable(package="keras_optims")
+class Adagrad(Optimizer):
+    """AdaGrad: learning rates that adapt to each weight's past gradients.
+
+    With weights θ, gradient g, learning rate η and the accumulator G, which starts at `initial_accumulator_value`, each step does,
+    element by element,
+
+        G ← G + g²
+        θ ← θ − η·g / √(G + ε)
+
+    Args:
+        learning_rate: η ≥ 0; the first steps are about this long, later ones shorter. Usually 0.01 to 1 (1 in the paper);
+            default 0.001, as in Keras.
+        initial_accumulator_value: G at the start, ≥ 0; it keeps the first steps from being large where the first
+            gradients are small. Default 0.1.
+        epsilon: ε ≥ 0; keeps the division finite where G is 0. Default 1e-7.
+        **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
+
+    Conventions: ε is inside the root and G starts at 0.1, as in Keras. torch has ε outside, √G + ε, and G start at 0; the paper
+    has the δ of its diagonal matrix outside (Fig. 1).
+
+    Reference: Duchi, Hazan & Singer 2011, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization",
+    https://jmlr.org/papers/v12/duchi11a.html, Fig. 1 with diagonal matrices.
+    """
+
+    learning_rate = Hyperparameter(
+        0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
+    )
+    initial_accumulator_value = Option(0.1, domain=NON_NEGATIVE, meaning="the accumulator at the start")
+    epsilon = Hyperparameter(
+        1e-7,
+        symbol="ε",
+        domain=NON_NEGATIVE,
+        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
+        meaning="keeps the division finite",
+    )
+
+    def build(self, variables):
+        """Makes the slot `accumulator` (G)."""
+        super().build(variables)
+        start = keras.initializers.Constant(self.initial_accumulator_value)
+        self.accumulator = self.add_slot(variables, "accumulator", start)
+
+    def step_scalars(self, learning_rate):
+        """η and ε."""
+        return {"learning_rate": learning_rate, "epsilon": self.epsilon}
+
+    def update_step(self, gradient, variable, learning_rate):
+        """G ← G + g²; θ ← θ − η·g / √(G + ε)."""
+        s = self.scalars(variable, learning_rate)
+        accumulator = self.accumulator[variable]
+        self.assign_add(accumulator, ops.square(gradient))
+        self.assign_sub(variable, s.learning_rate * gradient / ops.sqrt(accumulator + s.epsilon))

@@ -1,0 +1,26 @@
+"""What a step does differently on each backend; each module has the same functions.
+
+`no_gradient()`: a context in which updates are not differentiated.
+`to_dense(gradient)`: the gradient as a dense tensor.
+`run_if(predicate, action, otherwise, changes)`: runs one of two functions that assign only to the variables `changes`.
+`for_each_variable(optimizer, update, gradients, variables, learning_rate)`: calls `update(gradient, variable, learning_rate)` for each.
+"""
+
+import importlib
+
+import keras
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+if keras.backend.backend() not in _BACKENDS:
+    raise ImportError(
+        f"keras-optims runs on the Keras backends {', '.join(_BACKENDS)}; the backend in use is {keras.backend.backend()!r} "
+        "(see the environment variable KERAS_BACKEND)."
+    )
+
+_backend = importlib.import_module(f"keras_optims.kernels.{keras.backend.backend()}")
+
+no_gradient = _backend.no_gradient
+to_dense = _backend.to_dense
+run_if = _backend.run_if
+for_each_variable = _backend.for_each_variable

@@ -1,0 +1,32 @@
+"""The step on JAX: pure functions of the state, so that it can be traced, differentiated through and donated."""
+
+import contextlib
+
+import jax
+import keras
+from keras import ops
+
+no_gradient = contextlib.nullcontext
+to_dense = ops.convert_to_tensor
+
+
+def run_if(predicate, action, otherwise, changes):
+    """See `keras_optims.kernels`: the assignments of both functions become the values of a `jax.lax.cond`."""
+
+    def values_after(function):
+        def run():
+            with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in changes]) as scope:
+                function()
+            return [scope.get_current_value(variable) for variable in changes]
+
+        return run
+
+    values = jax.lax.cond(predicate, values_after(action), values_after(otherwise))
+    for variable, value in zip(changes, values, strict=True):
+        variable.assign(value)
+
+
+def for_each_variable(optimizer, update, gradients, variables, learning_rate):
+    """See `keras_optims.kernels`."""
+    for gradient, variable in zip(gradients, variables, strict=True):
+        update(gradient, variable, learning_rate)

@@ -1,0 +1,466 @@
+"""The base of all optimizers: live hyperparameters, slots, and the order of a step.
+
+An algorithm adds its slots in `build` and its formula in `update_step`; everything that is the same for all of them is here, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import types
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from keras_optims import kernels, state
+from keras_optims.half import Float32Copy, is_half
+from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
+
+
+class Optimizer(keras.optimizers.Optimizer):
+    """Base class of the optimizers of this package.
+
+    It is a `keras.optimizers.Optimizer`, so `model.compile()`, callbacks, saving and mixed precision work as always. A
+    subclass declares its hyperparameters, makes its slots in `build(variables)` with `add_slot`, and writes its formula in
+    `update_step(gradient, variable, learning_rate)`; the constructor follows from the declarations.
+
+    The step, in this order: the loss scale is divided out; gradients are averaged over `gradient_accumulation_steps`; they are
+    clipped; then for each variable weight decay and the formula; last the moving average of the weights. float16
+    and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of the step.
+
+    Args (of every optimizer, by keyword):
+        weight_decay: λ; each step subtracts `learning_rate * weight_decay * variable` first (decoupled weight decay,
+            Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101). `None`: no decay.
+        clipnorm: the largest L2 norm of one variable's gradient; a larger gradient is scaled down to it.
+        global_clipnorm: the largest L2 norm of all gradients together (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063).
+        clipvalue: the largest absolute value of an element of a gradient. Give at most one of the three.
+        use_ema: whether to keep an exponential moving average of the weights, as slot "average".
+        ema_momentum: how much of the old average stays at each step: average = m·average + (1−m)·variable.
+        ema_overwrite_frequency: overwrite the weights by their average every so many updates; `None`: only at the end of `fit`.
+        loss_scale_factor: the factor by which `scale_loss` multiplies the loss, and by which the step divides the gradients.
+        gradient_accumulation_steps: update once every so many calls, with the mean of their gradients (an int >= 2).
+            The moving average moves with each update, not with each call.
+        name: the optimizer's name.
+
+    Raises:
+        ValueError: a value outside of its domain, an unknown argument, more than one kind of clipping.
+    """
+
+    learning_rate: Any = Hyperparameter(
+        0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
+    )
+    weight_decay = Hyperparameter(
+        None,
+        symbol="λ",
+        domain=NON_NEGATIVE,
+        search=SearchRange(1e-5, 1e-1, "log", by_default=False),
+        meaning="decoupled weight decay, times the learning rate",
+        off=None,
+    )
+    clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of one gradient", off=None)
+    clipvalue = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest element of a gradient", off=None)
+    global_clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of all gradients", off=None)
+    use_ema = Option(False, meaning="keep a moving average of the weights")
+    ema_momentum = Option(0.99, domain=UNIT, meaning="how much of the old average stays")
+    ema_overwrite_frequency = Option(
+        None, domain=Interval(1, float("inf")), integer=True, optional=True, meaning="updates between overwriting the weights"
+    )
+    loss_scale_factor = Hyperparameter(None, symbol="S", domain=POSITIVE, meaning="factor on the loss", off=None)
+    gradient_accumulation_steps = Option(
+        None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
+    )
+
+    # -- declarations -----------------------------------------------------------------------------
+
+    _declarations: ClassVar[dict[str, Hyperparameter | Option]] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # The learning rate comes first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
+        declared: dict[str, Hyperparameter | Option] = {"learning_rate": cls.learning_rate}
+        for klass in cls.__mro__:
+            for name, value in vars(klass).items():
+                if isinstance(value, (Hyperparameter, Option)):
+                    declared.setdefault(name, value)
+        cls._declarations = declared
+        if cls.__init__ is Optimizer.__init__:
+            cls.__signature__ = _signature(declared)
+        else:
+            of_init = inspect.signature(cls.__init__)
+            cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
+        if "build" in vars(cls):
+            cls.build = _build_once(cls.build)
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Hyperparameter]:
+        """The hyperparameters by name, in the order of the constructor's arguments."""
+        return {name: value for name, value in cls._declarations.items() if isinstance(value, Hyperparameter)}
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """The options (AMSGrad, Nesterov, accumulation ...) by name, in the order of the constructor's arguments."""
+        return {name: value for name, value in cls._declarations.items() if isinstance(value, Option)}
+
+    def __init__(self, *args, name=None, **kwargs):
+        values = self._bind(args, kwargs)
+        options = {key: values[key] for key in self.options() if key in _KERAS_OPTIONS}
+        # Keras gets a callable for the learning rate, so that it makes no variable of its own.
+        super().__init__(learning_rate=_not_yet, name=name, **options)
+        self._untracked = _Untracked()
+        for key in self._declarations:
+            setattr(self, key, values[key])
+        clippings = {key: values[key] for key in ("clipnorm", "clipvalue", "global_clipnorm") if values[key] is not None}
+        if len(clippings) > 1:
+            given = ", ".join(f"{key}={value!r}" for key, value in clippings.items())
+            raise ValueError(f"Only one of clipnorm, clipvalue and global_clipnorm can be set; received {given}.")
+
+    @classmethod
+    def _bind(cls, args, kwargs) -> dict[str, Any]:
+        """The value of each declared argument, given as in a call of the class."""
+        allowed = [*cls._declarations, "name"]
+        for key in kwargs:
+            if key not in allowed:
+                close = difflib.get_close_matches(key, allowed, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                raise ValueError(f"{cls.__name__} has no argument {key!r}.{hint} Its arguments are {', '.join(allowed)}.")
+        try:
+            bound = _signature(cls._declarations).bind(*args, **kwargs)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}(): {error}. Its arguments are {', '.join(allowed)}.") from None
+        return {key: bound.arguments.get(key, declared.default) for key, declared in cls._declarations.items()}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
+        config: dict[str, Any] = {"name": self.name}
+        for name, declared in self._declarations.items():
+            config[name] = declared.to_config(self) if isinstance(declared, Hyperparameter) else getattr(self, name)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        hyperparameters = cls.hyperparameters()
+        return cls(
+            **{
+                name: hyperparameters[name].from_config(value, custom_objects) if name in hyperparameters else value
+                for name, value in config.items()
+            }
+        )
+
+    # -- variables --------------------------------------------------------------------------------
+
+    def build(self, variables):
+        """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
+        variables = list(variables)
+        super().build(variables)
+
+    def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
+        """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: optimizer state is float32 at least."""
+        dtype = keras.backend.standardize_dtype(dtype)
+        variable = super().add_variable(
+            shape,
+            initializer=initializer,
+            dtype="float32" if is_half(dtype) else dtype,
+            aggregation=aggregation,
+            layout=layout,
+            name=name,
+        )
+        self._untracked.state_keys[id(variable)] = (name or "variable", None)
+        return variable
+
+    def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
+        """As `keras.optimizers.Optimizer.add_variable_from_reference`: a variable of the shape of a model's variable."""
+        variable = super().add_variable_from_reference(reference_variable, name=name, initializer=initializer)
+        path = getattr(reference_variable, "path", None) or reference_variable.name
+        self._untracked.state_keys[id(variable)] = (name or "var", path)
+        return variable
+
+    def add_slot(self, variables, name, initializer="zeros") -> Slot:
+        """Makes one slot variable for each of `variables`, of its shape (and float32, where it is half precision)."""
+        return Slot(self, self.add_optimizer_variables(variables, name, initializer))
+
+    # -- the step ---------------------------------------------------------------------------------
+
+    def apply(self, grads, trainable_variables=None):
+        """Updates the variables.
+
+        Args:
+            grads: one gradient for each variable, of its shape; `None` leaves a variable as it is.
+            trainable_variables: the variables; needed if the optimizer is not built yet.
+        """
+        grads = list(grads)
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        if len(grads) == len(variables):  # Keras says clearly when it is not
+            grads = [self._prepared(gradient, variable) for gradient, variable in zip(grads, variables, strict=True)]
+        with kernels.no_gradient():
+            super().apply(grads, trainable_variables)
+
+    def _prepared(self, gradient, variable):
+        """The gradient as a dense tensor in the dtype of the step's arithmetic."""
+        if gradient is None or self._overwrite_variable_with_gradient(variable):
+            return gradient
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        return ops.cast(kernels.to_dense(gradient), "float32" if is_half(dtype) else dtype)
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        steps = self.gradient_accumulation_steps
+        if not steps:
+            self._update(grads, trainable_variables)
+            return
+        accumulators = [self._accumulated_gradients[self._get_variable_index(v)] for v in trainable_variables]
+
+        def update():
+            mean = [(gradient + total) / steps for gradient, total in zip(grads, accumulators, strict=True)]
+            self._update(mean, trainable_variables)
+            self._backend_reset_gradient_accumulators()
+
+        kernels.run_if(
+            (self._iterations + 1) % steps == 0,
+            update,
+            lambda: self._backend_increment_gradient_accumulators(grads, accumulators),
+            changes=[*trainable_variables, *self.variables],
+        )
+
+    def _update(self, grads, variables):
+        """One update: clip, decay, step, average."""
+        grads = self._clip_gradients(grads)
+        self._untracked.scalars_of_step = {}  # of this step only: in a traced function they are tensors of its graph
+        try:
+            self._backend_update_step(grads, variables, self.learning_rate)
+        finally:
+            self._untracked.scalars_of_step = None
+        if self.use_ema:
+            self._update_model_variables_moving_average(self._trainable_variables)
+            if self.ema_overwrite_frequency:
+                kernels.run_if(
+                    (self.iterations + 1) % self.ema_overwrite_frequency == 0,
+                    lambda: self._overwrite_model_variables_with_average_value(self._trainable_variables),
+                    lambda: None,
+                    changes=self._trainable_variables,
+                )
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        kernels.for_each_variable(self, self._update_variable, grads, trainable_variables, learning_rate)
+
+    def _update_variable(self, gradient, variable, learning_rate):
+        """Weight decay and the formula, for one variable."""
+        if is_half(variable.dtype):
+            copy = Float32Copy(variable)
+            self._decay_and_step(gradient, copy, learning_rate)
+            variable.assign(ops.cast(copy.value, copy.half_dtype))
+        else:
+            self._decay_and_step(gradient, variable, learning_rate)
+
+    def _decay_and_step(self, gradient, variable, learning_rate):
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            decay, rate = (ops.cast(x, variable.dtype) for x in (self.weight_decay, learning_rate))
+            self.assign_sub(variable, variable * decay * rate)
+        self.update_step(gradient, variable, learning_rate)
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: the decay of a variable is a part of its own update."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """The formula of the algorithm, for one variable.
+
+        Args:
+            gradient: a tensor of the variable's shape, and of its dtype, or float32 for a half-precision variable.
+            variable: the variable, or the `Float32Copy` of a half-precision one; change it with `assign`, `assign_add`, `assign_sub`.
+            learning_rate: the scalar learning rate of this step.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
+
+    # -- what a formula needs ---------------------------------------------------------------------
+
+    def step_scalars(self, learning_rate) -> dict[str, Any]:
+        """The scalars that the formula needs, by name; an algorithm overrides it. They are computed once for all variables."""
+        return {"learning_rate": learning_rate}
+
+    def scalars(self, variable, learning_rate) -> types.SimpleNamespace:
+        """The `step_scalars` of this step, in the dtype of `variable`."""
+        memo = {} if self._untracked.scalars_of_step is None else self._untracked.scalars_of_step
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        key = (id(learning_rate), dtype)
+        if key not in memo:
+            values = {name: ops.cast(value, dtype) for name, value in self.step_scalars(learning_rate).items()}
+            memo[key] = types.SimpleNamespace(**values), learning_rate  # kept alive, so that its id stays its own
+        return memo[key][0]
+
+    @property
+    def step_number(self):
+        """t, the number of this update as a float32 scalar: 1 at the first."""
+        return ops.cast(self.iterations + 1, state_dtype())
+
+    def is_on(self, name: str) -> bool:
+        """Whether the hyperparameter `name` was given a value that is not its `off` value."""
+        return self._declarations[name].is_on(self)
+
+    def one_minus(self, name: str):
+        """1 − the hyperparameter `name`, without the error of its rounding to float32."""
+        return self._declarations[name].complement(self)
+
+    def assign(self, variable, value):
+        """Sets a slot, a model's variable or a `Float32Copy`."""
+        variable.assign(value) if isinstance(variable, Float32Copy) else super().assign(variable, value)
+
+    def assign_add(self, variable, value):
+        """Adds to a slot, a model's variable or a `Float32Copy`."""
+        variable.assign(variable.value + value) if isinstance(variable, Float32Copy) else super().assign_add(variable, value)
+
+    def assign_sub(self, variable, value):
+        """Subtracts from a slot, a model's variable or a `Float32Copy`."""
+        variable.assign(variable.value - value) if isinstance(variable, Float32Copy) else super().assign_sub(variable, value)
+
+    def _var_key(self, variable):
+        return super()._var_key(variable.variable if isinstance(variable, Float32Copy) else variable)
+
+    def _get_current_learning_rate(self):
+        return self.learning_rate
+
+    # -- clipping ---------------------------------------------------------------------------------
+
+    def _clip_gradients(self, grads):
+        if self.clipnorm is not None:
+            return [_scaled_to_norm(gradient, _norm([gradient]), self.clipnorm) for gradient in grads]
+        if self.global_clipnorm is not None:
+            norm = _norm(grads)
+            return [_scaled_to_norm(gradient, norm, self.global_clipnorm) for gradient in grads]
+        if self.clipvalue is not None:
+            return [ops.clip(g, -ops.cast(self.clipvalue, g.dtype), ops.cast(self.clipvalue, g.dtype)) for g in grads]
+        return grads
+
+    # -- weight decay and averages ----------------------------------------------------------------
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Leaves variables out of the weight decay.
+
+        Args:
+            var_list: the variables to leave out.
+            var_names: regular expressions; a variable in whose name one of them is found is left out, e.g. `["bias"]`.
+
+        Raises:
+            ValueError: the optimizer is built already, so a compiled step would not see the change.
+        """
+        if self.built:
+            raise ValueError("exclude_from_weight_decay() must be called before the optimizer is built; it is built already.")
+        super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        not_first = ops.cast(ops.not_equal(self.iterations, 0), state_dtype())  # the first average is the variable itself
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                momentum = ops.cast(not_first * self.ema_momentum, average.dtype)
+                average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def save_own_variables(self, store):
+        """Writes each variable of the optimizer under its slot's and its model variable's name."""
+        state.save(self._named_variables(), store)
+
+    def load_own_variables(self, store):
+        """Reads what `save_own_variables` wrote.
+
+        An optimizer that is not built yet keeps the state and takes it over when it is built.
+
+        Raises:
+            ValueError: the saved state does not fit; the message names what is missing, what is extra, which shape differs.
+        """
+        saved = state.read(store)
+        if self.built:
+            state.load(self._named_variables(), saved, self.name)
+        else:
+            self._untracked.pending_state = saved
+
+    def _named_variables(self):
+        return [(self._untracked.state_keys.get(id(v), (v.name, None)), v) for v in self.variables]
+
+    def _take_pending_state(self):
+        if self._untracked.pending_state is not None:
+            saved, self._untracked.pending_state = self._untracked.pending_state, None
+            state.load(self._named_variables(), saved, self.name)
+
+
+@dataclasses.dataclass
+class _Untracked:
+    """What is not state: Keras and TensorFlow track, wrap and save every dict and list that is an optimizer's attribute."""
+
+    state_keys: dict[int, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
+    pending_state: dict | None = None
+    build_depth: int = 0
+    scalars_of_step: dict | None = None
+
+
+_KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
+
+
+class Slot:
+    """The slot variables of one kind, looked up by the model's variable: `velocity[variable]`."""
+
+    def __init__(self, optimizer, variables):
+        self._optimizer = optimizer
+        self.variables = variables
+
+    def __getitem__(self, variable):
+        return self.variables[self._optimizer._get_variable_index(variable)]
+
+
+def _not_yet():
+    """Stands for the learning rate until the constructor has made its variable."""
+    return 0.0
+
+
+def _signature(declared) -> inspect.Signature:
+    """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
+    common = vars(Optimizer)
+    positional, by_name = [], []
+    for name, value in declared.items():
+        if common.get(name) is value and name != "learning_rate":
+            by_name.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value.default))
+        else:
+            positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))
+    by_name.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return inspect.Signature([*positional, *by_name])
+
+
+def _build_once(build):
+    """Wraps the `build` of a class: nothing is built twice, and loaded state is taken over once all variables exist."""
+
+    def build_once(self, variables):
+        if self._untracked.build_depth == 0 and self.built:
+            self._check_variables_are_known(variables)
+            return
+        self._untracked.build_depth += 1
+        try:
+            build(self, variables)
+        finally:
+            self._untracked.build_depth -= 1
+        if self._untracked.build_depth == 0:
+            self._take_pending_state()
+
+    build_once.__doc__ = build.__doc__
+    return build_once
+
+
+# A float32 square overflows from 1.8e19 on, and a sum of squares before that. Gradients beyond this bound are scaled down by a
+# power of two (which is exact) before they are squared, so a huge finite gradient has a finite norm.
+_LARGE, _SHRINK = 2.0**40, 2.0**-80
+
+
+def _norm(gradients):
+    """The L2 norm of all these tensors together, a scalar in the first one's dtype."""
+    largest = ops.stack([_largest_element(gradient) for gradient in gradients])
+    dtype = largest.dtype
+    scale = ops.where(ops.max(largest) > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
+    return ops.sqrt(sum(ops.sum(ops.square(gradient * scale)) for gradient in gradients)) / scale
+
+
+def _largest_element(gradient):
+    return ops.max(ops.abs(gradient), initial=0.0)  # `initial`: an empty variable has no largest element
+
+
+def _scaled_to_norm(gradient, norm, largest_norm):
+    largest_norm = ops.cast(largest_norm, gradient.dtype)
+    return gradient * (largest_norm / ops.maximum(norm, largest_norm))
