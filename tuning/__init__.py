@@ -1,0 +1,37 @@
+"""Hyperparameter search for Keras optimizers: problems, search spaces, oracles, the store, and the command `keras-optims`.
+
+    import tuning
+
+    result = tuning.search("adam", problem="digits_mlp", trials=12)
+    print(result.best.line)  # keras_optims.Adam(learning_rate=..., beta_1=..., ...)
+
+Importing this package imports neither Keras nor anything else that is heavy; the names below are imported when they are used.
+"""
+
+import importlib
+
+_HOMES = {
+    "search": "tuning.harness",
+    "SearchError": "tuning.errors",
+    "SearchResult": "tuning.result",
+    "TrialRecord": "tuning.result",
+    "Problem": "tuning.problems.problem",
+    "Data": "tuning.problems.problem",
+    "Tuner": "tuning.tuner",
+    "Space": "tuning.space",
+    "SearchAxis": "tuning.space",
+    "make_oracle": "tuning.oracles",
+    "Store": "tuning.store",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,8 @@
+"""`python -m tuning` is the command `keras-optims`."""
+
+import sys
+
+from tuning.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

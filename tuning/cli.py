@@ -1,0 +1,327 @@
+"""The command `keras-optims`. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tuning.errors import SearchError, missing_packages_explained
+
+DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+ORACLES = ("random", "quasirandom", "grid", "hyperband", "bayesian")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status: 0 done, 1 no usable trial, 2 wrong input, 130 interrupted and resumable."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as exit:  # argparse has said why
+        return int(exit.code or 0)
+    options.command_line = shlex.join(["keras-optims", *(word for word in arguments if word != "--fresh")])
+    try:
+        return options.run(options)
+    except SearchError as error:
+        print(f"keras-optims: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("keras-optims: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keras-optims",
+        description="Finds good hyperparameters for Keras optimizers.",
+        epilog="Exit status: 0 done, 1 no usable trial, 2 wrong usage or input, 130 interrupted and resumable.",
+    )
+    parser.add_argument("--version", action="version", version=f"keras-optims {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    tune = commands.add_parser(
+        "tune",
+        help="search good hyperparameters; the same command again resumes",
+        description="Searches good hyperparameters of an optimizer on a problem. Results are kept as they come: after Ctrl-C, "
+        "or whatever ends it, the same command goes on where it stopped.",
+    )
+    tune.add_argument("optimizer", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    tune.add_argument(
+        "--problem",
+        default="digits_mlp",
+        metavar="P",
+        help="see `keras-optims problems`; or your own, module:function (default: %(default)s)",
+    )
+    tune.add_argument("--trials", type=_at_least_1, metavar="N", help="settings to try (default: 16; hyperband: one sweep)")
+    tune.add_argument("--epochs", type=_at_least_1, metavar="N", help="of a trial (default: what the problem suggests)")
+    tune.add_argument("--oracle", choices=ORACLES, default="quasirandom", help="who proposes settings (default: %(default)s)")
+    tune.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="NAME=LOW:HIGH[:SCALE]",
+        help="search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
+    )
+    tune.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="pin a hyperparameter or an option")
+    tune.add_argument("--seed", type=_at_least_0, default=0, metavar="S", help="the same seed gives the same trials (default: 0)")
+    tune.add_argument("--repeats", type=_at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
+    tune.add_argument("--train-samples", type=_at_least_1, metavar="N", help="use only so many training samples")
+    tune.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
+    tune.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
+    tune.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
+    tune.add_argument("--directory", metavar="DIR", help="of the results (default: results/OPTIMIZER-PROBLEM)")
+    tune.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
+    tune.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
+    tune.add_argument("--fresh", action="store_true", help="delete the search in DIR and start over")
+    tune.set_defaults(run=_tune)
+
+    show = commands.add_parser("show", help="the results so far, of a running or ended search")
+    show.add_argument("directory", metavar="DIR")
+    show.add_argument("--json", action="store_true", help="as one JSON object, with all learning curves")
+    show.set_defaults(run=_show)
+
+    for name, run, text in (
+        ("optimizers", _optimizers, "what can be tuned, one line each"),
+        ("problems", _problems, "what it can be tuned on, one line each"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--json", action="store_true", help="as one JSON object")
+        command.set_defaults(run=run)
+    return parser
+
+
+# -- the commands ---------------------------------------------------------------------------------
+
+
+def _tune(options) -> int:
+    from tuning.space_text import parse_fix, parse_search
+
+    search = _pairs("--search", options.search, parse_search)
+    fix = _pairs("--fix", options.fix, parse_fix)
+    # With --json, stdout is for the JSON object alone, whatever a user's problem or a library prints.
+    guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with guard, _terminate_like_ctrl_c():
+        _import_keras_quietly()
+        from tuning.harness import search as run_search
+
+        try:
+            result = run_search(
+                options.optimizer,
+                options.problem,
+                trials=options.trials,
+                epochs=options.epochs,
+                oracle=options.oracle,
+                search=search,
+                fix=fix,
+                seed=options.seed,
+                repeats=options.repeats,
+                train_samples=options.train_samples,
+                max_minutes=options.max_minutes,
+                directory=options.directory,
+                data_dir=options.data_dir,
+                engine=options.engine,
+                workers=options.workers,
+                fresh=options.fresh,
+                command=options.command_line,
+            )
+        except KeyboardInterrupt:
+            print(f"Interrupted; finished trials are kept. To go on: {options.command_line}", file=sys.stderr)
+            return INTERRUPTED
+    if options.json:
+        _print_json(result.to_json())
+    _say_best(result)
+    return DONE if result.best is not None else NO_USABLE_TRIAL
+
+
+def _say_best(result) -> None:
+    best = result.best
+    if best is None:
+        counts = ", ".join(f"{result.count(state)} {state}" for state in ("diverged", "failed") if result.count(state))
+        print(f"No trial completed ({counts or 'none began'}); see {result.directory}.", file=sys.stderr)
+        return
+    print(f"Best {result.objective}: {best.score:.6g} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
+    print(f"    {best.line}", file=sys.stderr)
+    print(f"Kept in {result.directory} (best.json, {_store_name()})", file=sys.stderr)
+
+
+def _show(options) -> int:
+    from tuning.result import SearchResult
+
+    result = SearchResult.load(options.directory)
+    if options.json:
+        _print_json(result.to_json())
+        return DONE
+    from tuning.result_text import table
+
+    print(table(result))
+    return DONE
+
+
+def _optimizers(options) -> int:
+    _import_keras_quietly()
+    with missing_packages_explained():
+        import keras_optims
+
+    described = {}
+    for name, cls in keras_optims.OPTIMIZERS.items():
+        axes = {
+            hyperparameter.name: {
+                "symbol": hyperparameter.symbol,
+                "default": hyperparameter.default,
+                "low": hyperparameter.search.low,
+                "high": hyperparameter.search.high,
+                "scale": hyperparameter.search.scale,
+            }
+            for hyperparameter in cls.hyperparameters().values()
+            if hyperparameter.search is not None and hyperparameter.search.by_default
+        }
+        summary = (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+        described[name] = {"class": f"keras_optims.{cls.__name__}", "summary": summary, "search": axes}
+    if options.json:
+        _print_json(described)
+        return DONE
+    width = max(map(len, described))
+    for name, entry in described.items():
+        axes = ", ".join(
+            f"{axis['symbol']} {axis['low']:g}..{axis['high']:g} {axis['scale']}" for axis in entry["search"].values()
+        )
+        print(f"{name:{width}}  {entry['summary']}; searches {axes}")
+    return DONE
+
+
+def _problems(options) -> int:
+    from tuning.problems import PROBLEMS
+
+    if options.json:
+        _print_json({name: {"description": entry.description} for name, entry in PROBLEMS.items()})
+        return DONE
+    width = max(map(len, PROBLEMS))
+    for name, entry in PROBLEMS.items():
+        print(f"{name:{width}}  {entry.description}")
+    return DONE
+
+
+# -- helpers --------------------------------------------------------------------------------------
+
+
+def _pairs(flag: str, texts: Sequence[str], parse) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for text in texts:
+        name, value = parse(text)
+        if name in pairs:
+            raise SearchError(f"{flag} is given once for each name; received {name} twice.")
+        pairs[name] = value
+    return pairs
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _store_name() -> str:
+    from tuning.store import FILE_NAME
+
+    return FILE_NAME
+
+
+def _version() -> str:
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("keras-optims")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+@contextlib.contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends a search as Ctrl-C does: resumable, and with the terminal as it was."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _import_keras_quietly() -> None:
+    """Imports Keras and its backend without the notes that TensorFlow writes to stderr when it starts.
+
+    TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through.
+    """
+    with missing_packages_explained():
+        if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "keras" in sys.modules:
+            import keras
+        else:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            with _stderr_kept_back():
+                import keras
+
+                keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
+
+
+@contextlib.contextmanager
+def _stderr_kept_back() -> Iterator[None]:
+    """What is written to file descriptor 2 in the block is dropped, or comes out if the block raises."""
+    try:
+        sys.stderr.flush()
+        original = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # there is no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(original, 2)
+            kept.seek(0)
+            os.write(2, kept.read())
+            raise
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
+
+
+def _at_least(least: int):
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be an int of at least {least}; received {text!r}")
+        return value
+
+    return parse
+
+
+_at_least_1, _at_least_0 = _at_least(1), _at_least(0)
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0; received {text!r}")
+    return value

@@ -1,0 +1,1 @@
+"""Trials in several processes of this machine."""

@@ -1,0 +1,43 @@
+"""The errors that are the user's to mend: each is one sentence that says what was wrong, what is allowed, what was received."""
+
+import contextlib
+
+
+class SearchError(ValueError):
+    """Wrong input to a search. The command line prints it without a traceback and ends with `exit_status`."""
+
+    exit_status = 2
+
+
+class NoUsableTrialError(SearchError):
+    """The search ran, but every trial failed in the same way: the error is in the problem or the optimizer."""
+
+    exit_status = 1
+
+
+# What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
+_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas"}
+_BACKENDS = {"tensorflow", "jax", "torch"}
+
+
+@contextlib.contextmanager
+def missing_packages_explained():
+    """Turns the ImportError of a package that an extra of this distribution brings into a `SearchError` that names the extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in _TUNING_EXTRA:
+            extra = "tuning"
+        elif package in _BACKENDS:
+            extra = package
+        else:
+            raise
+        raise SearchError(f"A search needs the package {package}: pip install 'keras-optims[{extra}]'.") from error
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: what it says`, on one line and at most 500 characters."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= 500 else f"{text[:497]}..."

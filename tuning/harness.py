@@ -1,0 +1,207 @@
+"""`tuning.search`: an optimizer, a problem, a budget, and out comes the best setting."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tuning import store as stores
+from tuning.errors import SearchError, missing_packages_explained
+from tuning.result import SearchResult
+
+DEFAULT_TRIALS = 16
+DEFAULT_ORACLE = "quasirandom"
+
+
+def search(
+    optimizer: str | type,
+    problem: Any = "digits_mlp",
+    *,
+    trials: int | None = None,
+    epochs: int | None = None,
+    oracle: str = DEFAULT_ORACLE,
+    search: Mapping[str, Any] | None = None,
+    fix: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    repeats: int = 1,
+    train_samples: int | None = None,
+    max_minutes: float | None = None,
+    directory: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+    engine: str = "local",
+    workers: int = 1,
+    fresh: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+) -> SearchResult:
+    """Searches good hyperparameters of an optimizer on a problem, or goes on with the search in `directory`.
+
+    Args:
+        optimizer: a name in `keras_optims.OPTIMIZERS` or a subclass of `keras_optims.Optimizer`.
+        problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
+        trials: how many settings to try; 16, or one sweep of Hyperband. A search that is resumed with more goes on.
+        epochs: of a trial, with Hyperband of the longest; by default what the problem suggests.
+        oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"` or
+            `"bayesian"`.
+        search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, or `None` for the declared range.
+        fix: hyperparameters and options to pin: name -> value.
+        seed: any int >= 0. The same seed gives the same trials.
+        repeats: trainings per setting, each from another seed; the score is their mean.
+        train_samples: use only so many training samples.
+        max_minutes: begin no trial later than this after the call.
+        directory: of the results; by default `results/OPTIMIZER-PROBLEM`.
+        data_dir: the folder with the data sets.
+        engine: `"local"`: on this machine.
+        workers: how many processes train; 1: this one.
+        fresh: delete what is in the store of `directory` and start over.
+        progress: show how it goes, on stderr.
+        command: how a person called this, to be kept in the store.
+
+    Returns:
+        A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial.
+
+    Raises:
+        SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another search.
+        KeyboardInterrupt: the search was interrupted; the same call resumes it.
+    """
+    _check_number("trials", trials, int, optional=True)
+    _check_number("epochs", epochs, int, optional=True)
+    _check_number("repeats", repeats, int)
+    _check_number("train_samples", train_samples, int, optional=True)
+    _check_number("workers", workers, int)
+    _check_number("max_minutes", max_minutes, float, optional=True)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+    if engine != "local":
+        raise SearchError(f"The engine must be 'local'; received {engine!r}.")
+    with missing_packages_explained():
+        import keras
+
+        from tuning import oracles
+        from tuning.model import ProblemModel
+        from tuning.problems import make_problem
+        from tuning.space import Space
+        from tuning.tuner import Tuner
+        from tuning.view import View
+
+    if oracle not in oracles.NAMES:
+        raise SearchError(f"The oracle must be one of {', '.join(oracles.NAMES)}; received {oracle!r}.")
+    space = Space.of(optimizer, search, fix)
+    made = make_problem(problem, data_dir)
+    epochs = made.epochs if epochs is None else epochs
+    folder = pathlib.Path(directory) if directory is not None else default_directory(space.optimizer, made.name)
+    objective = _objective(made)
+    points = None
+    if oracle == "grid":
+        points = space.grid_points(DEFAULT_TRIALS if trials is None else trials)
+        if not fresh and stores.exists(folder):  # a larger budget does not change the grid of a search that has begun
+            points = SearchResult.load(folder).config.get("grid") or points
+        trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
+    elif trials is None and oracle != "hyperband":
+        trials = DEFAULT_TRIALS
+    config = {
+        "optimizer": optimizer if isinstance(optimizer, str) else space.get_config()["call"],
+        "problem": problem if isinstance(problem, str) else made.name,
+        "space": space.get_config(),
+        "oracle": oracle,
+        "grid": points,
+        "trials": trials,
+        "epochs": epochs,
+        "repeats": repeats,
+        "seed": seed,
+        "train_samples": train_samples,
+        "batch_size": made.batch_size,
+        "objective": objective.name,
+        "direction": objective.direction,
+        "backend": keras.backend.backend(),
+        "versions": _versions(),
+        "command": command,
+    }
+    hyperparameters = space.hyperparameters(points)
+    tuner_oracle = oracles.make_oracle(
+        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
+    )
+    model = ProblemModel(space, problem if isinstance(problem, str) else made, data_dir, train_samples)
+    if workers == 1:
+        model.load()  # bad data is an error of the search, not of its first trial
+    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None)
+    tuner = Tuner(
+        tuner_oracle,
+        model,
+        directory=str(folder.parent),
+        project_name=folder.name,
+        overwrite=fresh,
+        seed=seed,
+        executions_per_trial=repeats,
+        config=config,
+        listener=view,
+        engine=None,
+        max_seconds=None if max_minutes is None else 60 * max_minutes,
+    )
+    already = SearchResult.load(folder) if stores.exists(folder) else None
+    with view.showing(already):
+        tuner.search(epochs=epochs)
+    result = SearchResult.load(folder)
+    result.write_best()
+    return result
+
+
+def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
+    """`results/adam-digits_mlp`."""
+    import keras_optims
+
+    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
+    problem_name = problem_name.replace(":", ".").replace(os.sep, "_")
+    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{problem_name}"
+
+
+def _objective(problem):
+    import keras_tuner
+
+    if problem.direction is not None:
+        return keras_tuner.Objective(problem.objective, problem.direction)
+    try:
+        return keras_tuner.engine.oracle.Objective(problem.objective, _known_direction(problem.objective))
+    except ValueError as error:
+        raise SearchError(
+            f"Whether {problem.objective} should be small or large is not known: give the Problem a direction, 'min' or 'max'."
+        ) from error
+
+
+def _known_direction(metric: str) -> str:
+    from keras_tuner.engine import metrics_tracking
+
+    direction = metrics_tracking.infer_metric_direction(metric)
+    if direction is None:
+        raise ValueError(metric)
+    return direction
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    import importlib.metadata
+    import platform
+
+    import keras
+
+    versions = {"python": platform.python_version(), "keras": keras.__version__}
+    for package in ("keras-optims", "keras-tuner", "numpy", "scipy", keras.backend.backend()):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "unknown"
+    return versions
+
+
+def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:
+    if value is None and optional:
+        return
+    kinds = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not (value >= 1 if kind is int else 0 < value < math.inf):
+        allowed = "an int of at least 1" if kind is int else "a number above 0"
+        raise SearchError(f"{name} must be {allowed}; received {value!r}.")

@@ -1,0 +1,134 @@
+"""CIFAR-10 (60,000 colour images of 32x32) and DeepOBS's 3c3d."""
+
+import functools
+
+import keras
+from keras import ops
+
+from tuning.problems.datasets import load_cifar10
+from tuning.problems.problem import Data, Problem, split
+
+VALIDATION_SAMPLES = 10_000  # held out of the 50,000 training images, as many as the test set has, as DeepOBS does
+
+
+def cifar10_3c3d(data_dir=None) -> Problem:
+    """CIFAR-10 and the 3c3d net of DeepOBS (Schneider, Balles and Hennig, ICLR 2019).
+
+    The same as there: convolutions with 64 filters of 5x5 and 96 of 3x3 ("valid" padding) and 128 of 3x3 ("same"), each
+    followed by 3x3 max pooling with stride 2; dense layers of 512, 256 and 10 units; ReLU; Glorot-normal convolutions,
+    Glorot-uniform dense layers, zero biases; the loss has L2 regularization of all weights but the biases,
+    0.002·‖w‖²/2; batch size 128, a short last batch left out; augmentation as in `Augmentation`; every image standardized;
+    10,000 validation images out of the training set.
+    Different: which 10,000 images they are is the same in every run; an epoch is shuffled entirely, not through a buffer of
+    20,000; 3 epochs by default, where DeepOBS's published results train for 100. The reported loss contains the L2 term.
+    """
+    return Problem(
+        name="cifar10_3c3d",
+        data=functools.partial(_data, data_dir),
+        model=_3c3d,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        batch_size=128,
+        epochs=3,
+    )
+
+
+def _data(data_dir) -> Data:
+    (x, y), test = load_cifar10(data_dir)
+    train, validation = split((x, y), min(VALIDATION_SAMPLES, len(x) // 5))
+    return Data(train, validation, test)
+
+
+def _3c3d() -> keras.Model:
+    layers = keras.layers
+
+    def convolution(filters, size, padding):
+        return layers.Conv2D(
+            filters,
+            size,
+            padding=padding,
+            activation="relu",
+            kernel_initializer=keras.initializers.GlorotNormal(),
+            kernel_regularizer=keras.regularizers.L2(0.001),  # Keras has no ½ in its L2
+            data_format="channels_last",
+        )
+
+    def pooling():
+        return layers.MaxPooling2D(3, 2, padding="same", data_format="channels_last")
+
+    def dense(units, activation=None):
+        return layers.Dense(units, activation=activation, kernel_regularizer=keras.regularizers.L2(0.001))
+
+    return keras.Sequential(
+        [
+            keras.Input((32, 32, 3), dtype="uint8"),
+            Augmentation(),
+            convolution(64, 5, "valid"),
+            pooling(),
+            convolution(96, 3, "valid"),
+            pooling(),
+            convolution(128, 3, "same"),
+            pooling(),
+            layers.Flatten(),
+            dense(512, "relu"),
+            dense(256, "relu"),
+            dense(10),
+        ]
+    )
+
+
+class Augmentation(keras.layers.Layer):
+    """Random crops, mirroring, saturation and contrast when training; then each image gets mean 0 and variance 1.
+
+    Images of shape (batch, 32, 32, 3) with values in 0..255 come out as float32 of the same shape. When training, each image is
+    padded with 2 black pixels on every side and cropped to its size again at random, mirrored half of the time, its
+    saturation multiplied by a factor in [0.5, 1.5] and its contrast (the distance from the mean of each channel) by one in
+    [0.2, 1.8]. DeepOBS also shifts the brightness, which the standardization takes back.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, images, training=False):
+        """Augments if `training`, and standardizes."""
+        images = ops.cast(images, "float32")
+        if training:
+            images = self._distort(images)
+        axes = (1, 2, 3)
+        count = images.shape[1] * images.shape[2] * images.shape[3]
+        mean = ops.mean(images, axis=axes, keepdims=True)
+        # An image of one colour is not divided by 0 but by the spread of noise of variance 1.
+        spread = ops.maximum(ops.std(images, axis=axes, keepdims=True), count**-0.5)
+        return (images - mean) / spread
+
+    def compute_output_shape(self, input_shape):
+        """The shape does not change."""
+        return input_shape
+
+    def _distort(self, images):
+        batch, height, width = ops.shape(images)[0], images.shape[1], images.shape[2]
+        draw = functools.partial(keras.random.uniform, seed=self.seed_generator)
+
+        # A crop and a mirror image choose rows and columns; as products with 0-1 matrices they need no gather, and a row or
+        # column beyond the edge is one of zeros.
+        def chosen(size, mirrored=None):
+            shift = ops.floor(draw((batch, 1, 1), 0.0, 5.0)) - 2
+            target = ops.reshape(ops.arange(size, dtype="float32"), (1, size, 1))
+            if mirrored is not None:
+                target = ops.where(mirrored, size - 1 - target, target)
+            source = ops.reshape(ops.arange(size, dtype="float32"), (1, 1, size))
+            return ops.cast(ops.equal(source, target + shift), "float32")
+
+        mirrored = draw((batch, 1, 1)) < 0.5
+        images = ops.einsum("bih,bhwc->biwc", chosen(height), images)
+        images = ops.einsum("bjw,biwc->bijc", chosen(width, mirrored), images)
+
+        # With hue and value held, the distance of a channel from the largest one is proportional to the saturation.
+        largest = ops.max(images, axis=-1, keepdims=True)
+        smallest = ops.min(images, axis=-1, keepdims=True)
+        saturation = (largest - smallest) / ops.maximum(largest, 1e-6)
+        factor = ops.minimum(draw((batch, 1, 1, 1), 0.5, 1.5), 1 / ops.maximum(saturation, 1e-6))  # the saturation is at most 1
+        images = largest - (largest - images) * factor
+
+        mean = ops.mean(images, axis=(1, 2), keepdims=True)
+        return mean + (images - mean) * draw((batch, 1, 1, 1), 0.2, 1.8)

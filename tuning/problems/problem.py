@@ -1,0 +1,139 @@
+"""A problem: data, model, loss, metric and batch size in one small object."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tuning.errors import SearchError
+
+SPLIT_SEED = 20  # of the split into training and validation data: the same for every search, so that searches compare
+VALIDATION_BATCH = 1024  # at most; evaluation needs no gradients, so its batches can be large
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Arrays, in memory.
+
+    Args:
+        train: `(x, y)`; x is an array or a tuple or dict of arrays, all with the samples along the first axis.
+        validation: `(x, y)`, what settings are selected on; `None`: a fifth of `train`, always the same, is held out.
+        test: `(x, y)`, never looked at by a search, for the number that one reports in the end.
+    """
+
+    train: tuple[Any, Any]
+    validation: tuple[Any, Any] | None = None
+    test: tuple[Any, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What a trial trains.
+
+    Args:
+        name: a word for tables and folder names.
+        data: a `Data`, or a function of no arguments that returns one (called once per process, when the first trial starts).
+        model: a function of no arguments that returns a new Keras model, not compiled.
+        loss: as `model.compile` takes it.
+        metrics: as `model.compile` takes them.
+        objective: what a search makes best: the name of a metric as `model.fit` reports it.
+        direction: `"max"` or `"min"`; `None`: what KerasTuner knows of the metric.
+        batch_size: samples per step.
+        epochs: of a trial, where the user says nothing.
+        description: one line.
+    """
+
+    name: str
+    data: Data | Callable[[], Data]
+    model: Callable[[], keras.Model]
+    loss: Any
+    metrics: Sequence[Any] = ("accuracy",)
+    objective: str = "val_accuracy"
+    direction: str | None = None
+    batch_size: int = 32
+    epochs: int = 5
+    description: str = ""
+
+    def __post_init__(self):
+        wrong = None
+        if not (isinstance(self.name, str) and self.name):
+            wrong = f"name must be a word; received {self.name!r}"
+        elif not (isinstance(self.data, Data) or callable(self.data)):
+            wrong = f"data must be a tuning.Data or a function that returns one; received {type(self.data).__name__}"
+        elif not callable(self.model) or isinstance(self.model, keras.Model):
+            wrong = f"model must be a function that returns a new Keras model; received {type(self.model).__name__}"
+        elif self.direction not in (None, "min", "max"):
+            wrong = f"direction must be 'min', 'max' or None; received {self.direction!r}"
+        for name in ("batch_size", "epochs"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                wrong = f"{name} must be an int of at least 1; received {value!r}"
+        if wrong:
+            raise SearchError(f"A Problem's {wrong}.")
+
+    def load(self, train_samples: int | None = None) -> Data:
+        """The arrays that a search trains and validates on.
+
+        The samples that would make a short last batch are left out of the training data: a short batch gives its samples more
+        weight, and costs a second compilation.
+
+        Args:
+            train_samples: use only so many training samples (rounded down to whole batches).
+        """
+        data = self.data if isinstance(self.data, Data) else self.data()
+        if not isinstance(data, Data):
+            raise SearchError(f"The data function of {self.name} must return a tuning.Data; received {type(data).__name__}.")
+        for part in ("train", "validation", "test"):
+            _check_part(self.name, part, getattr(data, part))
+        train, validation = data.train, data.validation
+        if validation is None:
+            train, validation = split(train, round(0.2 * _count(train)))
+        available = _count(train)
+        wanted = available if train_samples is None else train_samples
+        if not 1 <= wanted <= available:
+            raise SearchError(f"{self.name} has {available} training samples: ask for 1 to {available}; received {wanted}.")
+        whole_batches = wanted // self.batch_size * self.batch_size
+        return Data(take(train, slice(whole_batches or wanted)), validation, data.test)
+
+
+def split(part: tuple[Any, Any], held_out: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Two parts of `(x, y)`: the rest, shuffled, and `held_out` samples; always the same ones."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(_count(part))
+    return take(part, order[held_out:]), take(part, order[:held_out])
+
+
+def take(part, index):
+    """The samples `index` (a slice or an array of ints) of `(x, y)`."""
+    return tuple(keras.tree.map_structure(lambda array: np.asarray(array)[index], side) for side in part)
+
+
+def validation_batch_size(count: int, smallest: int) -> int:
+    """The largest batch of at most 1,024 samples that divides `count`, so that none is short; `smallest` if that is tiny."""
+    for size in range(min(count, VALIDATION_BATCH), 0, -1):
+        if count % size == 0:
+            return max(size, min(smallest, count))
+    return smallest
+
+
+def _count(part) -> int:
+    return len(keras.tree.flatten(part)[0])
+
+
+def _check_part(name, which, part):
+    if part is None and which != "train":
+        return
+    if not isinstance(part, (tuple, list)) or len(part) != 2:
+        raise SearchError(f"The {which} data of {name} must be a pair (x, y) of arrays; received {type(part).__name__}.")
+    counts = set()
+    for array in keras.tree.flatten(part):
+        if not hasattr(array, "__len__") or not hasattr(array, "shape"):
+            raise SearchError(f"The {which} data of {name} must be arrays; received {type(array).__name__}.")
+        counts.add(len(array))
+    if len(counts) != 1 or 0 in counts:
+        raise SearchError(
+            f"The arrays of the {which} data of {name} must have equally many samples, at least 1; received {sorted(counts)}."
+        )

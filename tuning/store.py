@@ -1,0 +1,336 @@
+"""The store of a search: one SQLite file, written in transactions as results come.
+
+Anyone may open it. The tables (schema version 1, kept in `PRAGMA user_version`):
+
+    search      one row: config (JSON: what is searched, how, with which versions), oracle (JSON: the oracle's state),
+                created (seconds since 1970)
+    trials      number (0, 1, ... in the order of beginning), state (running, completed, diverged, failed),
+                hyperparameters (JSON: name -> value), epochs (how many this trial trains), score (the mean over executions of
+                the objective at its best epoch; NULL unless completed), message and traceback (of a failed one),
+                begun, ended (seconds since 1970), oracle_trial (JSON: KerasTuner's own record)
+    executions  trial, execution (0, 1, ...), seed, score (NULL if it diverged), best_epoch (from 0), begun, seconds
+    epochs      trial, execution, epoch (from 0), metric, value (NULL: not a number)
+
+The journal is a write-ahead log: readers never wait for the search, and a process that is killed at any moment leaves a
+valid file with everything up to the last transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tuning.errors import SearchError
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x4B4F5054  # "KOPT", so that `file` and we can tell this file from another SQLite file
+FILE_NAME = "search.sqlite"
+
+_SCHEMA = (
+    "CREATE TABLE search (id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, oracle TEXT NOT NULL, "
+    "created REAL NOT NULL)",
+    "CREATE TABLE trials (number INTEGER PRIMARY KEY, state TEXT NOT NULL, hyperparameters TEXT NOT NULL, epochs INTEGER, "
+    "score REAL, message TEXT, traceback TEXT, begun REAL NOT NULL, ended REAL, oracle_trial TEXT NOT NULL)",
+    "CREATE TABLE executions (trial INTEGER NOT NULL, execution INTEGER NOT NULL, seed INTEGER NOT NULL, score REAL, "
+    "best_epoch INTEGER, begun REAL NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (trial, execution)) WITHOUT ROWID",
+    "CREATE TABLE epochs (trial INTEGER NOT NULL, execution INTEGER NOT NULL, epoch INTEGER NOT NULL, metric TEXT NOT NULL, "
+    "value REAL, PRIMARY KEY (trial, execution, epoch, metric)) WITHOUT ROWID",
+)
+
+
+class Store:
+    """An open store. Use `Store.create` or `Store.open`, and `close` (or `with`)."""
+
+    def __init__(self, connection: sqlite3.Connection, path: pathlib.Path):
+        self._connection = connection
+        self.path = path
+
+    # -- opening ----------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike, config: dict[str, Any], oracle_state: dict[str, Any]) -> Store:
+        """A new store in `directory`, which is made if it does not exist."""
+        path = make_directory(directory) / FILE_NAME
+        with _explained(path):
+            connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
+            connection.execute("PRAGMA journal_mode = WAL")
+            # After each transaction the operating system has the data (safe against kill -9), and a checkpoint syncs the disk.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            store = cls(connection, path)
+            with store._transaction():
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.execute(
+                    "INSERT INTO search VALUES (1, ?, ?, ?)", (json.dumps(config), json.dumps(oracle_state), time.time())
+                )
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            return store
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike, *, read_only: bool = False) -> Store:
+        """The store in `directory`; `SearchError` if there is none, or it cannot be read."""
+        path = pathlib.Path(directory) / FILE_NAME
+        if not exists(directory):
+            raise SearchError(f"There is no search in {directory}: {FILE_NAME} is missing there.")
+        with _explained(path):
+            uri = path.resolve().as_uri()
+            connection = _connect(f"{uri}?mode={'ro' if read_only else 'rw'}")
+            try:
+                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:
+                if not read_only:
+                    raise
+                # The log of a store in a folder that cannot be written to cannot be opened; if it is empty, that is no loss.
+                connection.close()
+                connection = _connect(f"{uri}?mode=ro&immutable=1")
+            store = cls(connection, path)
+            store._check()
+            if not read_only:
+                connection.execute("PRAGMA synchronous = NORMAL")
+                connection.execute("BEGIN IMMEDIATE").connection.rollback()  # fails now if it cannot be written
+            return store
+
+    def _check(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        application = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise SearchError(f"{self.path} is not the store of a search, but some other SQLite file.")
+        if version > SCHEMA_VERSION:
+            raise SearchError(
+                f"{self.path} was written by a newer keras-optims (its schema is {version}, this one knows up to "
+                f"{SCHEMA_VERSION}): upgrade, or use another directory."
+            )
+        problem = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise SearchError(f"{self.path} is damaged ({problem}): restore it from a copy, or start over with --fresh.")
+
+    def close(self) -> None:
+        """Closes the file; the write-ahead log is merged into it."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What is searched, how, with which versions."""
+        return json.loads(self._row("SELECT config FROM search")[0])
+
+    @property
+    def created(self) -> float:
+        """When the search began, in seconds since 1970."""
+        return self._row("SELECT created FROM search")[0]
+
+    @property
+    def oracle_state(self) -> dict[str, Any]:
+        """The state of the oracle after the last transaction."""
+        return json.loads(self._row("SELECT oracle FROM search")[0])
+
+    def oracle_trials(self) -> list[dict[str, Any]]:
+        """KerasTuner's records of the trials, in their order."""
+        with _explained(self.path):
+            rows = self._connection.execute("SELECT oracle_trial FROM trials ORDER BY number").fetchall()
+        return [json.loads(row[0]) for row in rows]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """All rows of `trials`, `executions` or `epochs`, in order, as dicts of column -> value."""
+        order = {"trials": "number", "executions": "trial, execution", "epochs": "trial, execution, epoch, metric"}[table]
+        with _explained(self.path):
+            cursor = self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def _row(self, query: str) -> tuple:
+        with _explained(self.path):
+            row = self._connection.execute(query).fetchone()
+        if row is None:
+            raise SearchError(f"{self.path} is damaged (it has no row for its search): start over with --fresh.")
+        return row
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        """Replaces the configuration, e.g. when a search is extended to more trials."""
+        with self._transaction():
+            self._connection.execute("UPDATE search SET config = ?", (json.dumps(config),))
+
+    def begin_trial(self, number: int, hyperparameters: dict, epochs: int | None, oracle_trial: dict, oracle_state: dict) -> None:
+        """A trial begins, or begins again: what an interrupted run of it left is removed."""
+        with self._transaction():
+            for table in ("executions", "epochs"):
+                self._connection.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO trials (number, state, hyperparameters, epochs, begun, oracle_trial) "
+                "VALUES (?, 'running', ?, ?, ?, ?)",
+                (number, json.dumps(hyperparameters), epochs, time.time(), json.dumps(oracle_trial)),
+            )
+            self._save_oracle(oracle_state)
+
+    def add_epoch(self, trial: int, execution: int, epoch: int, metrics: dict[str, float]) -> None:
+        """One point of a learning curve."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT INTO epochs VALUES (?, ?, ?, ?, ?)",
+                [(trial, execution, epoch, name, _number(value)) for name, value in metrics.items()],
+            )
+
+    def add_execution(
+        self, trial: int, execution: int, seed: int, score: float, best_epoch: int, begun: float, seconds: float
+    ) -> None:
+        """One training is over."""
+        score = score if math.isfinite(score) else None
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (trial, execution, seed, score, best_epoch, begun, seconds),
+            )
+
+    def end_trial(
+        self,
+        number: int,
+        state: str,
+        score: float | None,
+        oracle_trial: dict,
+        oracle_state: dict,
+        message: str | None = None,
+        traceback: str | None = None,
+    ) -> None:
+        """A trial is over: `completed` with a score, `diverged`, or `failed` with a message."""
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE trials SET state = ?, score = ?, message = ?, traceback = ?, ended = ?, oracle_trial = ? "
+                "WHERE number = ?",
+                (state, score, message, traceback, time.time(), json.dumps(oracle_trial), number),
+            )
+            self._save_oracle(oracle_state)
+
+    def _save_oracle(self, state: dict) -> None:
+        self._connection.execute("UPDATE search SET oracle = ?", (json.dumps(state),))
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _explained(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def exists(directory: str | os.PathLike) -> bool:
+    """Whether there is a store in `directory`. A file that a kill left empty is none."""
+    path = pathlib.Path(directory) / FILE_NAME
+    if not path.is_file():
+        return False
+    if path.stat().st_size == 0 and not path.with_name(f"{FILE_NAME}-wal").exists():
+        return False
+    try:
+        connection = _connect(f"{path.resolve().as_uri()}?mode=ro")
+        try:  # a kill between making the file and the first transaction leaves a file without tables
+            return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return True  # something is there, and opening it will say what is wrong
+
+
+def remove(directory: str | os.PathLike) -> None:
+    """Deletes the store in `directory`, and nothing else."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        try:
+            (pathlib.Path(directory) / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+        except OSError as error:
+            raise SearchError(f"The old search in {directory} cannot be deleted: {error.strerror}.") from error
+
+
+def make_directory(directory: str | os.PathLike) -> pathlib.Path:
+    """The folder of a search, made if it does not exist; `SearchError` if it cannot be made or written to."""
+    path = pathlib.Path(directory)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SearchError(f"The directory {path} for the results cannot be made: {error.strerror}.") from error
+    if not os.access(path, os.W_OK):
+        raise SearchError(f"The directory {path} for the results cannot be written to: choose another with --directory.")
+    return path
+
+
+class Lock:
+    """Keeps a second process from searching in the same directory. The system releases it when the process ends, however."""
+
+    def __init__(self, directory: str | os.PathLike):
+        self.path = make_directory(directory) / "search.lock"
+        self._file: Any = None
+
+    def __enter__(self) -> Lock:
+        try:
+            self._file = open(self.path, "a+")
+        except OSError as error:
+            raise SearchError(f"{self.path} cannot be written: {error.strerror}; choose another --directory.") from error
+        try:
+            _lock(self._file)
+        except OSError:
+            self._file.seek(0)
+            owner = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise SearchError(
+                f"Another process (number {owner}) is searching in {self.path.parent}: wait for it, stop it, "
+                f"or choose another --directory."
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._file.close()
+
+
+def _lock(file) -> None:
+    """Locks `file` for this process, or raises OSError at once."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(1 << 30)  # beyond the text, which others must be able to read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        file.seek(0)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+@contextlib.contextmanager
+def _explained(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise SearchError(f"{path} cannot be used ({error}); what was finished before is kept.") from error
+    except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
+        raise SearchError(
+            f"{path} is damaged or not the store of a search ({error}): restore it from a copy, or start over with --fresh."
+        ) from error

@@ -1,0 +1,162 @@
+"""Training one setting: the only place that builds and trains models, in this process or in a worker.
+
+A trial is a setting of hyperparameters; an execution is one training with it. Everything random in an execution follows from
+(search seed, trial number, execution number), so that the same trial alone in a fresh process gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tuning.errors import SearchError
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochEnded:
+    """One point of a learning curve: metric name -> value after `epoch` (from 0)."""
+
+    trial: int
+    execution: int
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionEnded:
+    """One training is over: the objective at its best epoch (not finite if it diverged), and how long it took."""
+
+    trial: int
+    execution: int
+    seed: int
+    score: float
+    best_epoch: int
+    begun: float
+    seconds: float
+
+
+Report = Callable[[EpochEnded | ExecutionEnded], None]
+
+
+def execution_seed(search_seed: int, trial: int, execution: int) -> int:
+    """The seed of an execution, in [0, 2**32)."""
+    return int(np.random.SeedSequence([search_seed, trial, execution]).generate_state(1)[0])
+
+
+def run_executions(
+    build: Callable[[Any], keras.Model],
+    fit: Callable[..., Any],
+    hp,
+    *,
+    trial: int,
+    search_seed: int,
+    executions: int,
+    objective,
+    fit_args: Sequence[Any],
+    fit_kwargs: dict[str, Any],
+    report: Report,
+    epoch_began: Callable[[Any, int], None] | None = None,
+    epoch_ended: Callable[[Any, int, dict], None] | None = None,
+) -> list[dict[str, float]]:
+    """Trains one setting `executions` times, each from another seed.
+
+    A training whose loss or objective is not finite at the end of an epoch stops there, and no further execution begins.
+
+    Args:
+        build, fit: of a HyperModel: `build(hp)` returns a compiled model, `fit(hp, model, *fit_args, **fit_kwargs)` trains it.
+        hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
+        objective: the KerasTuner Objective.
+        report: hears of every epoch and execution as they end.
+        epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
+
+    Returns:
+        For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
+    """
+    results = []
+    for execution in range(executions):
+        begun, clock = time.time(), time.perf_counter()
+        seed = execution_seed(search_seed, trial, execution)
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(seed)
+        model = build(hp)
+        if not isinstance(model, keras.Model):
+            raise SearchError(f"The model function must return a keras.Model; received {type(model).__name__}.")
+        curve = _Curve(trial, execution, objective, report, model, epoch_began, epoch_ended)
+        kwargs = {"verbose": 0, **fit_kwargs}
+        kwargs["callbacks"] = [*copy.deepcopy(kwargs.get("callbacks") or []), curve]
+        if "tuner/epochs" in hp.values:
+            # No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
+            kwargs["epochs"] = hp.values["tuner/epochs"]
+        metrics, best_epoch = _best(fit(hp, model, *fit_args, **kwargs), curve, objective)
+        report(ExecutionEnded(trial, execution, seed, metrics[objective.name], best_epoch, begun, time.perf_counter() - clock))
+        results.append(metrics)
+        if not math.isfinite(metrics[objective.name]):
+            break
+    return results
+
+
+def diverged(results: Sequence[dict[str, float]], objective) -> bool:
+    """Whether the objective of any execution is not finite."""
+    return not all(math.isfinite(metrics[objective.name]) for metrics in results)
+
+
+class _Curve(keras.callbacks.Callback):
+    """Reports each epoch, and stops a training that diverged."""
+
+    def __init__(self, trial, execution, objective, report, model, epoch_began, epoch_ended):
+        super().__init__()
+        self.trial, self.execution, self.objective, self.report = trial, execution, objective, report
+        self.trained_model = model
+        self.epoch_began, self.epoch_ended = epoch_began, epoch_ended
+        self.epochs: list[dict[str, float]] = []
+        self.diverged = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.epoch_began is not None:
+            self.epoch_began(self.trained_model, epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        self.epochs.append(metrics)
+        self.report(EpochEnded(self.trial, self.execution, epoch, metrics))
+        if self.epoch_ended is not None:
+            self.epoch_ended(self.trained_model, epoch, dict(logs or {}))
+        watched = [metrics.get("loss", 0.0), metrics.get("val_loss", 0.0)]
+        if self.objective.has_value(metrics):
+            watched.append(self.objective.get_value(metrics))
+        if not all(map(math.isfinite, watched)):
+            self.diverged = True
+            self.trained_model.stop_training = True
+
+
+def _best(returned, curve: _Curve, objective) -> tuple[dict[str, float], int]:
+    """(metrics, epoch) at the best epoch, from whatever `fit` of a HyperModel may return."""
+    if curve.diverged:
+        return {**curve.epochs[-1], objective.name: math.nan}, len(curve.epochs) - 1
+    if isinstance(returned, keras.callbacks.History):
+        history = returned.history
+        epochs = [{name: float(values[i]) for name, values in history.items()} for i in range(len(returned.epoch))]
+        if not epochs or not objective.has_value(epochs[0]):
+            raise SearchError(
+                f"The objective must be one of the metrics that training reports, {', '.join(history) or 'none'}; "
+                f"received {objective.name!r}."
+            )
+        scores = [objective.get_value(metrics) for metrics in epochs]
+        best = int(np.argmax(scores) if objective.direction == "max" else np.argmin(scores))
+        return {**epochs[best], objective.name: scores[best]}, best
+    last = max(len(curve.epochs) - 1, 0)
+    if isinstance(returned, dict) and objective.name in returned:
+        return {name: float(value) for name, value in returned.items()}, last
+    if isinstance(returned, (int, float, np.floating)):
+        return {objective.name: float(returned)}, last
+    raise SearchError(
+        f"fit of the HyperModel must return a History, a number, or a dict with {objective.name!r}; "
+        f"received {type(returned).__name__}."
+    )

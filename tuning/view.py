@@ -1,0 +1,242 @@
+"""How a search is shown while it runs: a live table in a terminal, else one plain line per trial. Always on stderr."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from tuning.result import SearchResult
+    from tuning.space import Space
+    from tuning.trial import EpochEnded
+
+SHOWN_TRIALS = 8  # in the live table
+
+
+class View:
+    """A `Listener` that shows the search to a person.
+
+    Args:
+        space: what is searched; its symbols head the table.
+        problem: its name.
+        objective: the KerasTuner Objective.
+        trials: how many there will be; `None`: not known.
+        stream: where to write; `None`: nowhere.
+    """
+
+    def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None):
+        self._names = list(space.axes)
+        self._symbols = [space.symbol(name) for name in self._names]
+        self._title = f"{space.optimizer.__name__} on {problem}"
+        self._objective = objective
+        self._trials = trials
+        self._stream = stream
+        self._live: Any = None
+        self._running: dict[int, dict[str, Any]] = {}
+        self._last: collections.deque = collections.deque(maxlen=SHOWN_TRIALS)
+        self._best: tuple[float, int, dict] | None = None
+        self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
+        self._counts: collections.Counter = collections.Counter()
+        self._resumed = 0
+        self._begun = time.monotonic()
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def showing(self, already: SearchResult | None) -> Iterator[None]:
+        """Shows what happens until the end of the block, beginning with the trials of an earlier session."""
+        for trial in already.trials if already else ():
+            if trial.state != "running":
+                self._note(trial.number, trial.hyperparameters, trial.epochs, trial.state, trial.score, trial.seconds)
+                self._resumed += 1
+        self._begun = time.monotonic()
+        if self._stream is None:
+            yield
+        elif self._stream.isatty():
+            with self._live_table():
+                yield
+        else:
+            self._line(f"{self._title}: {self._trials or 'some'} trials, {self._objective.name} ({self._objective.direction})")
+            if self._resumed:
+                self._line(f"resumed: {self._resumed} trials are finished already")
+            yield
+
+    def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
+        """See `tuning.tuner.Listener`."""
+        self._running[number] = {
+            "hyperparameters": hyperparameters,
+            "epochs": epochs,
+            "begun": time.monotonic(),
+            "now": "",
+        }
+
+    def epoch_ended(self, event: EpochEnded) -> None:
+        """See `tuning.tuner.Listener`."""
+        running = self._running.get(event.trial)
+        if running is None:
+            return
+        value = event.metrics.get(self._objective.name)
+        repeat = f"run {event.execution + 1}, " if event.execution else ""
+        of = f"/{running['epochs']}" if running["epochs"] else ""
+        running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
+
+    def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
+        """See `tuning.tuner.Listener`."""
+        running = self._running.pop(number)
+        seconds = time.monotonic() - running["begun"]
+        self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds)
+        if self._stream is None or self._live is not None:
+            return
+        setting = " ".join(f"{name}={value}" for name, value in running["hyperparameters"].items())
+        outcome = f"{self._objective.name} {_score(score)}" if state == "completed" else state
+        if message:
+            outcome += f" ({message})"
+        best = f", best {_score(self._best[0])} (trial {self._best[1]})" if self._best else ""
+        self._line(f"trial {number}: {setting}: {outcome} in {_duration(seconds)}{best}{self._remaining()}")
+
+    def _note(self, number, hyperparameters, epochs, state, score, seconds):
+        self._counts[state] += 1
+        self._last.append((number, hyperparameters, epochs, state, score, seconds))
+        if state != "completed" or (epochs or 0) < self._longest:
+            return
+        longer = (epochs or 0) > self._longest
+        if longer or self._best is None or self._objective.better_than(score, self._best[0]):
+            self._best = (score, number, hyperparameters)
+            self._longest = epochs or 0
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @property
+    def _ended(self) -> int:
+        return sum(self._counts.values())
+
+    def _eta(self) -> float | None:
+        """Seconds until the last trial ends, if those to come take as long as those of this session did."""
+        here = self._ended - self._resumed
+        if not here or self._trials is None:
+            return None
+        return (time.monotonic() - self._begun) / here * max(self._trials - self._ended, 0)
+
+    def _remaining(self) -> str:
+        eta = self._eta()
+        return f", about {_duration(eta)} left" if eta else ""
+
+    # -- the live table ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _live_table(self) -> Iterator[None]:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream, highlight=False)
+        view = self
+
+        class Now:
+            def __rich_console__(self, console, options):
+                yield view._render(options.max_width)
+
+        with Live(Now(), console=console, refresh_per_second=4, transient=False) as self._live:
+            # Rich hides the cursor; after a kill -9 nobody would bring it back.
+            console.show_cursor(True)
+            try:
+                yield
+            finally:
+                self._live.refresh()
+        self._live = None
+
+    def _render(self, width: int):
+        from rich import box
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        total = self._trials or max(self._ended + len(self._running), 1)
+        counts = f" {self._ended}/{self._trials or '?'}"
+        elapsed, eta = time.monotonic() - self._begun, self._eta()
+        if self._ended >= total:
+            clock = f"  done in {_duration(elapsed)}"
+        else:
+            clock = f"  {_duration(elapsed)} gone" + ("" if eta is None else f", about {_duration(eta)} left")
+        bar = Table.grid(padding=0)
+        bar.add_row(
+            ProgressBar(total=total, completed=self._ended, width=max(8, min(40, width - len(counts) - len(clock) - 1))),
+            Text(counts, style="bold"),
+            Text(clock, style="dim", no_wrap=True, overflow="ellipsis"),
+        )
+        parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), bar]
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+        table.add_column("trial", justify="right", style="dim", no_wrap=True)
+        for symbol in self._symbols:
+            table.add_column(symbol, justify="right", no_wrap=True)
+        with_epochs = len({row[2] for row in self._last}) > 1
+        if with_epochs:
+            table.add_column("epochs", justify="right", no_wrap=True)
+        table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
+        with_time = width >= 60
+        if with_time:
+            table.add_column("time", justify="right", style="dim", no_wrap=True)
+
+        def row(number, hyperparameters, epochs, outcome, seconds, style=""):
+            cells = [str(number), *(_value(hyperparameters.get(name)) for name in self._names)]
+            cells += [str(epochs)] if with_epochs else []
+            cells += [outcome] + ([_duration(seconds)] if with_time else [])
+            table.add_row(*cells, style=style)
+
+        styles = {"diverged": "yellow", "failed": "red"}
+        for number, hyperparameters, epochs, state, score, seconds in self._last:
+            is_best = self._best is not None and number == self._best[1]
+            outcome = _score(score) + (" best" if is_best else "") if state == "completed" else state
+            row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
+        for number, running in sorted(self._running.items()):
+            seconds = time.monotonic() - running["begun"]
+            row(number, running["hyperparameters"], running["epochs"], running["now"] or "starts", seconds, "cyan")
+        parts.append(table)
+
+        if self._best is not None:
+            score, number, hyperparameters = self._best
+            setting = "  ".join(
+                f"{symbol} {_value(hyperparameters.get(name))}" for symbol, name in zip(self._symbols, self._names, strict=True)
+            )
+            parts.append(Text(f"best: {_score(score)} in trial {number}:  {setting}", style="bold green"))
+        others = [f"{self._counts[state]} {state}" for state in ("diverged", "failed") if self._counts[state]]
+        if self._resumed:
+            others.append(f"{self._resumed} from before")
+        if others:
+            parts.append(Text(", ".join(others), style="dim"))
+        return Group(*parts)
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _value(value: Any) -> str:
+    """A hyperparameter in at most 9 characters or so; near 1 it is the distance from 1 that matters."""
+    if not isinstance(value, float):
+        return str(value)
+    if 0.9 <= value < 1:
+        digits = max(3, 2 - math.floor(math.log10(1 - value)))
+        return f"{value:.{min(digits, 8)}f}"
+    return f"{value:.3g}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
