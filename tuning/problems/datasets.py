@@ -11,14 +11,11 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import lzma
 import os
 import pathlib
 import pickle
 import sys
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -122,20 +119,7 @@ def _read(name: str, path: pathlib.Path, read: Callable) -> Images:
         raise
     except PermissionError as error:
         raise SearchError(f"{name} in {path} cannot be read: {error.strerror}.") from error
-    except (
-        EOFError,
-        KeyError,
-        OSError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        lzma.LZMAError,
-        pickle.UnpicklingError,
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # what NumPy, gzip, zipfile, tarfile and pickle raise on garbage is of a dozen kinds
         raise SearchError(f"{name} in {path} is damaged or incomplete ({one_line(error)}): fetch it again.") from error
 
 
@@ -148,7 +132,7 @@ def _check(images: Images) -> None:
 
 
 def _read_npz(path: pathlib.Path) -> Images:
-    with np.load(path, allow_pickle=False) as file:
+    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
         images = (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])
     for x, _ in images:
         if x.ndim != 3 or x.shape[1:] != (28, 28):

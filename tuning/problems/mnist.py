@@ -11,7 +11,7 @@ VALIDATION_SAMPLES = 10_000  # held out of the 60,000 training images, as many a
 
 
 def mnist_mlp(data_dir=None) -> Problem:
-    """MNIST and a 784-128-10 perceptron, batch size 128. (DeepOBS's mnist_mlp is 784-1000-500-100-10.)"""
+    """MNIST and a 784-128-10 perceptron, batch size 64. (DeepOBS's mnist_mlp is another: 784-1000-500-100-10, batch size 128.)"""
 
     def model():
         return keras.Sequential(
@@ -23,7 +23,7 @@ def mnist_mlp(data_dir=None) -> Problem:
             ]
         )
 
-    return _image_problem("mnist_mlp", load_mnist, data_dir, model, epochs=3)
+    return _image_problem("mnist_mlp", load_mnist, data_dir, model, epochs=3, batch_size=64)
 
 
 def mnist_cnn(data_dir=None) -> Problem:
@@ -63,13 +63,13 @@ def fashion_mnist_2c2d(data_dir=None) -> Problem:
     return _image_problem("fashion_mnist_2c2d", load_fashion_mnist, data_dir, _2c2d, epochs=5)
 
 
-def _image_problem(name, load, data_dir, model, epochs) -> Problem:
+def _image_problem(name, load, data_dir, model, epochs, batch_size=128) -> Problem:
     return Problem(
         name=name,
         data=functools.partial(_scaled, load, data_dir),
         model=model,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        batch_size=128,
+        batch_size=batch_size,
         epochs=epochs,
     )
 
