@@ -220,7 +220,7 @@ class Optimizer(keras.optimizers.Optimizer):
             (self._iterations + 1) % steps == 0,
             update,
             lambda: self._backend_increment_gradient_accumulators(grads, accumulators),
-            changes=[*trainable_variables, *self.variables],
+            state=[*self._trainable_variables, *self.variables],
         )
 
     def _update(self, grads, variables):
@@ -238,7 +238,7 @@ class Optimizer(keras.optimizers.Optimizer):
                     (self.iterations + 1) % self.ema_overwrite_frequency == 0,
                     lambda: self._overwrite_model_variables_with_average_value(self._trainable_variables),
                     lambda: None,
-                    changes=self._trainable_variables,
+                    state=[*self._trainable_variables, *self.variables],
                 )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
@@ -256,7 +256,7 @@ class Optimizer(keras.optimizers.Optimizer):
     def _decay_and_step(self, gradient, variable, learning_rate):
         if self.weight_decay is not None and self._use_weight_decay(variable):
             decay, rate = (ops.cast(x, variable.dtype) for x in (self.weight_decay, learning_rate))
-            self.assign_sub(variable, variable * decay * rate)
+            self.assign(variable, kernels.decayed(variable, decay, rate))
         self.update_step(gradient, variable, learning_rate)
 
     def _apply_weight_decay(self, variables):

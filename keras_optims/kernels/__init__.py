@@ -2,7 +2,8 @@
 
 `no_gradient()`: a context in which updates are not differentiated.
 `to_dense(gradient)`: the gradient as a dense tensor.
-`run_if(predicate, action, otherwise, changes)`: runs one of two functions that assign only to the variables `changes`.
+`run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
+`decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
 `for_each_variable(optimizer, update, gradients, variables, learning_rate)`: calls `update(gradient, variable, learning_rate)` for each.
 """
 
@@ -23,4 +24,5 @@ _backend = importlib.import_module(f"keras_optims.kernels.{keras.backend.backend
 no_gradient = _backend.no_gradient
 to_dense = _backend.to_dense
 run_if = _backend.run_if
+decayed = _backend.decayed
 for_each_variable = _backend.for_each_variable

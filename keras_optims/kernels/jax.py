@@ -10,20 +10,25 @@ no_gradient = contextlib.nullcontext
 to_dense = ops.convert_to_tensor
 
 
-def run_if(predicate, action, otherwise, changes):
+def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`: the assignments of both functions become the values of a `jax.lax.cond`."""
 
     def values_after(function):
         def run():
-            with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in changes]) as scope:
+            with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in state]) as scope:
                 function()
-            return [scope.get_current_value(variable) for variable in changes]
+            return [scope.get_current_value(variable) for variable in state]
 
         return run
 
     values = jax.lax.cond(predicate, values_after(action), values_after(otherwise))
-    for variable, value in zip(changes, values, strict=True):
+    for variable, value in zip(state, values, strict=True):
         variable.assign(value)
+
+
+def decayed(variable, decay, rate):
+    """See `keras_optims.kernels`."""
+    return variable - variable * decay * rate
 
 
 def for_each_variable(optimizer, update, gradients, variables, learning_rate):

@@ -9,9 +9,14 @@ no_gradient = contextlib.nullcontext
 to_dense = tf.convert_to_tensor  # of IndexedSlices too; rows that occur more than once are summed
 
 
-def run_if(predicate, action, otherwise, changes):
+def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`."""
     keras.ops.cond(predicate, action, otherwise)
+
+
+def decayed(variable, decay, rate):
+    """See `keras_optims.kernels`."""
+    return variable - variable * decay * rate
 
 
 def for_each_variable(optimizer, update, gradients, variables, learning_rate):

@@ -11,9 +11,14 @@ def to_dense(gradient):
     return gradient.to_dense() if isinstance(gradient, torch.Tensor) and gradient.is_sparse else ops.convert_to_tensor(gradient)
 
 
-def run_if(predicate, action, otherwise, changes):
+def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`."""
     action() if predicate else otherwise()
+
+
+def decayed(variable, decay, rate):
+    """See `keras_optims.kernels`."""
+    return variable * (1 - decay * rate)
 
 
 def for_each_variable(optimizer, update, gradients, variables, learning_rate):
