@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Runs the tests, after making the environments that they need in .venvs/.
+#
+#     scripts/test.sh [--all] [--quick] [ARGUMENTS of pytest]
+#
+#     (nothing)  on the newest TensorFlow
+#     --all      also on TensorFlow 2.19.1, JAX and torch, and keras_optims alone on the lowest Keras, each in its own environment
+#     --quick    without the tests marked `slow`
+#
+# Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+environments=(tensorflow)
+arguments=()
+for argument in "$@"; do
+  case $argument in
+    --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest) ;;
+    --quick) arguments+=(-m 'not slow') ;;
+    --help | -h)
+      sed -n '2,/^set/s/^# \{0,1\}//p' scripts/test.sh
+      exit 0
+      ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+
+backend_of() {
+  case $1 in
+    tensorflow*) echo tensorflow ;;
+    keras-lowest) echo jax ;;
+    *) echo "$1" ;;
+  esac
+}
+
+reports=()
+for name in "${environments[@]}"; do
+  python=$(scripts/environment.sh "$name")
+  report=.venvs/$name-report.xml
+  rm -f "$report"
+  reports+=("$report")
+  of_environment=()
+  if [ "$name" = keras-lowest ]; then
+    of_environment=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py)
+  fi
+  echo
+  echo "== $name: $("$python" -m pip list --disable-pip-version-check 2>/dev/null |
+    awk '$1 ~ /^(keras|tensorflow|jax|torch|numpy)$/ {printf "%s %s  ", $1, $2}')"
+  KERAS_BACKEND=$(backend_of "$name") "$python" -m pytest -n auto --maxprocesses=4 --junitxml="$report" \
+    ${of_environment[@]+"${of_environment[@]}"} ${arguments[@]+"${arguments[@]}"} || {
+    status=$?
+    # 1: tests failed; 5: no test of this environment was asked for. Anything else is no result.
+    [ $status = 1 ] || [ $status = 5 ] || rm -f "$report"
+  }
+done
+
+# pytest counts each environment on its own; this is the sum. An environment without a report is a failure.
+"$python" - "${reports[@]}" <<'END'
+import sys
+import xml.etree.ElementTree as ElementTree
+
+passed = failed = skipped = 0
+print()
+for path in sys.argv[1:]:
+    try:
+        suites = ElementTree.parse(path).getroot().iter("testsuite")
+    except (OSError, ElementTree.ParseError):
+        print(f"{path.split('/')[-1]}: missing, pytest did not run to its end")
+        failed += 1
+        continue
+    for suite in suites:
+        counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+        failed += counts["failures"] + counts["errors"]
+        skipped += counts["skipped"]
+        passed += counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+if passed == failed == 0:
+    print("no test ran")
+    failed = 1
+print(f"{passed} passed, {failed} failed, {skipped} skipped")
+sys.exit(failed > 0)
+END
