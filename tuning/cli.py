@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -109,10 +108,12 @@ def _tune(options) -> int:
 
     search = _pairs("--search", options.search, parse_search)
     fix = _pairs("--fix", options.fix, parse_fix)
+    from tuning.quiet import import_keras_quietly
+
     # With --json, stdout is for the JSON object alone, whatever a user's problem or a library prints.
     guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
     with guard, _terminate_like_ctrl_c():
-        _import_keras_quietly()
+        import_keras_quietly()
         from tuning.harness import search as run_search
 
         try:
@@ -169,7 +170,9 @@ def _show(options) -> int:
 
 
 def _optimizers(options) -> int:
-    _import_keras_quietly()
+    from tuning.quiet import import_keras_quietly
+
+    import_keras_quietly()
     with missing_packages_explained():
         import keras_optims
 
@@ -260,45 +263,6 @@ def _terminate_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-def _import_keras_quietly() -> None:
-    """Imports Keras and its backend without the notes that TensorFlow writes to stderr when it starts.
-
-    TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through.
-    """
-    with missing_packages_explained():
-        if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "keras" in sys.modules:
-            import keras
-        else:
-            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            with _stderr_kept_back():
-                import keras
-
-                keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
-
-
-@contextlib.contextmanager
-def _stderr_kept_back() -> Iterator[None]:
-    """What is written to file descriptor 2 in the block is dropped, or comes out if the block raises."""
-    try:
-        sys.stderr.flush()
-        original = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # there is no stderr
-        yield
-        return
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            os.dup2(original, 2)
-            kept.seek(0)
-            os.write(2, kept.read())
-            raise
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
 
 
 def _at_least(least: int):

@@ -83,6 +83,7 @@ def search(
         import keras
 
         from tuning import oracles
+        from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
         from tuning.space import Space
@@ -140,7 +141,7 @@ def search(
         executions_per_trial=repeats,
         config=config,
         listener=view,
-        engine=None,
+        engine=LocalEngine(workers) if workers > 1 else None,
         max_seconds=None if max_minutes is None else 60 * max_minutes,
     )
     already = SearchResult.load(folder) if stores.exists(folder) else None

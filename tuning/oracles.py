@@ -66,17 +66,22 @@ class GridOracle(GridSearchOracle):
     """KerasTuner's grid, which forgets its place when it is reloaded, resumable."""
 
     def set_state(self, state):
-        """Puts the tried points back in order, from which the next ones follow."""
+        """The inverse of `get_state`."""
         super().set_state(state)
+        find_place(self)
 
-        def compare(one, other):
-            return self._compare(self.trials[one].hyperparameters.values, self.trials[other].hyperparameters.values)
 
-        previous = None
-        for trial_id in sorted(self.start_order, key=functools.cmp_to_key(compare)):
-            self._ordered_ids.insert(trial_id, previous)
-            self._populate_next.append(trial_id)
-            previous = trial_id
+def find_place(oracle: GridSearchOracle) -> None:
+    """Puts the tried points of a reloaded grid back in order, from which the next ones follow."""
+
+    def compare(one, other):
+        return oracle._compare(oracle.trials[one].hyperparameters.values, oracle.trials[other].hyperparameters.values)
+
+    previous = None
+    for trial_id in sorted(oracle.start_order, key=functools.cmp_to_key(compare)):
+        oracle._ordered_ids.insert(trial_id, previous)
+        oracle._populate_next.append(trial_id)
+        previous = trial_id
 
 
 class BayesianOracle(BayesianOptimizationOracle):

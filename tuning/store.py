@@ -81,21 +81,12 @@ class Store:
         if not exists(directory):
             raise SearchError(f"There is no search in {directory}: {FILE_NAME} is missing there.")
         with _explained(path):
-            uri = path.resolve().as_uri()
-            connection = _connect(f"{uri}?mode={'ro' if read_only else 'rw'}")
-            try:
-                connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            except sqlite3.OperationalError:
-                if not read_only:
-                    raise
-                # The log of a store in a folder that cannot be written to cannot be opened; if it is empty, that is no loss.
-                connection.close()
-                connection = _connect(f"{uri}?mode=ro&immutable=1")
-            store = cls(connection, path)
+            store = cls(_open(path.resolve().as_uri(), read_only), path)
             store._check()
             if not read_only:
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("BEGIN IMMEDIATE").connection.rollback()  # fails now if it cannot be written
+                store._connection.execute("PRAGMA synchronous = NORMAL")
+                store._connection.execute("BEGIN IMMEDIATE")  # fails now if it cannot be written
+                store._connection.execute("ROLLBACK")
             return store
 
     def _check(self) -> None:
@@ -318,6 +309,27 @@ def _lock(file) -> None:
 
 def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+
+
+def _open(uri: str, read_only: bool) -> sqlite3.Connection:
+    """A connection that has read something, so that what cannot be read is an error here.
+
+    A reader opens for writing as well, where it may, and then does not write: only such a connection tidies up the log when
+    it is the last one. In a folder that cannot be written to, the log cannot even be opened; if it is empty, that is no loss.
+    """
+    modes = ("mode=rw", "mode=ro", "mode=ro&immutable=1") if read_only else ("mode=rw",)
+    for mode in modes:
+        connection = _connect(f"{uri}?{mode}")
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if read_only:
+                connection.execute("PRAGMA query_only = ON")
+            return connection
+        except sqlite3.Error as error:
+            connection.close()
+            if mode == modes[-1] or not isinstance(error, sqlite3.OperationalError):
+                raise
+    raise AssertionError("the last mode returns or raises")
 
 
 def _number(value: float) -> float | None:

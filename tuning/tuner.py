@@ -14,11 +14,12 @@ import keras
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.oracles import GridSearchOracle
 
 from tuning import store as stores
 from tuning import trial as trials
 from tuning.errors import NoUsableTrialError, SearchError, one_line
-from tuning.oracles import UNDERSTAND_INFINITY
+from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
 
@@ -26,9 +27,14 @@ SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error i
 class Listener(Protocol):
     """What hears how a search goes: the live view, or anything else."""
 
-    def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None: ...
-    def epoch_ended(self, event: trials.EpochEnded) -> None: ...
-    def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None: ...
+    def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
+        """A trial begins; it will train `epochs` epochs, if that is known."""
+
+    def epoch_ended(self, event: trials.EpochEnded) -> None:
+        """A running trial has trained one more epoch."""
+
+    def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
+        """A trial is `completed` with a score, `diverged`, or `failed` with a message."""
 
 
 class Tuner(keras_tuner.Tuner):
@@ -132,7 +138,8 @@ class Tuner(keras_tuner.Tuner):
         return {
             "hypermodel": type(self.hypermodel).__qualname__,
             "oracle": type(self.oracle).__qualname__,
-            "objective": str(self.oracle.objective),
+            "objective": self.oracle.objective.name,
+            "direction": self.oracle.objective.direction,
             "space": [[axis.__class__.__name__, axis.get_config()] for axis in self.oracle.get_space().space],
             "oracle_seed": self.oracle.seed if self.oracle.seed != 0 else None,
             "seed": self.seed,
@@ -272,10 +279,9 @@ class Tuner(keras_tuner.Tuner):
         for state in store.oracle_trials():
             restored = Trial.from_state(state)
             self.oracle.trials[restored.trial_id] = restored
-        state = store.oracle_state
-        max_trials = self.oracle.max_trials
-        self.oracle.set_state(state)
-        self.oracle.max_trials = max_trials
+        self.oracle.set_state(store.oracle_state)
+        if isinstance(self.oracle, GridSearchOracle) and not isinstance(self.oracle, GridOracle):
+            find_place(self.oracle)
         self.oracle.verbose = 0
         # Trials that were running when the search ended run again, with their numbers and values; the first one first.
         interrupted = sorted({trial.trial_id for trial in self.oracle.ongoing_trials.values()}, key=int, reverse=True)

@@ -124,7 +124,7 @@ TINY = """
                 raise RuntimeError(f"failure number {len(tries)}")
             return model()
 
-        return tuning.Problem(name="sometimes", data=data, model=sometimes, loss="mse", metrics=[], objective="val_loss", epochs=1)
+        return tuning.Problem(name="sometimes", data=data, model=sometimes, loss="mse", metrics=[], objective="val_loss")
 
 
     def make_slow():

@@ -173,7 +173,7 @@ def test_a_flipped_byte_in_a_compressed_file_is_noticed(tmp_path):
 def test_a_missing_part_is_named(tmp_path):
     write_idx(tmp_path / "mnist")
     (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(SearchError, match="t10k-labels-idx1-ubyte.gz is missing"):
+    with pytest.raises(SearchError, match=r"t10k-labels-idx1-ubyte\.gz is missing"):
         datasets.load_mnist(tmp_path)
     write_cifar(tmp_path / "cifar-10-batches-py")
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").unlink()

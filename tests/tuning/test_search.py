@@ -1,0 +1,450 @@
+"""A search from the outside, through the command in this process: results, reproducibility, divergence, failures, wrong use."""
+
+import json
+import pathlib
+import sqlite3
+import subprocess
+import sys
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import keras_optims
+import tuning
+from tests.tuning.conftest import environment, load, one_sentence, without_times
+from tuning import SearchError
+from tuning.result import SearchResult
+
+
+def tune(command, *arguments, problem="tiny_problem:make_problem", status=0, directory="out"):
+    got, stdout, stderr = command("tune", *arguments, "--problem", problem, "--directory", directory, "--json")
+    assert got == status, stderr
+    return load(stdout), stderr
+
+
+def test_a_search_finds_keeps_and_says_the_best(command, tiny, tmp_path):
+    result, stderr = tune(command, "adam", "--trials", 3)
+    assert [trial["state"] for trial in result["trials"]] == ["completed"] * 3
+    best = result["best"]
+    assert best["score"] == max(trial["score"] for trial in result["trials"])
+    assert set(best["hyperparameters"]) == {"learning_rate", "beta_1", "beta_2"}
+    assert len(best["curves"][0]["val_accuracy"]) == best["epochs"] == 2
+    assert best["score"] == max(best["curves"][0]["val_accuracy"])
+    assert best["line"] in stderr
+    made = eval(best["line"], {"keras_optims": keras_optims})
+    assert {name: made.get_config()[name] for name in best["hyperparameters"]} == best["hyperparameters"]
+    kept = json.loads((tmp_path / "out" / "best.json").read_text())
+    assert kept["settings"] == best["hyperparameters"]
+    assert kept["line"] == best["line"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".lock") == [
+        "best.json",
+        "search.sqlite",
+    ]
+    with sqlite3.connect(tmp_path / "out" / "search.sqlite") as plain:
+        assert plain.execute("SELECT count(*) FROM epochs WHERE metric = 'val_loss'").fetchone() == (6,)
+    plain.close()
+
+
+def test_the_line_reproduces_the_result(command, tiny):
+    result, _ = tune(command, "momentum", "--trials", 2, "--fix", "nesterov=true")
+    best = result["best"]
+    with sqlite3.connect("out/search.sqlite") as plain:
+        seed = plain.execute("SELECT seed FROM executions WHERE trial = ?", (best["number"],)).fetchone()[0]
+    plain.close()
+    problem = tuning.problems.make_problem(tiny)
+    data = problem.load()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    model = problem.model()
+    model.compile(eval(best["line"], {"keras_optims": keras_optims}), problem.loss, metrics=list(problem.metrics))
+    history = model.fit(
+        *data.train, validation_data=data.validation, batch_size=16, validation_batch_size=32, epochs=2, verbose=0
+    ).history
+    assert history["loss"] == best["curves"][0]["loss"]
+    assert history["val_accuracy"] == best["curves"][0]["val_accuracy"]
+    assert "nesterov=True" in best["line"]
+
+
+@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband", "bayesian"])
+def test_every_oracle_searches(oracle, command, tiny):
+    result, _ = tune(command, "gradient_descent", "--oracle", oracle, "--trials", 5, "--epochs", 3, "--seed", 0)
+    assert len(result["trials"]) == 5
+    assert len({json.dumps(trial["hyperparameters"]) for trial in result["trials"]}) >= (3 if oracle == "hyperband" else 5)
+    for trial in result["trials"]:
+        assert len(trial["curves"][0]["loss"]) == trial["epochs"]
+    if oracle == "hyperband":
+        assert result["best"]["epochs"] == 3
+        assert {trial["epochs"] for trial in result["trials"]} == {1, 3}
+
+
+def test_one_sweep_of_hyperband_is_its_default_and_trains_what_it_says(command, tiny):
+    result, _ = tune(command, "adam", "--oracle", "hyperband", "--epochs", 3)
+    # Brackets of Hyperband with R=3 and factor 3, of the size that KerasTuner gives them: 3 for 1 epoch and 1 for 3; 2 for 3.
+    assert sorted(trial["epochs"] for trial in result["trials"]) == [1, 1, 1, 3, 3, 3]
+    for trial in result["trials"]:
+        assert len(trial["curves"][0]["val_loss"]) == trial["epochs"]
+    first = [trial for trial in result["trials"] if trial["epochs"] == 1]
+    promoted = max(first, key=lambda trial: trial["score"])["hyperparameters"]
+    assert promoted in [trial["hyperparameters"] for trial in result["trials"] if trial["epochs"] == 3]
+
+
+def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tiny):
+    first, _ = tune(command, "adam", "--trials", 2, "--seed", 0, directory="a")
+    again, _ = tune(command, "adam", "--trials", 2, "--seed", 0, directory="b")
+    other, _ = tune(command, "adam", "--trials", 2, "--seed", 1, directory="c")
+    assert without_times(first) == without_times(again)
+    assert first["trials"][0]["hyperparameters"] != other["trials"][0]["hyperparameters"]
+    assert first["trials"][0]["curves"] != other["trials"][0]["curves"]
+
+
+def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path):
+    result, _ = tune(command, "adam", "--trials", 3, "--repeats", 2)
+    trial = result["trials"][2]
+    code = f"""
+import json, keras, keras_optims, tuning
+from tuning.trial import execution_seed
+problem = tuning.problems.make_problem({tiny!r})
+keras.utils.set_random_seed(execution_seed(0, 2, 1))
+model = problem.model()
+model.compile({trial["line"]}, problem.loss, metrics=list(problem.metrics))
+data = problem.load()
+history = model.fit(*data.train, validation_data=data.validation, batch_size=16, validation_batch_size=32, epochs=2, verbose=0)
+print(json.dumps(history.history))
+"""
+    code = code.replace("import json, keras", "import json, tuning.problems, keras", 1)
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == trial["curves"][1]
+
+
+def test_repeats_differ_and_all_are_kept(command, tiny):
+    result, _ = tune(command, "adam", "--trials", 2, "--repeats", 3)
+    for trial in result["trials"]:
+        assert len(trial["executions"]) == len(trial["curves"]) == 3
+        assert trial["curves"][0] != trial["curves"][1] != trial["curves"][2]
+        assert trial["score"] == pytest.approx(np.mean(trial["executions"]))
+
+
+def test_diverged_trials_are_results_and_never_end_a_search(command, tiny):
+    arguments = ("gradient_descent", "--trials", 6, "--epochs", 4, "--search", "learning_rate=1e18:1e30")
+    result, stderr = tune(command, *arguments, problem="tiny_problem:make_regression", status=1)
+    assert [trial["state"] for trial in result["trials"]] == ["diverged"] * 6
+    assert result["best"] is None
+    assert "No trial completed (6 diverged)" in stderr
+    for trial in result["trials"]:
+        assert trial["score"] is None
+        assert len(trial["curves"][0]["loss"]) < 4  # it stops at the epoch at which it diverged
+
+
+@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband", "bayesian"])
+def test_a_search_goes_on_among_diverged_trials(oracle, command, tiny):
+    arguments = ("gradient_descent", "--oracle", oracle, "--trials", 8, "--epochs", 2, "--search", "learning_rate=1e-3:1e9")
+    result, _ = tune(command, *arguments, problem="tiny_problem:make_regression")
+    states = [trial["state"] for trial in result["trials"]]
+    assert len(states) == 8
+    assert states.count("diverged") >= 2
+    assert states.count("completed") >= 1
+
+
+def test_failed_trials_are_recorded_with_their_message(command, tiny):
+    result, _ = tune(command, "adam", "--trials", 4, problem="tiny_problem:make_sometimes_failing")
+    assert [trial["state"] for trial in result["trials"]] == ["failed", "completed", "failed", "completed"]
+    assert result["trials"][2]["message"] == "RuntimeError: failure number 3"
+    _, stdout, _ = command("show", "out")
+    assert "trial 2 failed: RuntimeError: failure number 3" in stdout
+
+
+def test_if_the_first_trials_all_fail_alike_the_search_stops_and_says_why(command, tiny):
+    status, _, stderr = command("tune", "adam", "--trials", 50, "--problem", "tiny_problem:make_failing", "--directory", "out")
+    assert status == 1
+    assert "All 3 trials" in one_sentence(stderr)
+    assert "the model of make_failing cannot be built" in one_sentence(stderr)
+    with sqlite3.connect("out/search.sqlite") as plain:
+        assert "line" in plain.execute("SELECT traceback FROM trials").fetchone()[0]
+    plain.close()
+
+
+def test_more_trials_extend_a_search_and_finished_ones_are_not_repeated(command, tiny):
+    first, _ = tune(command, "adam", "--trials", 2)
+    longer, stderr = tune(command, "adam", "--trials", 4)
+    assert longer["trials"][:2] == first["trials"]
+    assert "resumed: 2 trials are finished already" in stderr
+    whole, _ = tune(command, "adam", "--trials", 4, directory="other")
+    assert without_times(whole) == without_times(longer)
+    again, _ = tune(command, "adam", "--trials", 4)
+    assert again["trials"] == longer["trials"]
+    fewer, _ = tune(command, "adam", "--trials", 1)
+    assert fewer["trials"] == longer["trials"]
+
+
+def test_a_larger_budget_does_not_change_a_grid(command, tiny):
+    tune(command, "momentum", "--oracle", "grid", "--trials", 4)
+    result, _ = tune(command, "momentum", "--oracle", "grid", "--trials", 9)
+    assert len(result["trials"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (("adam", "--seed", 1), ["seed (0 there, 1 now)"]),
+        (("adam", "--epochs", 3), ["epochs (2 there, 3 now)"]),
+        (("rmsprop",), ["optimizer", "adam", "rmsprop"]),
+        (("adam", "--oracle", "random"), ["oracle", "quasirandom", "random"]),
+        (("adam", "--search", "beta_1=0.5:0.6"), ["space"]),
+        (("adam", "--train-samples", 32), ["train_samples"]),
+        (("adam", "--repeats", 2), ["repeats"]),
+    ],
+)
+def test_another_search_in_the_same_directory_is_an_error(changed, words, command, tiny):
+    tune(command, "adam", "--trials", 1)
+    status, stdout, stderr = command("tune", *changed, "--trials", 1, "--problem", tiny, "--directory", "out", "--json")
+    assert (status, stdout) == (2, "")
+    for word in [*words, "--fresh", "--directory"]:
+        assert word in one_sentence(stderr)
+    result, _ = tune(command, *changed, "--trials", 1, "--fresh")
+    assert len(result["trials"]) == 1
+
+
+def test_max_minutes_begins_no_trial_after_it(command, tiny):
+    result, _ = tune(command, "adam", "--trials", 500, "--max-minutes", 0.02)
+    assert 1 <= len(result["trials"]) < 100
+    more, _ = tune(command, "adam", "--trials", len(result["trials"]) + 1)
+    assert more["trials"][:-1] == result["trials"]
+
+
+def test_train_samples_limits_the_data(command, tiny):
+    status, _, stderr = command("tune", "adam", "--trials", 1, "--problem", tiny, "--train-samples", 65, "--directory", "out")
+    assert status == 2
+    assert "1 to 64" in one_sentence(stderr)
+
+
+# -- show, optimizers, problems -------------------------------------------------------------------
+
+
+def test_show(command, tiny):
+    result, _ = tune(command, "adam", "--trials", 2)
+    status, stdout, _ = command("show", "out", "--json")
+    assert status == 0
+    assert load(stdout)["trials"] == result["trials"]
+    status, stdout, _ = command("show", "out")
+    assert result["best"]["line"] in stdout
+    assert "β₁ beta_1" in stdout
+    assert "2 of 2 trials (2 completed, 0 diverged, 0 failed, 0 running)" in stdout
+
+
+def test_optimizers_and_problems_are_listed_one_line_each(command):
+    for name, expected in (("optimizers", keras_optims.OPTIMIZERS), ("problems", tuning.problems.PROBLEMS)):
+        status, stdout, _ = command(name)
+        assert status == 0
+        assert [line.split()[0] for line in stdout.splitlines()] == list(expected)
+        status, stdout, _ = command(name, "--json")
+        assert status == 0
+        assert list(load(stdout)) == list(expected)
+
+
+# -- wrong use ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["COMMAND"]),
+        (("tune",), ["OPTIMIZER"]),
+        (("fly",), ["fly"]),
+        (("tune", "adamant"), ["adam", "'adamant'"]),
+        (("tune", "adam", "--oracle", "psychic"), ["quasirandom", "psychic"]),
+        (("tune", "adam", "--engine", "ray"), ["local", "ray"]),
+        (("tune", "adam", "--trials", "0"), ["--trials", "at least 1", "'0'"]),
+        (("tune", "adam", "--trials", "many"), ["--trials", "at least 1", "'many'"]),
+        (("tune", "adam", "--epochs", "-1"), ["--epochs", "'-1'"]),
+        (("tune", "adam", "--seed", "-1"), ["--seed", "at least 0"]),
+        (("tune", "adam", "--max-minutes", "nan"), ["--max-minutes", "'nan'"]),
+        (("tune", "adam", "--problem", "mnist"), ["digits_mlp", "'mnist'"]),
+        (("tune", "adam", "--problem", "nowhere:make"), ["no module nowhere"]),
+        (("tune", "adam", "--search", "gamma=0:1"), ["gamma", "beta_1"]),
+        (("tune", "adam", "--search", "="), ["NAME"]),
+        (("tune", "adam", "--search", "beta_1=0.5:2"), ["beta_1"]),
+        (("tune", "adam", "--search", "epsilon", "--search", "epsilon"), ["--search", "epsilon", "twice"]),
+        (("tune", "adam", "--fix", "beta_1=1"), ["beta_1", "[0, 1)"]),
+        (("tune", "adam", "--fix", "beta_1"), ["NAME=VALUE"]),
+        (("tune", "adam", "--fix", "amsgrad=7"), ["amsgrad", "7"]),
+        (("tune", "adam", "--problem", "mnist_mlp", "--data-dir", "nowhere"), ["--data-dir", "nowhere"]),
+        (("tune", "adam", "--directory", "file/search"), ["file"]),
+        (("show", "nowhere"), ["no search", "nowhere"]),
+    ],
+)
+def test_wrong_use_is_one_clear_sentence_and_status_2(arguments, words, command, tmp_path):
+    (tmp_path / "file").touch()
+    status, stdout, stderr = command(*arguments)
+    assert (status, stdout) == (2, "")
+    assert "Traceback" not in stderr
+    message = stderr.splitlines()[-1]
+    for word in words:
+        assert word in message
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_missing_package_names_the_extra(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    for name in [name for name in sys.modules if name in ("tuning.oracles", "tuning.space", "tuning.tuner", "tuning.model")]:
+        monkeypatch.delitem(sys.modules, name)
+    status, _, stderr = command("tune", "adam")
+    assert status == 2
+    assert "pip install 'keras-optims[tuning]'" in one_sentence(stderr)
+
+
+# -- from Python ----------------------------------------------------------------------------------
+
+
+def test_search_from_python(tiny):
+    result = tuning.search(
+        keras_optims.RMSprop, tiny, trials=2, search={"learning_rate": (1e-3, 1e-2)}, fix={"rho": 0.8}, progress=False
+    )
+    assert isinstance(result, SearchResult)
+    assert result.best.score == max(trial.score for trial in result.trials)
+    assert result.directory == pathlib.Path("results/rmsprop-tiny")
+    assert "rho=0.8" in result.best.line
+    assert result.to_dataframe().shape == (2, 5)
+
+
+def test_search_takes_a_problem_object(tiny, capsys):
+    problem = tuning.problems.make_problem(tiny)
+    result = tuning.search("adagrad", problem, trials=1, directory="mine", progress=False)
+    assert result.config["problem"] == "tiny"
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trials": 0}, ["trials", "0"]),
+        ({"trials": 2.5}, ["trials", "2.5"]),
+        ({"seed": -1}, ["seed", "-1"]),
+        ({"seed": "0"}, ["seed", "'0'"]),
+        ({"repeats": True}, ["repeats", "True"]),
+        ({"max_minutes": 0}, ["max_minutes"]),
+        ({"oracle": "x"}, ["quasirandom"]),
+        ({"engine": "cluster"}, ["local"]),
+        ({"problem": 3}, ["digits_mlp", "3"]),
+        ({"optimizer": keras.optimizers.Adam}, ["subclass of keras_optims.Optimizer"]),
+    ],
+)
+def test_wrong_arguments_from_python(changes, words):
+    with pytest.raises(SearchError) as raised:
+        tuning.search(**{"optimizer": "adam", "problem": "digits_mlp", **changes})
+    for word in words:
+        assert word in str(raised.value)
+
+
+# -- the tuner with a HyperModel of one's own ------------------------------------------------------
+
+
+def own_model(hp):
+    space = tuning.Space.of("adam", fix={"beta_2": 0.99})
+    space.declare(hp)
+    units = hp.Int("units", 4, 16)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation="relu"), keras.layers.Dense(1)])
+    model.compile(space.build(hp.values), "mse")
+    return model
+
+
+def own_data():
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    return x, x.sum(axis=1)
+
+
+def own_tuner(directory, hypermodel=own_model, trials=3, oracle=keras_tuner.oracles.RandomSearchOracle, **kwargs):
+    return tuning.Tuner(
+        oracle(objective=keras_tuner.Objective("val_loss", "min"), max_trials=trials, seed=5),
+        hypermodel,
+        directory=str(directory),
+        project_name="own",
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        keras_tuner.oracles.RandomSearchOracle,
+        keras_tuner.oracles.GridSearchOracle,
+        keras_tuner.oracles.BayesianOptimizationOracle,
+    ],
+)
+def test_the_tuner_takes_ones_own_model_and_oracle(tmp_path, oracle):
+    x, y = own_data()
+    tuner = own_tuner(tmp_path, oracle=oracle, executions_per_trial=2)
+    tuner.search(x, y, epochs=2, validation_split=0.25, batch_size=16)
+    best = tuner.get_best_hyperparameters()[0]
+    assert set(best.values) == {"learning_rate", "beta_1", "units"}
+    result = SearchResult.load(tmp_path / "own")
+    assert len(result.trials) == 3
+    assert result.trials[0].epochs == 2
+    assert [path.name for path in (tmp_path / "own").iterdir() if path.is_dir() or path.suffix == ".json"] == []
+    resumed = own_tuner(tmp_path, oracle=oracle, executions_per_trial=2, trials=4)
+    assert resumed.get_best_hyperparameters()[0].values == best.values
+    resumed.search(x, y, epochs=2, validation_split=0.25, batch_size=16)
+    assert len(SearchResult.load(tmp_path / "own").trials) == 4
+    with pytest.raises(SearchError, match="No weights are kept"):
+        tuner.get_best_models()
+
+
+def test_fit_of_a_hypermodel_may_return_numbers_and_dicts(tmp_path):
+    class Own(keras_tuner.HyperModel):
+        def __init__(self, returns):
+            super().__init__()
+            self.returns = returns
+
+        def build(self, hp):
+            return own_model(hp)
+
+        def fit(self, hp, model, *args, **kwargs):
+            return self.returns
+
+    tuner = own_tuner(tmp_path / "number", Own(0.25))
+    tuner.search()
+    assert SearchResult.load(tmp_path / "number" / "own").trials[0].score == 0.25
+    own_tuner(tmp_path / "dict", Own({"val_loss": 0.5, "other": 1})).search()
+    assert SearchResult.load(tmp_path / "dict" / "own").trials[2].score == 0.5
+    own_tuner(tmp_path / "nan", Own(float("nan")), trials=5).search()
+    assert SearchResult.load(tmp_path / "nan" / "own").count("diverged") == 5
+    with pytest.raises(SearchError, match="History, a number, or a dict with 'val_loss'"):
+        own_tuner(tmp_path / "none", Own(None)).search()
+
+
+def test_run_trial_may_be_overridden(tmp_path):
+    class Black(tuning.Tuner):
+        def run_trial(self, trial, *args, **kwargs):
+            x = trial.hyperparameters.Float("x", -1.0, 1.0)
+            return x * x
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("y", "min"), max_trials=5, seed=1)
+    tuner = Black(oracle, directory=str(tmp_path), project_name="black")
+    tuner.search()
+    trials = SearchResult.load(tmp_path / "black").trials
+    assert len(trials) == 5
+    assert min(trial.score for trial in trials) == pytest.approx(tuner.get_best_hyperparameters()[0]["x"] ** 2)
+
+
+def test_callbacks_are_called_and_copied_for_every_execution(tmp_path):
+    class Count(keras.callbacks.Callback):
+        epochs = 0
+        seen = []  # noqa: RUF012
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.epochs += 1
+            self.seen.append(self.epochs)
+
+    x, y = own_data()
+    own_tuner(tmp_path, trials=2).search(x, y, epochs=2, validation_split=0.25, callbacks=[Count()])
+    assert Count.seen == [1, 2, 1, 2]
+
+
+def test_overwrite_starts_over(tmp_path):
+    x, y = own_data()
+    for overwrite in (False, True):
+        own_tuner(tmp_path, trials=1, overwrite=overwrite).search(x, y, epochs=1, validation_split=0.25)
+    assert SearchResult.load(tmp_path / "own").count("completed") == 1

@@ -1,0 +1,49 @@
+"""Importing Keras without the notes that its backend writes when it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from tuning.errors import missing_packages_explained
+
+
+def import_keras_quietly() -> None:
+    """Imports Keras and its backend without the notes that TensorFlow writes to stderr when it starts.
+
+    TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through.
+    """
+    with missing_packages_explained():
+        if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "keras" in sys.modules:
+            import keras
+        else:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            with _stderr_kept_back():
+                import keras
+
+                keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
+
+
+@contextlib.contextmanager
+def _stderr_kept_back() -> Iterator[None]:
+    """What is written to file descriptor 2 in the block is dropped, or comes out if the block raises."""
+    try:
+        sys.stderr.flush()
+        original = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # there is no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(original, kept.read())
+            raise
+        finally:
+            os.dup2(original, 2)
+            os.close(original)
