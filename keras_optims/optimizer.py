@@ -323,10 +323,9 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _clip_gradients(self, grads):
         if self.clipnorm is not None:
-            return [_scaled_to_norm(gradient, _norm([gradient]), self.clipnorm) for gradient in grads]
+            return [_clipped_to_norm([gradient], self.clipnorm)[0] for gradient in grads]
         if self.global_clipnorm is not None:
-            norm = _norm(grads)
-            return [_scaled_to_norm(gradient, norm, self.global_clipnorm) for gradient in grads]
+            return _clipped_to_norm(grads, self.global_clipnorm)
         if self.clipvalue is not None:
             return [ops.clip(g, -ops.cast(self.clipvalue, g.dtype), ops.cast(self.clipvalue, g.dtype)) for g in grads]
         return grads
@@ -380,7 +379,8 @@ class Optimizer(keras.optimizers.Optimizer):
     def _take_pending_state(self):
         if self._untracked.pending_state is not None:
             saved, self._untracked.pending_state = self._untracked.pending_state, None
-            state.load(self._named_variables(), saved, self.name)
+            with kernels.outside_of_a_trace():  # TensorFlow builds an optimizer while it traces the first step
+                state.load(self._named_variables(), saved, self.name)
 
 
 @dataclasses.dataclass
@@ -449,18 +449,17 @@ def _build_once(build):
 _LARGE, _SHRINK = 2.0**40, 2.0**-80
 
 
-def _norm(gradients):
-    """The L2 norm of all these tensors together, a scalar in the first one's dtype."""
-    largest = ops.stack([_largest_element(gradient) for gradient in gradients])
-    dtype = largest.dtype
-    scale = ops.where(ops.max(largest) > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
-    return ops.sqrt(sum(ops.sum(ops.square(gradient * scale)) for gradient in gradients)) / scale
+def _clipped_to_norm(gradients, largest_norm):
+    """The gradients times min(1, largest norm / their L2 norm together); NaN where one of them is not finite."""
+    dtype = gradients[0].dtype
+    largest_norm = ops.cast(largest_norm, dtype)
+    largest_element = ops.max(ops.stack([_largest_element(gradient) for gradient in gradients]))
+    scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
+    scaled = [gradient * scale for gradient in gradients]
+    norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled))
+    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
+    return [gradient * factor for gradient in scaled]
 
 
 def _largest_element(gradient):
     return ops.max(ops.abs(gradient), initial=0.0)  # `initial`: an empty variable has no largest element
-
-
-def _scaled_to_norm(gradient, norm, largest_norm):
-    largest_norm = ops.cast(largest_norm, gradient.dtype)
-    return gradient * (largest_norm / ops.maximum(norm, largest_norm))

@@ -41,7 +41,7 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str):
         if set(own.values()) == set(theirs.values()):
             by_normalized = {normalized: key for key, normalized in theirs.items()}
             saved = {key: saved[by_normalized[normalized]] for key, normalized in own.items()}
-    missing, extra = sorted(set(keys) - set(saved)), sorted(set(saved) - set(keys))
+    missing, extra = set(keys) - set(saved), set(saved) - set(keys)
     if missing or extra:
         raise ValueError(
             f"The saved state does not fit the optimizer {name!r}: missing from it: {_listed(missing)}; "
@@ -51,7 +51,7 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str):
     for key, variable in variables.items():
         if tuple(variable.shape) != saved[key].shape:
             raise ValueError(
-                f"The saved state does not fit the optimizer {name!r}: {key} has shape {tuple(variable.shape)}, "
+                f"The saved state does not fit the optimizer {name!r}: {_shown(key)} has shape {tuple(variable.shape)}, "
                 f"but shape {saved[key].shape} was saved."
             )
     for key, variable in variables.items():
@@ -102,6 +102,12 @@ def _normalized(keys: list[str]) -> dict[str, str]:
     return {key: f"{split[key][0]}{_SEPARATOR}{ranked[paths[key]]}" if key in paths else key for key in keys}
 
 
-def _listed(keys: list[str], most: int = 5) -> str:
-    shown = ", ".join(key.replace(_SEPARATOR, "/") for key in keys[:most])
-    return f"{shown or 'nothing'}{f' and {len(keys) - most} more' if len(keys) > most else ''}"
+def _listed(keys: set[str], most: int = 5) -> str:
+    """Some of the keys, slots before scalars."""
+    ordered = sorted(keys, key=lambda key: (_SEPARATOR not in key, key))
+    shown = ", ".join(_shown(key) for key in ordered[:most]) or "nothing"
+    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+
+
+def _shown(key: str) -> str:
+    return key.replace(_SEPARATOR, "/")

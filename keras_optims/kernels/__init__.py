@@ -1,6 +1,7 @@
 """What a step does differently on each backend; each module has the same functions.
 
 `no_gradient()`: a context in which updates are not differentiated.
+`outside_of_a_trace()`: a context in which assignments happen now, also while a step is being traced.
 `to_dense(gradient)`: the gradient as a dense tensor.
 `run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
 `decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
@@ -22,6 +23,7 @@ if keras.backend.backend() not in _BACKENDS:
 _backend = importlib.import_module(f"keras_optims.kernels.{keras.backend.backend()}")
 
 no_gradient = _backend.no_gradient
+outside_of_a_trace = _backend.outside_of_a_trace
 to_dense = _backend.to_dense
 run_if = _backend.run_if
 decayed = _backend.decayed

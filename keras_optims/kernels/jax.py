@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 no_gradient = contextlib.nullcontext
+outside_of_a_trace = contextlib.nullcontext
 to_dense = ops.convert_to_tensor
 
 

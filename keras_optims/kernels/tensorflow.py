@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 no_gradient = contextlib.nullcontext
+outside_of_a_trace = tf.init_scope
 to_dense = tf.convert_to_tensor  # of IndexedSlices too; rows that occur more than once are summed
 
 
@@ -28,9 +29,7 @@ def for_each_variable(optimizer, update, gradients, variables, learning_rate):
 
     def update_on_each_replica(strategy, pairs, learning_rate):
         for gradient, variable in pairs:
-            strategy.extended.update(
-                variable, lambda v, g, rate: update(g, v, rate), args=(gradient, learning_rate), group=False
-            )
+            strategy.extended.update(variable, lambda v, g, rate: update(g, v, rate), args=(gradient, learning_rate), group=False)
 
     native = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
     pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, native, strict=True)))

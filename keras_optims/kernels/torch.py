@@ -1,9 +1,12 @@
 """The step on torch."""
 
+import contextlib
+
 import torch
 from keras import ops
 
 no_gradient = torch.no_grad
+outside_of_a_trace = contextlib.nullcontext
 
 
 def to_dense(gradient):

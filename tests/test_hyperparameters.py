@@ -1,0 +1,358 @@
+"""Live hyperparameters: validated, settable without a retrace, schedulable, exact in the config."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_optims
+from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
+from tests.models import compiled, fit, weights
+from tests.stepping import CompiledStep
+
+CLASSES = list(keras_optims.OPTIMIZERS.values())
+
+
+def step_on(optimizer, shape=(3,)):
+    return CompiledStep(optimizer, [keras.Variable(np.zeros(shape, "float32"), name="theta")])
+
+
+# -- settable -------------------------------------------------------------------------------------
+
+
+def settable():
+    for cls in CLASSES:
+        for name, declared in cls.hyperparameters().items():
+            if name not in ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "weight_decay"):
+                yield cls, name, declared.default
+    for name, value in {"weight_decay": 0.1, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
+        yield Adam, name, value
+    yield GradientDescent, "loss_scale_factor", 4.0
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
+def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cls, name, value):
+    first, other = {name: value or 0.5}, (value or 0.5) * 0.5
+    optimizer, late = cls(**first), cls(**first)
+    gradients = [np.array([0.5, -3.0, 1e-4], "float32")] * 5
+    step, step_late = step_on(optimizer), step_on(late)
+    for gradient in gradients:
+        step([gradient])
+        step_late([gradient])
+    traces = step_late.traces
+    np.testing.assert_array_equal(step.weights(), step_late.weights())
+    setattr(late, name, other)
+    for gradient in gradients:
+        step([gradient])
+        step_late([gradient])
+    assert float(getattr(late, name)) == np.float32(other)
+    assert late.get_config()[name] == other
+    assert np.abs(step.weights()[0] - step_late.weights()[0]).max() > 0
+    if keras.backend.backend() != "torch":  # torch traces nothing
+        assert step_late.traces == traces
+
+
+@pytest.mark.parametrize("cls", [Momentum, Adam, RMSprop])
+def test_setting_a_hyperparameter_between_fits_gives_what_a_new_optimizer_with_it_gives(cls):
+    name = {Momentum: "momentum", Adam: "beta_2", RMSprop: "rho"}[cls]
+    changed, other = compiled(cls(**{name: 0.8})), compiled(cls(**{name: 0.5}))
+    setattr(changed.optimizer, name, 0.5)
+    for model in (changed, other):
+        fit(model)
+    for ours, theirs in zip(weights(changed), weights(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_fit_sees_a_hyperparameter_set_between_fits_without_a_retrace(jit):
+    calls = []
+
+    class Model(keras.Sequential):
+        def call(self, *args, **kwargs):
+            calls.append(1)
+            return super().call(*args, **kwargs)
+
+    keras.utils.set_random_seed(0)
+    model = Model([keras.Input((8,)), keras.layers.Dense(4)])
+    compiled(Momentum(0.1), model, jit_compile=jit and keras.backend.backend() != "torch")
+    fit(model)
+    traced, before = len(calls), weights(model)
+    model.optimizer.learning_rate = 0.0
+    model.optimizer.momentum = 0.0
+    fit(model)
+    for now, then in zip(weights(model), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+    if keras.backend.backend() == "tensorflow" or (jit and keras.backend.backend() == "jax"):  # the others trace nothing
+        assert len(calls) == traced
+
+
+def test_keras_callbacks_move_the_learning_rate():
+    model = compiled(Adam(1e-3))
+    callback = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    history = fit(model, epochs=3, callbacks=[callback])
+    np.testing.assert_allclose(history.history["learning_rate"], [5e-4, 2.5e-4, 1.25e-4], rtol=1e-6)
+
+
+def test_one_minus_beta_is_exact_although_beta_is_rounded():
+    optimizer = Adam(beta_2=0.999)
+    assert float(ops.convert_to_numpy(optimizer.one_minus("beta_2"))) == np.float32(0.001)
+    optimizer.beta_2 = 0.9999
+    assert float(ops.convert_to_numpy(optimizer.one_minus("beta_2"))) == np.float32(0.0001)
+
+
+# -- schedules ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_constant_schedule_is_the_constant(cls):
+    names = [name for name in cls.hyperparameters() if cls.hyperparameters()[name].default]
+    constant = cls()
+    schedules = cls(
+        **{name: keras.optimizers.schedules.PiecewiseConstantDecay([10**6], [getattr(cls, name).default] * 2) for name in names}
+    )
+    steps = step_on(constant), step_on(schedules)
+    for gradient in np.random.default_rng(0).normal(size=(20, 3)).astype("float32"):
+        for step in steps:
+            step([gradient])
+    np.testing.assert_allclose(steps[0].weights(), steps[1].weights(), rtol=3e-5)  # a schedule's 1−β₂ is a rounded one
+
+
+def test_a_callable_sees_the_step_from_zero():
+    optimizer = GradientDescent(lambda step: ops.cast(step, "float32"))
+    step, path = step_on(optimizer, ()), []
+    for _ in range(4):
+        step([np.float32(1)])
+        path.append(float(step.weights()[0]))
+    assert path == [0, -1, -3, -6]
+
+
+def test_the_property_of_a_schedule_is_its_value_now():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    optimizer = Momentum(schedule, momentum=lambda step: 1 - 0.5 ** (1 + ops.cast(step, "float32")))
+    step = step_on(optimizer)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+    step([np.ones(3, "float32")])
+    assert float(optimizer.learning_rate) == pytest.approx(0.05)
+    assert float(optimizer.momentum) == pytest.approx(0.75)
+
+
+# -- the config -----------------------------------------------------------------------------------
+
+NUMBERS = [1, 0, 0.001, 1 / 3, np.float64(0.1), np.float32(0.3), np.int64(1), np.array(0.25)]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_the_config_gives_back_the_number_as_it_was_given(number):
+    value = Adam(number).get_config()["learning_rate"]
+    assert type(value) in (int, float)
+    assert value == number or np.float32(value) == number
+
+
+def test_an_unchanged_config_has_python_numbers_and_survives_a_round_trip():
+    given = {"learning_rate": 1, "beta_1": 0.85, "beta_2": 0.997, "epsilon": 1e-9, "weight_decay": 0.02, "name": "mine"}
+    config = Adam(**given).get_config()
+    assert {key: config[key] for key in given} == given
+    assert Adam.from_config(config).get_config() == config
+
+
+def test_the_config_follows_what_was_assigned():
+    optimizer = Adam()
+    optimizer.beta_1 = 0.75
+    optimizer.learning_rate.assign(0.01)  # as Keras users do
+    assert optimizer.get_config()["beta_1"] == 0.75
+    assert optimizer.get_config()["learning_rate"] == 0.01
+
+
+def test_schedules_survive_a_config_round_trip():
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
+    config = Adam(learning_rate=schedule, beta_1=schedule).get_config()
+    again = Adam.from_config(config)
+    assert isinstance(again._beta_1, keras.optimizers.schedules.CosineDecay)
+    assert again.get_config() == config
+
+
+# -- bad values -----------------------------------------------------------------------------------
+
+BAD = [
+    (Adam, {"learning_rate": -0.1}, "learning_rate"),
+    (Adam, {"learning_rate": float("nan")}, "learning_rate"),
+    (Adam, {"learning_rate": float("inf")}, "learning_rate"),
+    (Adam, {"learning_rate": 1e300}, "learning_rate"),
+    (Adam, {"learning_rate": "0.1"}, "learning_rate"),
+    (Adam, {"learning_rate": None}, "learning_rate"),
+    (Adam, {"learning_rate": True}, "learning_rate"),
+    (Adam, {"learning_rate": [0.1]}, "learning_rate"),
+    (Adam, {"learning_rate": np.array([0.1])}, "learning_rate"),
+    (Adam, {"learning_rate": 1j}, "learning_rate"),
+    (Momentum, {"momentum": 1.5}, "momentum"),
+    (Momentum, {"momentum": -0.1}, "momentum"),
+    (Momentum, {"nesterov": 1}, "nesterov"),
+    (Adam, {"beta_1": 1}, "beta_1"),
+    (Adam, {"beta_2": 1.0}, "beta_2"),
+    (Adam, {"beta_2": 0.99999999}, "beta_2"),  # 1 in float32
+    (Adam, {"beta_1": "0.9"}, "beta_1"),
+    (Adam, {"beta_1": float("nan")}, "beta_1"),
+    (Adam, {"epsilon": -1e-8}, "epsilon"),
+    (Adam, {"amsgrad": "yes"}, "amsgrad"),
+    (RMSprop, {"rho": 1.0}, "rho"),
+    (RMSprop, {"momentum": None}, "momentum"),
+    (keras_optims.Adagrad, {"initial_accumulator_value": -1}, "initial_accumulator_value"),
+    (AdamW, {"weight_decay": -1}, "weight_decay"),
+    (Adam, {"clipnorm": 0}, "clipnorm"),
+    (Adam, {"clipnorm": 1.0, "clipvalue": 1.0}, "clipnorm"),
+    (Adam, {"gradient_accumulation_steps": 1}, "gradient_accumulation_steps"),
+    (Adam, {"gradient_accumulation_steps": 2.5}, "gradient_accumulation_steps"),
+    (Adam, {"ema_momentum": 1.1}, "ema_momentum"),
+    (Adam, {"ema_overwrite_frequency": 0}, "ema_overwrite_frequency"),
+    (Adam, {"beta1": 0.9}, "beta_1"),  # the hint
+    (Adam, {"wieght_decay": 0.9}, "weight_decay"),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "named"), BAD, ids=str)
+def test_a_bad_argument_is_named_with_what_is_allowed_and_what_came(cls, arguments, named):
+    with pytest.raises(ValueError, match=named) as error:
+        cls(**arguments)
+    message = str(error.value)
+    assert "\n" not in message
+    assert any(str(key) in message or repr(value) in message for key, value in arguments.items())
+
+
+def test_too_many_positional_arguments_are_a_clear_error():
+    with pytest.raises(ValueError, match="too many positional arguments"):
+        GradientDescent(0.1, 0.9)
+
+
+@pytest.mark.parametrize("value", [-1, "0.5", float("nan"), None, 1.0])
+def test_a_bad_assignment_is_refused_and_changes_nothing(value):
+    optimizer = Adam(beta_1=0.8)
+    step_on(optimizer)([np.ones(3, "float32")])
+    with pytest.raises(ValueError, match="beta_1"):
+        optimizer.beta_1 = value
+    assert optimizer.get_config()["beta_1"] == 0.8
+    assert float(optimizer.beta_1) == np.float32(0.8)
+
+
+# -- what is fixed once built ---------------------------------------------------------------------
+
+FIXED = [
+    (Adam, {}, "amsgrad", True),
+    (Momentum, {}, "nesterov", True),
+    (RMSprop, {}, "centered", True),
+    (RMSprop, {}, "momentum", 0.9),
+    (Adam, {}, "weight_decay", 0.1),
+    (Adam, {"weight_decay": 0.1}, "weight_decay", None),
+    (Adam, {}, "use_ema", True),
+    (Adam, {}, "gradient_accumulation_steps", 2),
+    (Adam, {}, "beta_1", keras.optimizers.schedules.CosineDecay(0.9, 10)),
+    (Adam, {"learning_rate": keras.optimizers.schedules.CosineDecay(0.9, 10)}, "learning_rate", 0.1),
+]
+
+
+@pytest.mark.parametrize(("cls", "arguments", "name", "value"), FIXED)
+def test_what_a_compiled_step_would_not_see_is_refused_once_built_and_allowed_before(cls, arguments, name, value):
+    optimizer = cls(**arguments)
+    step_on(optimizer)([np.ones(3, "float32")])
+    with pytest.raises(ValueError, match=name):
+        setattr(optimizer, name, value)
+    early, from_the_start = cls(**arguments), cls(**{**arguments, name: value})
+    setattr(early, name, value)
+    assert early.get_config()[name] == from_the_start.get_config()[name]
+    results = []
+    for each in (early, from_the_start):
+        step = step_on(each)
+        for gradient in np.random.default_rng(0).normal(size=(5, 3)).astype("float32"):
+            step([gradient])
+        results.append(step.weights())
+    np.testing.assert_array_equal(*results)
+
+
+def test_rmsprop_built_with_momentum_can_change_it_down_to_zero():
+    optimizer, plain = RMSprop(momentum=0.5), RMSprop()
+    step, step_plain = step_on(optimizer), step_on(plain)
+    optimizer.momentum = 0.0
+    for each in (step, step_plain):
+        each([np.ones(3, "float32")])
+    np.testing.assert_allclose(step.weights(), step_plain.weights(), rtol=1e-6)
+
+
+# -- declarations ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_hyperparameter_is_declared_in_full(cls):
+    for name, declared in cls.hyperparameters().items():
+        assert declared.name == name
+        assert declared.symbol
+        assert declared.meaning
+        assert declared.validate(declared.default) == declared.default
+        if declared.search is not None:
+            assert declared.search.low in declared.domain
+            assert declared.search.high in declared.domain
+            decays = declared.domain.high == 1
+            assert declared.search.scale == ("log1m" if decays else "log")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_learning_rate_comes_first_and_is_searched_by_default(cls):
+    assert list(cls.hyperparameters())[0] == "learning_rate"
+    assert cls.hyperparameters()["learning_rate"].search.by_default
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_docstrings_name_every_argument_of_the_algorithm(cls):
+    own = {name for klass in cls.__mro__ if klass is not Optimizer for name in vars(klass) if name in cls._declarations}
+    own -= set(vars(Optimizer)) - {"learning_rate"} - ({"weight_decay"} if cls is AdamW else set())
+    for name in own:
+        assert f"{name}:" in cls.__doc__
+    assert "Reference" in cls.__doc__
+
+
+def test_a_new_optimizer_has_its_arguments_state_and_search_from_its_declarations():
+    @keras.saving.register_keras_serializable(package="tests")
+    class SignDescent(Optimizer):
+        learning_rate = keras_optims.Hyperparameter(0.1, symbol="η", domain=keras_optims.Interval(0, 1))
+        power = keras_optims.Hyperparameter(
+            0.5, symbol="p", domain=keras_optims.Interval(0, 1), search=keras_optims.SearchRange(0.1, 0.9)
+        )
+
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, learning_rate * ops.sign(gradient) * ops.abs(gradient) ** self.power)
+
+    optimizer = SignDescent(0.5, power=1)
+    step = step_on(optimizer)
+    step([np.array([1, -2, 0], "float32")])
+    np.testing.assert_allclose(step.weights()[0], [-0.5, 1, 0])
+    assert SignDescent.from_config(optimizer.get_config()).get_config() == optimizer.get_config()
+    assert SignDescent.hyperparameters()["power"].search.high == 0.9
+    assert "power" in [v.name for v in optimizer.variables]
+
+
+def test_a_subclass_in_the_style_of_keras_works():
+    class HalfStep(Adam):
+        def __init__(self, learning_rate=0.1, **kwargs):
+            super().__init__(learning_rate=learning_rate, **kwargs)
+
+        def build(self, variables):
+            super().build(variables)
+            self.counts = self.add_optimizer_variables(variables, "count")
+
+        def update_step(self, gradient, variable, learning_rate):
+            count = self.counts[self._get_variable_index(variable)]
+            self.assign_add(count, ops.ones_like(gradient))
+            super().update_step(gradient, variable, learning_rate * 0.5)
+
+    half, full = HalfStep(), Adam(0.05)
+    steps = step_on(half), step_on(full)
+    for step in steps:
+        step([np.ones(3, "float32")])
+    np.testing.assert_allclose(steps[0].weights(), steps[1].weights(), rtol=1e-6)
+    assert float(ops.convert_to_numpy(half.counts[0])[0]) == 1
+
+
+def test_building_twice_changes_nothing():
+    optimizer, variables = Adam(), [keras.Variable(np.zeros(3, "float32"))]
+    optimizer.build(variables)
+    number = len(optimizer.variables)
+    optimizer.build(variables)
+    assert len(optimizer.variables) == number
