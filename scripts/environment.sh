@@ -45,8 +45,7 @@ if [ ! -f "$venv/installed" ] || [ "$(cat "$venv/installed")" != "$wanted" ]; th
   echo "Making $venv ..." >&2
   rm -rf "$venv"
   "$python" -m venv "$venv" >&2
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "${packages[@]/#./--editable=.}" >&2
+  "$venv/bin/python" -m pip install -qq --no-compile --disable-pip-version-check "${packages[@]/#./--editable=.}" >&2
   printf '%s\n' "$wanted" >"$venv/installed"
 fi
 echo "$venv/bin/python"
