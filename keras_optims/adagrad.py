@@ -17,8 +17,8 @@ from keras_optims.optimizer import Optimizer
 class Adagrad(Optimizer):
     """AdaGrad: learning rates that adapt to each weight's past gradients.
 
-    With weights θ, gradient g, learning rate η and the accumulator G, which starts at `initial_accumulator_value`, each step does,
-    element by element,
+    With weights θ, gradient g, learning rate η and the accumulator G, which starts at `initial_accumulator_value`, each
+    step does, element by element,
 
         G ← G + g²
         θ ← θ − η·g / √(G + ε)

@@ -17,8 +17,8 @@ from keras_optims.optimizer import Optimizer
 class Adam(Optimizer):
     """Adam: adaptive moment estimation.
 
-    With weights θ, gradient g, learning rate η, the slots m (first moment) and v (second moment), which start at zero, and t the number of
-    the step, counted from 1, each step does, element by element,
+    With weights θ, gradient g, learning rate η, the slots m (first moment) and v (second moment), which start at zero,
+    and t the number of the step, counted from 1, each step does, element by element,
 
         m ← β₁·m + (1−β₁)·g
         v ← β₂·v + (1−β₂)·g²
@@ -42,8 +42,8 @@ class Adam(Optimizer):
     paper, torch and optax add ε to the corrected root √(v/(1−β₂ᵗ)), which makes it larger at first. AMSGrad's maximum is taken of
     v before the correction, as in Keras and torch; optax takes it after.
 
-    References: Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", https://arxiv.org/abs/1412.6980; AMSGrad: Reddi, Kale &
-    Kumar 2018, "On the Convergence of Adam and Beyond", https://openreview.net/forum?id=ryQu7f-RZ.
+    References: Kingma & Ba 2015, "Adam: A Method for Stochastic Optimization", https://arxiv.org/abs/1412.6980;
+    AMSGrad: Reddi, Kale & Kumar 2018, "On the Convergence of Adam and Beyond", https://openreview.net/forum?id=ryQu7f-RZ.
     """
 
     learning_rate = Hyperparameter(

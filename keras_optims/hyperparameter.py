@@ -103,7 +103,8 @@ class Hyperparameter(_Declared):
         search: the `SearchRange` of a search, or `None` where searching makes no sense.
         meaning: one line for tables and help.
         off: the value that leaves the term out altogether (`None` for weight decay, 0.0 for RMSprop's momentum).
-            An optimizer built with it has neither the variable nor the slots of that term, so turning it on after `build` is an error.
+            An optimizer built with it has neither the variable nor the slots of that term, so turning it on after `build`
+            is an error.
     """
 
     _NEVER_OFF: Any = object()
@@ -176,8 +177,8 @@ class Hyperparameter(_Declared):
         elif optimizer.built and _kind(held) != _kind(value):
             raise ValueError(
                 f"{self.name} was {_kind(held)} when this {type(optimizer).__name__} was built and cannot become "
-                f"{_kind(value)} now: its compiled step would not see it. Make a new optimizer, or give the constructor a number, "
-                f"which stays settable; received {value!r}."
+                f"{_kind(value)} now: its compiled step would not see it. Make a new optimizer, or give the constructor a "
+                f"number, which stays settable; received {value!r}."
             )
         elif optimizer.built and held != value:
             raise ValueError(
@@ -307,12 +308,12 @@ def _scalar(optimizer, name, value):
     )
 
 
-def _residual(value: float) -> float:
+def _residual(value: Any) -> float:
     """What rounding to the variable's dtype takes from `value`."""
     return float(value) - _rounded(value)
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: Any) -> float:
     """`value` as the variable will hold it."""
     with np.errstate(over="ignore"):
         return float(np.dtype(state_dtype()).type(value))

@@ -1,6 +1,6 @@
 """The base of all optimizers: live hyperparameters, slots, and the order of a step.
 
-An algorithm adds its slots in `build` and its formula in `update_step`; everything that is the same for all of them is here, once.
+An algorithm adds its slots in `build` and its formula in `update_step`; what is the same for all of them is here, once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,25 @@ from keras import ops
 from keras_optims import kernels, state
 from keras_optims.half import Float32Copy, is_half
 from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
+
+
+def _build_once(build):
+    """Wraps the `build` of a class: nothing is built twice, and loaded state is taken over once all variables exist."""
+
+    def build_once(self, variables):
+        if self._untracked.build_depth == 0 and self.built:
+            self._check_variables_are_known(variables)
+            return
+        self._untracked.build_depth += 1
+        try:
+            build(self, variables)
+        finally:
+            self._untracked.build_depth -= 1
+        if self._untracked.build_depth == 0:
+            self._take_pending_state()
+
+    build_once.__doc__ = build.__doc__
+    return build_once
 
 
 class Optimizer(keras.optimizers.Optimizer):
@@ -78,7 +97,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # The learning rate comes first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
+        # The learning rate first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
         declared: dict[str, Hyperparameter | Option] = {"learning_rate": cls.learning_rate}
         for klass in cls.__mro__:
             for name, value in vars(klass).items():
@@ -91,7 +110,7 @@ class Optimizer(keras.optimizers.Optimizer):
             of_init = inspect.signature(cls.__init__)
             cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
         if "build" in vars(cls):
-            cls.build = _build_once(cls.build)
+            setattr(cls, "build", _build_once(cls.build))  # noqa: B010 (an assignment to a method is no type error then)
 
     @classmethod
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
@@ -151,6 +170,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     # -- variables --------------------------------------------------------------------------------
 
+    @_build_once
     def build(self, variables):
         """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
         variables = list(variables)
@@ -267,7 +287,8 @@ class Optimizer(keras.optimizers.Optimizer):
 
         Args:
             gradient: a tensor of the variable's shape, and of its dtype, or float32 for a half-precision variable.
-            variable: the variable, or the `Float32Copy` of a half-precision one; change it with `assign`, `assign_add`, `assign_sub`.
+            variable: the variable, or the `Float32Copy` of a half-precision one; to be changed with the optimizer's `assign`,
+                `assign_add` and `assign_sub`.
             learning_rate: the scalar learning rate of this step.
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
@@ -295,11 +316,11 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def is_on(self, name: str) -> bool:
         """Whether the hyperparameter `name` was given a value that is not its `off` value."""
-        return self._declarations[name].is_on(self)
+        return self.hyperparameters()[name].is_on(self)
 
     def one_minus(self, name: str):
         """1 − the hyperparameter `name`, without the error of its rounding to float32."""
-        return self._declarations[name].complement(self)
+        return self.hyperparameters()[name].complement(self)
 
     def assign(self, variable, value):
         """Sets a slot, a model's variable or a `Float32Copy`."""
@@ -412,7 +433,7 @@ def _not_yet():
     return 0.0
 
 
-def _signature(declared) -> inspect.Signature:
+def _signature(declared: dict[str, Hyperparameter | Option]) -> inspect.Signature:
     """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
     common = vars(Optimizer)
     positional, by_name = [], []
@@ -423,25 +444,6 @@ def _signature(declared) -> inspect.Signature:
             positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))
     by_name.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
     return inspect.Signature([*positional, *by_name])
-
-
-def _build_once(build):
-    """Wraps the `build` of a class: nothing is built twice, and loaded state is taken over once all variables exist."""
-
-    def build_once(self, variables):
-        if self._untracked.build_depth == 0 and self.built:
-            self._check_variables_are_known(variables)
-            return
-        self._untracked.build_depth += 1
-        try:
-            build(self, variables)
-        finally:
-            self._untracked.build_depth -= 1
-        if self._untracked.build_depth == 0:
-            self._take_pending_state()
-
-    build_once.__doc__ = build.__doc__
-    return build_once
 
 
 # A float32 square overflows from 1.8e19 on, and a sum of squares before that. Gradients beyond this bound are scaled down by a

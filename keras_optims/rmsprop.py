@@ -16,8 +16,8 @@ from keras_optims.optimizer import Optimizer
 class RMSprop(Optimizer):
     """RMSProp: each weight's step divided by the root mean square of its recent gradients.
 
-    With weights θ, gradient g, learning rate η, decay rate ρ, momentum γ, and the slots v (mean of the squared gradients), a (mean
-    gradient) and u (velocity), which start at zero, each step does, element by element,
+    With weights θ, gradient g, learning rate η, decay rate ρ, momentum γ, and the slots v (mean of the squared gradients),
+    a (mean gradient) and u (velocity), which start at zero, each step does, element by element,
 
         v ← ρ·v + (1−ρ)·g²
         a ← ρ·a + (1−ρ)·g                 only if centered, else a = 0
@@ -86,7 +86,7 @@ class RMSprop(Optimizer):
         mean_square = self.mean_square[variable]
         self.assign(mean_square, s.rho * mean_square + s.one_minus_rho * ops.square(gradient))
         denominator = mean_square + s.epsilon
-        if self.centered:
+        if self.mean_gradient is not None:
             mean_gradient = self.mean_gradient[variable]
             self.assign(mean_gradient, s.rho * mean_gradient + s.one_minus_rho * gradient)
             denominator = mean_square - ops.square(mean_gradient) + s.epsilon

@@ -3,9 +3,9 @@
 Keras numbers the variables of an optimizer and assigns by number, so state can land on the wrong variable, or be dropped with no
 more than a warning. Here each entry has a name, and state that does not fit is an error that says how it does not.
 
-Names of layers that Keras made up differ from one process to the next (`dense_3` here, `dense` there), and so does the outer model's.
-So where the names as they are do not match, they are compared without the outer model's name and with the made-up numbers
-replaced by their rank: `dense_3, dense_7` and `dense, dense_1` name the same two layers.
+Names of layers that Keras made up differ from one process to the next (`dense_3` here, `dense` there), and so does the outer
+model's. So where the names as they are do not match, they are compared without the outer model's name and with the made-up
+numbers replaced by their rank: `dense_3, dense_7` and `dense, dense_1` name the same two layers.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Float64 twins: each algorithm once more, from its paper, in plain NumPy, with no thought of speed.
 
 They share nothing with `keras_optims`. Moments are kept as the papers define them: Adam divides both averages by their bias
-correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and averages are sums over the whole history of gradients
-wherever the papers give them so.
+correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
 
-Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of arrays, a hyperparameter
-a number or a function of the step (0 at the first).
+Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
+arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
 import numpy as np
@@ -35,7 +34,7 @@ def gradient_descent(gradients, start, learning_rate, weight_decay=None):
 
 
 def momentum(gradients, start, learning_rate, momentum, nesterov=False, weight_decay=None):
-    """Polyak's heavy ball; Nesterov's in the form of Sutskever et al. 2013, eq. 3-4, which follows the lookahead weights θ + γu."""
+    """Polyak's heavy ball; Nesterov's as Sutskever et al. 2013, eq. 3-4, following the lookahead weights θ + γu."""
     gradients = _float64(gradients)
     theta, path = np.asarray(start, np.float64), []
     velocity = np.zeros_like(theta)
@@ -82,7 +81,7 @@ def rmsprop(gradients, start, learning_rate, rho, momentum, epsilon, centered=Fa
 
 
 def adam(gradients, start, learning_rate, beta_1, beta_2, epsilon, amsgrad=False, weight_decay=None):
-    """Kingma & Ba 2015, Algorithm 1, with the ε̂ of Section 2: the corrected root plus ε/√(1−β₂ᵗ); AMSGrad on the uncorrected v."""
+    """Kingma & Ba 2015, Algorithm 1, with the ε̂ of Section 2, i.e. ε/√(1−β₂ᵗ) beside the corrected root; AMSGrad before it."""
     theta, path = np.asarray(start, np.float64), []
     first, second, largest = (np.zeros_like(theta) for _ in range(3))
     for step, gradient in enumerate(_float64(gradients)):

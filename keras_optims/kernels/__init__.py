@@ -5,7 +5,8 @@
 `to_dense(gradient)`: the gradient as a dense tensor.
 `run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
 `decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
-`for_each_variable(optimizer, update, gradients, variables, learning_rate)`: calls `update(gradient, variable, learning_rate)` for each.
+`for_each_variable(optimizer, update, gradients, variables, learning_rate)`: calls
+`update(gradient, variable, learning_rate)` for each.
 """
 
 import importlib
