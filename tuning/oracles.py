@@ -85,14 +85,17 @@ def find_place(oracle: GridSearchOracle) -> None:
 
 
 class BayesianOracle(BayesianOptimizationOracle):
-    """KerasTuner's Gaussian process, with reproducible proposals and an idea of divergence."""
+    """KerasTuner's Gaussian process, with reproducible proposals, an idea of divergence, and no setting tried twice."""
 
     def populate_space(self, trial_id):
         """The proposal depends on the seed and on the trials so far alone, so a resumed search makes the same one."""
         self._random_state = np.random.RandomState([self.seed, len(self.trials)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of scikit-learn: a kernel's parameter met its bound
-            return super().populate_space(trial_id)
+            proposal = super().populate_space(trial_id)
+        if proposal["values"] is not None and self._duplicate(proposal["values"]):
+            return self._random_populate_space()  # often at a corner of the space, where the model sees nothing new
+        return proposal
 
     def _vectorize_trials(self):
         x, y = super()._vectorize_trials()

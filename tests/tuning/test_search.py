@@ -140,7 +140,7 @@ def test_diverged_trials_are_results_and_never_end_a_search(command, tiny):
 
 @pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband", "bayesian"])
 def test_a_search_goes_on_among_diverged_trials(oracle, command, tiny):
-    arguments = ("gradient_descent", "--oracle", oracle, "--trials", 8, "--epochs", 2, "--search", "learning_rate=1e-3:1e9")
+    arguments = ("gradient_descent", "--oracle", oracle, "--trials", 8, "--epochs", 2, "--search", "learning_rate=1e-6:1e3")
     result, _ = tune(command, *arguments, problem="tiny_problem:make_regression")
     states = [trial["state"] for trial in result["trials"]]
     assert len(states) == 8

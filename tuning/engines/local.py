@@ -90,10 +90,12 @@ class LocalEngine:
                     return
                 for pipe in multiprocessing.connection.wait([worker.pipe for worker in busy]):
                     worker = next(worker for worker in busy if worker.pipe is pipe)
-                    if self._listen(tuner, worker, deaths):
+                    outcome = self._listen(tuner, worker, deaths)
+                    if outcome == "free":
                         idle.append(worker.name)
-                    if worker.name in workers and not worker.process.is_alive() and worker.trial is None:
+                    elif outcome == "dead":  # the oracle gives its trial to the next worker of this name: that one comes first
                         workers.pop(worker.name).stop()
+                        idle.insert(0, worker.name)
         finally:
             for worker in workers.values():
                 worker.stop()
@@ -117,8 +119,8 @@ class LocalEngine:
                 worker.pipe.send((int(trial.trial_id), trial.hyperparameters.get_config()))
         return False
 
-    def _listen(self, tuner, worker: _Worker, deaths) -> bool:
-        """Takes one message of a worker; whether it is free for the next trial."""
+    def _listen(self, tuner, worker: _Worker, deaths) -> str:
+        """Takes one message of a worker, which is then `busy`, `free` for the next trial, or `dead`."""
         trial = worker.trial
         assert trial is not None
         try:
@@ -130,10 +132,10 @@ class LocalEngine:
             if deaths[trial.trial_id] >= TRIES:
                 how = _exit(worker.process.exitcode)
                 tuner.trial_failed(trial, f"The process that ran it {how}, {TRIES} times.", "")
-            return True  # the oracle has the trial as this worker's, so that `next_trial` gives it to the next one of its name
+            return "dead"
         if kind == "event":
             tuner.record(content)
-            return False
+            return "busy"
         worker.trial = None
         if kind == "done":
             tuner.trial_done(trial, content)
@@ -141,7 +143,7 @@ class LocalEngine:
             raise SearchError(content)
         else:
             tuner.trial_failed(trial, *content)
-        return True
+        return "free"
 
 
 def _exit(code: int | None) -> str:

@@ -1,0 +1,235 @@
+"""Ctrl-C, kill -9, and what is left: nothing finished is lost, nothing is repeated, and the end is the same."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.tuning.conftest import environment, load, run, start, without_times
+from tuning.result import SearchResult
+from tuning.store import exists
+
+
+def arguments(directory, trials=4, oracle="quasirandom", problem="tiny_problem:make_slow", workers=1):
+    return (
+        *("tune", "adam", "--problem", problem, "--trials", trials, "--oracle", oracle, "--directory", directory),
+        *("--seed", 0, "--workers", workers, "--json"),
+    )
+
+
+def wait_for(condition, process, seconds=120):
+    """Waits until `condition()`; fails if the process ends before."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def count(directory, state="completed"):
+    """How many trials are in a state, read as anyone could while the search runs."""
+    if not exists(directory):
+        return 0
+    with sqlite3.connect(f"file:{directory}/search.sqlite?mode=ro", uri=True) as plain:
+        number = plain.execute("SELECT count(*) FROM trials WHERE state = ?", (state,)).fetchone()[0]
+    plain.close()
+    return number
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_an_interrupted_search_says_how_to_go_on_and_goes_on(how, tiny, tmp_path, command):
+    directory = tmp_path / "out"
+    process = start(*arguments(directory), cwd=tmp_path)
+    wait_for(lambda: count(directory) >= 1, process)
+    process.send_signal(how)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    resume = f"keras-optims tune adam --problem tiny_problem:make_slow --trials 4 --oracle quasirandom --directory {directory}"
+    assert f"To go on: {resume}" in stderr
+    finished = [trial for trial in SearchResult.load(directory).trials if trial.state == "completed"]
+    assert 1 <= len(finished) < 4
+    status, stdout, stderr = command(*arguments(directory))
+    assert status == 0, stderr
+    resumed = load(stdout)
+    assert [trial["state"] for trial in resumed["trials"]] == ["completed"] * 4
+    for trial in finished:
+        assert trial.to_json() == resumed["trials"][trial.number]
+    whole = load(command(*arguments(tmp_path / "whole"))[1])
+    assert without_times(whole) == without_times(resumed)
+
+
+def kill_and_resume(oracle, tmp_path, command, kills, seed, workers=1):
+    """Kills a search at random moments, then lets it end; the trials of that and of an undisturbed one."""
+    directory, chance, finished = tmp_path / "killed", random.Random(seed), {}
+    for _ in range(kills):
+        before = count(directory)
+        process = start(*arguments(directory, trials=6, oracle=oracle, workers=workers), cwd=tmp_path)
+        wait_for(lambda before=before: count(directory, "running") + count(directory) > before or before >= 5, process)
+        time.sleep(chance.uniform(0.0, 1.2))
+        process.kill()
+        process.communicate()
+        for trial in SearchResult.load(directory).trials:
+            if trial.state == "completed":
+                assert finished.setdefault(trial.number, trial) == trial  # the very same, times and all: it was not repeated
+        assert count(directory) == len(finished)
+    status, stdout, stderr = command(*arguments(directory, trials=6, oracle=oracle, workers=workers))
+    assert status == 0, stderr
+    resumed = load(stdout)
+    for number, trial in finished.items():
+        assert trial.to_json() == resumed["trials"][number]
+    whole = load(command(*arguments(tmp_path / "whole", trials=6, oracle=oracle))[1])
+    return resumed, whole
+
+
+@pytest.mark.parametrize("oracle", ["quasirandom"])
+def test_a_killed_search_ends_as_an_undisturbed_one(oracle, tiny, tmp_path, command):
+    resumed, whole = kill_and_resume(oracle, tmp_path, command, kills=1, seed=0)
+    assert without_times(resumed) == without_times(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "bayesian", "hyperband"])
+def test_a_search_killed_again_and_again_ends_as_an_undisturbed_one(oracle, tiny, tmp_path, command):
+    resumed, whole = kill_and_resume(oracle, tmp_path, command, kills=4, seed=1)
+    assert without_times(resumed) == without_times(whole)
+
+
+def test_a_second_process_in_the_same_directory_is_refused(tiny, tmp_path, command):
+    directory = tmp_path / "out"
+    process = start(*arguments(directory, trials=50), cwd=tmp_path)
+    try:
+        wait_for(lambda: count(directory, "running") >= 1, process)
+        for extra in ((), ("--fresh",)):
+            status, stdout, stderr = command(*arguments(directory, trials=50), *extra)
+            assert (status, stdout) == (2, "")
+            assert f"Another process (number {process.pid}) is searching" in stderr
+        status, stdout, _ = command("show", directory, "--json")  # but anyone may look
+        assert status == 0
+        assert load(stdout)["counts"]["running"] == 1
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_a_kill_between_two_writes_leaves_a_store_that_opens(tiny, tmp_path, command):
+    """Ends the process inside a transaction, where a plain file would be torn."""
+    code = """
+import os, sys
+from tuning.store import Store
+original = Store._save_oracle
+calls = []
+def dies(self, state):
+    calls.append(1)
+    if len(calls) == 4:
+        os._exit(9)
+    original(self, state)
+Store._save_oracle = dies
+from tuning.cli import main
+main(sys.argv[1:])
+"""
+    directory = tmp_path / "out"
+    given = [str(argument) for argument in arguments(directory, problem="tiny_problem:make_problem")]
+    died = subprocess.run([sys.executable, "-c", code, *given], env=environment(), cwd=tmp_path, capture_output=True)
+    assert died.returncode == 9
+    assert [trial.state for trial in SearchResult.load(directory).trials] == ["completed", "running"]
+    resumed = load(command(*given)[1])
+    assert [trial["state"] for trial in resumed["trials"]] == ["completed"] * 4
+
+
+# -- workers --------------------------------------------------------------------------------------
+
+
+def children(pid):
+    """The processes that `pid` started and that train."""
+    done = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in done.stdout.splitlines() if "spawn_main" in line]
+
+
+@pytest.mark.slow
+def test_workers_find_what_one_process_finds(tiny, tmp_path, command):
+    alone = load(command(*arguments(tmp_path / "alone", trials=5, problem=tiny))[1])
+    status, stdout, stderr = run(*arguments(tmp_path / "workers", trials=5, problem=tiny, workers=2), cwd=tmp_path)
+    assert status == 0, stderr
+    assert without_times(load(stdout)) == without_times(alone)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ps and kill -9")
+def test_a_killed_worker_is_replaced_and_its_trial_runs_again(tiny, tmp_path, command):
+    directory = tmp_path / "out"
+    process = start(*arguments(directory, trials=6, workers=2), cwd=tmp_path)
+    wait_for(lambda: count(directory) >= 1 and count(directory, "running") == 2, process)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 6
+    alone = load(command(*arguments(tmp_path / "alone", trials=6))[1])
+    assert without_times(load(stdout)) == without_times(alone)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="ps")
+def test_workers_end_with_their_parent(tiny, tmp_path):
+    directory = tmp_path / "out"
+    process = start(*arguments(directory, trials=50, workers=2), cwd=tmp_path)
+    wait_for(lambda: count(directory, "running") == 2, process)
+    workers = children(process.pid)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 60
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_setting_that_kills_its_worker_is_a_failed_trial(tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        """
+import os, keras, numpy as np, tuning
+
+def data():
+    return tuning.Data((np.zeros((32, 2)), np.zeros(32)))
+
+def model():
+    os._exit(7)
+
+def make_problem():
+    return tuning.Problem(name="deadly", data=data, model=model, loss="mse", metrics=[], objective="val_loss")
+"""
+    )
+    status, stdout, stderr = run(*arguments("out", trials=1, problem="deadly:make_problem", workers=2), cwd=tmp_path)
+    assert status == 1, stderr
+    trial = load(stdout)["trials"][0]
+    assert trial["state"] == "failed"
+    assert trial["message"] == "The process that ran it ended with status 7, 3 times."
+
+
+def test_a_problem_that_cannot_be_sent_to_workers_is_one_clear_sentence(tiny):
+    import tuning
+
+    made = tuning.problems.make_problem(tiny)
+    local = tuning.Problem("local", made.data, lambda: made.model(), made.loss)
+    with pytest.raises(tuning.SearchError, match="module:function"):
+        tuning.search("adam", local, trials=2, workers=2, progress=False)
+
+
+def test_the_json_of_a_search_is_the_only_thing_on_stdout(tmp_path):
+    (tmp_path / "noisy.py").write_text("print('hello from the module')\nfrom tiny_problem import make_problem\n")
+    from tests.tuning.conftest import TINY, textwrap
+
+    (tmp_path / "tiny_problem.py").write_text(textwrap.dedent(TINY))
+    status, stdout, stderr = run(*arguments("out", trials=1, problem="noisy:make_problem"), cwd=tmp_path)
+    assert status == 0, stderr
+    assert json.loads(stdout)["best"]["state"] == "completed"
+    assert "hello from the module" in stderr
+    # Nothing of what the backends say when they start.
+    assert [line for line in stderr.splitlines() if "oneDNN" in line or "cuda" in line] == []
