@@ -50,7 +50,10 @@ def test_the_mac_gpu_pins_are_for_apple_silicon_only(metadata):
     mac = active(sys_platform="darwin", platform_machine="arm64")
     assert {"tensorflow==2.19.1", "tensorflow-metal==1.2.0"} <= mac
     assert len(mac) == 5
-    for elsewhere in ({"sys_platform": "linux", "platform_machine": "aarch64"}, {"sys_platform": "darwin", "platform_machine": "x86_64"}):
+    for elsewhere in (
+        {"sys_platform": "linux", "platform_machine": "aarch64"},
+        {"sys_platform": "darwin", "platform_machine": "x86_64"},
+    ):
         assert active(**elsewhere) == {"tensorflow>=2.19.1"}
 
 
@@ -82,7 +85,18 @@ def test_the_wheel_holds_both_packages_and_nothing_else(tmp_path):
             (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / "source" / name).write_bytes((ROOT / name).read_bytes())
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, "./source"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            tmp_path,
+            "./source",
+        ],
         cwd=tmp_path,
         check=True,
     )
@@ -90,7 +104,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     packages = {name for name in names if ".dist-info/" not in name}
     expected = {
-        name for name in tracked.stdout.splitlines() if re.fullmatch(r"(keras_optims|tuning)/.*(\.py|/py\.typed)|.*/py\.typed", name)
+        name
+        for name in tracked.stdout.splitlines()
+        if re.fullmatch(r"(keras_optims|tuning)/.*(\.py|/py\.typed)|.*/py\.typed", name)
     }
     assert packages == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
