@@ -176,31 +176,33 @@ def _optimizers(options) -> int:
     with missing_packages_explained():
         import keras_optims
 
-    described = {}
-    for name, cls in keras_optims.OPTIMIZERS.items():
-        axes = {
-            hyperparameter.name: {
-                "symbol": hyperparameter.symbol,
-                "default": hyperparameter.default,
-                "low": hyperparameter.search.low,
-                "high": hyperparameter.search.high,
-                "scale": hyperparameter.search.scale,
-            }
-            for hyperparameter in cls.hyperparameters().values()
-            if hyperparameter.search is not None and hyperparameter.search.by_default
-        }
-        summary = (cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-        described[name] = {"class": f"keras_optims.{cls.__name__}", "summary": summary, "search": axes}
+    described = {name: _described(cls) for name, cls in keras_optims.OPTIMIZERS.items()}
     if options.json:
         _print_json(described)
         return DONE
     width = max(map(len, described))
     for name, entry in described.items():
         axes = ", ".join(
-            f"{axis['symbol']} {axis['low']:g}..{axis['high']:g} {axis['scale']}" for axis in entry["search"].values()
+            f"{axis['symbol']} {axis['low']:g} to {axis['high']:g} ({axis['scale']})" for axis in entry["search"].values()
         )
         print(f"{name:{width}}  {entry['summary']}; searches {axes}")
     return DONE
+
+
+def _described(optimizer) -> dict[str, Any]:
+    axes = {
+        name: {
+            "symbol": hyperparameter.symbol,
+            "default": hyperparameter.default,
+            "low": hyperparameter.search.low,
+            "high": hyperparameter.search.high,
+            "scale": hyperparameter.search.scale,
+        }
+        for name, hyperparameter in optimizer.hyperparameters().items()
+        if hyperparameter.search is not None and hyperparameter.search.by_default
+    }
+    summary = (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    return {"class": f"keras_optims.{optimizer.__name__}", "summary": summary, "search": axes}
 
 
 def _problems(options) -> int:

@@ -127,7 +127,7 @@ def search(
     tuner_oracle = oracles.make_oracle(
         oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
     )
-    model = ProblemModel(space, problem if isinstance(problem, str) else made, data_dir, train_samples)
+    model = ProblemModel(space, problem, data_dir, train_samples, made)
     if workers == 1:
         model.load()  # bad data is an error of the search, not of its first trial
     view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None)

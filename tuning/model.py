@@ -20,12 +20,20 @@ class ProblemModel(keras_tuner.HyperModel):
         problem: as `make_problem` takes it.
         data_dir: the folder with the data sets.
         train_samples: use only so many training samples.
+        made: the `Problem` that `make_problem` has made already.
     """
 
-    def __init__(self, space: Space, problem: str | Problem, data_dir=None, train_samples: int | None = None):
+    def __init__(
+        self,
+        space: Space,
+        problem: str | Problem,
+        data_dir=None,
+        train_samples: int | None = None,
+        made: Problem | None = None,
+    ):
         self._arguments = (space, problem, data_dir, train_samples)
         self.space = space
-        self.problem = make_problem(problem, data_dir)
+        self.problem = make_problem(problem, data_dir) if made is None else made
         self.train_samples = train_samples
         self._data: Data | None = None
         super().__init__(name=self.problem.name)

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from tuning.errors import missing_packages_explained
+from tuning.errors import SearchError, missing_packages_explained, one_line
 
 
 def import_keras_quietly() -> None:
@@ -16,7 +16,7 @@ def import_keras_quietly() -> None:
 
     TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through.
     """
-    with missing_packages_explained():
+    with missing_packages_explained(), _start_shown(), _wrong_backend_explained():
         if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "keras" in sys.modules:
             import keras
         else:
@@ -25,6 +25,31 @@ def import_keras_quietly() -> None:
                 import keras
 
                 keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
+
+
+@contextlib.contextmanager
+def _start_shown() -> Iterator[None]:
+    """In a terminal, a word for the seconds that a backend takes to start; it is gone afterwards."""
+    shown = "keras" not in sys.modules and sys.stderr is not None and sys.stderr.isatty()
+    if shown:
+        print("Starting Keras ...", end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _wrong_backend_explained() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        raise SearchError(
+            f"Keras cannot start on the backend {backend!r}, which KERAS_BACKEND must name as 'tensorflow', 'jax' or 'torch' "
+            f"({one_line(error)})."
+        ) from error
 
 
 @contextlib.contextmanager

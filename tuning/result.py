@@ -8,10 +8,10 @@ import json
 import math
 import os
 import pathlib
-import tempfile
 from typing import Any
 
 from tuning import store as stores
+from tuning.errors import SearchError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,17 +172,15 @@ class SearchResult:
             "versions": self.config.get("versions"),
         }
         path = self.directory / "best.json"
-        handle, temporary = tempfile.mkstemp(dir=self.directory, prefix=".best-", suffix=".json")
+        temporary = self.directory / f".best-{os.getpid()}.json"
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(json_ready(content), file, indent=2, ensure_ascii=False)
-                file.write("\n")
-            os.chmod(temporary, 0o644)  # mkstemp's files are private
+            temporary.write_text(json.dumps(json_ready(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             os.replace(temporary, path)
-        except BaseException:
+        except OSError as error:
+            raise SearchError(f"{path} cannot be written: {error.strerror}.") from error
+        finally:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+                temporary.unlink(missing_ok=True)
         return path
 
 

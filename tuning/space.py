@@ -94,12 +94,17 @@ class Space:
         fixed: name of a hyperparameter or option -> its value.
     """
 
-    optimizer: type
+    optimizer: type[keras_optims.Optimizer]
     axes: dict[str, SearchRange]
     fixed: dict[str, Any]
 
     @classmethod
-    def of(cls, optimizer: str | type, search: Mapping[str, Any] | None = None, fix: Mapping[str, Any] | None = None) -> Space:
+    def of(
+        cls,
+        optimizer: str | type[keras_optims.Optimizer],
+        search: Mapping[str, Any] | None = None,
+        fix: Mapping[str, Any] | None = None,
+    ) -> Space:
         """The default space of an optimizer with the user's changes.
 
         Args:
@@ -194,7 +199,7 @@ class Space:
         return self.optimizer.hyperparameters()[name].symbol
 
 
-def optimizer_class(optimizer: str | type) -> type:
+def optimizer_class(optimizer: str | type) -> type[keras_optims.Optimizer]:
     """The class that a command-line name or a class stands for, or `SearchError`."""
     if isinstance(optimizer, str):
         if optimizer not in keras_optims.OPTIMIZERS:

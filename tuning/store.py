@@ -182,11 +182,10 @@ class Store:
         self, trial: int, execution: int, seed: int, score: float, best_epoch: int, begun: float, seconds: float
     ) -> None:
         """One training is over."""
-        score = score if math.isfinite(score) else None
         with self._transaction():
             self._connection.execute(
                 "INSERT INTO executions VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (trial, execution, seed, score, best_epoch, begun, seconds),
+                (trial, execution, seed, score if math.isfinite(score) else None, best_epoch, begun, seconds),
             )
 
     def end_trial(
@@ -242,10 +241,10 @@ def exists(directory: str | os.PathLike) -> bool:
 
 
 def remove(directory: str | os.PathLike) -> None:
-    """Deletes the store in `directory`, and nothing else."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    """Deletes the store in `directory` and the best setting that came from it, and nothing else."""
+    for name in ("best.json", *(f"{FILE_NAME}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
         try:
-            (pathlib.Path(directory) / f"{FILE_NAME}{suffix}").unlink(missing_ok=True)
+            (pathlib.Path(directory) / name).unlink(missing_ok=True)
         except OSError as error:
             raise SearchError(f"The old search in {directory} cannot be deleted: {error.strerror}.") from error
 

@@ -41,6 +41,7 @@ class View:
         self._best: tuple[float, int, dict] | None = None
         self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
         self._counts: collections.Counter = collections.Counter()
+        self._failure = ""
         self._resumed = 0
         self._begun = time.monotonic()
 
@@ -89,6 +90,8 @@ class View:
         running = self._running.pop(number)
         seconds = time.monotonic() - running["begun"]
         self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds)
+        if message:
+            self._failure = f"trial {number} failed: {message}"
         if self._stream is None or self._live is not None:
             return
         setting = " ".join(f"{name}={value}" for name, value in running["hyperparameters"].items())
@@ -210,6 +213,8 @@ class View:
         others = [f"{self._counts[state]} {state}" for state in ("diverged", "failed") if self._counts[state]]
         if self._resumed:
             others.append(f"{self._resumed} from before")
+        if self._failure:
+            parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
         if others:
             parts.append(Text(", ".join(others), style="dim"))
         return Group(*parts)

@@ -28,9 +28,7 @@ def mnist_mlp(data_dir=None) -> Problem:
         )
 
     def data():
-        parts = _scaled(load_mnist, data_dir)
-        train, validation, test = ((x, keras.utils.to_categorical(y, 10)) for x, y in (parts.train, parts.validation, parts.test))
-        return Data(train, validation, test)
+        return _scaled(load_mnist, data_dir, one_hot=True)
 
     return Problem(
         name="mnist_mlp",
@@ -93,12 +91,12 @@ def _image_problem(name, load, data_dir, model, epochs, batch_size=128) -> Probl
     )
 
 
-def _scaled(load, data_dir) -> Data:
+def _scaled(load, data_dir, one_hot=False) -> Data:
     (x, y), (x_test, y_test) = load(data_dir)
 
     def scaled(part):
         x, y = part
-        return x[..., None].astype("float32") / 255, y.astype("int32")
+        return x[..., None].astype("float32") / 255, keras.utils.to_categorical(y, 10) if one_hot else y.astype("int32")
 
     train, validation = split((x, y), min(VALIDATION_SAMPLES, len(x) // 5))
     return Data(scaled(train), scaled(validation), scaled((x_test, y_test)))

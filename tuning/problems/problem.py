@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tuning.errors import SearchError
+from tuning.errors import SearchError, one_line
 
 SPLIT_SEED = 20  # of the split into training and validation data: the same for every search, so that searches compare
 VALIDATION_BATCH = 1024  # at most; evaluation needs no gradients, so its batches can be large
@@ -84,7 +84,12 @@ class Problem:
         Args:
             train_samples: use only so many training samples (rounded down to whole batches).
         """
-        data = self.data if isinstance(self.data, Data) else self.data()
+        try:
+            data = self.data if isinstance(self.data, Data) else self.data()
+        except SearchError:
+            raise
+        except Exception as error:
+            raise SearchError(f"The data of {self.name} could not be loaded: {one_line(error)}") from error
         if not isinstance(data, Data):
             raise SearchError(f"The data function of {self.name} must return a tuning.Data; received {type(data).__name__}.")
         for part in ("train", "validation", "test"):
