@@ -38,6 +38,8 @@ class Adagrad(Optimizer):
     https://jmlr.org/papers/v12/duchi11a.html, Fig. 1 with diagonal matrices.
     """
 
+    kernel = "adagrad"
+
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
     )

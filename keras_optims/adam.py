@@ -46,6 +46,8 @@ class Adam(Optimizer):
     AMSGrad: Reddi, Kale & Kumar 2018, "On the Convergence of Adam and Beyond", https://openreview.net/forum?id=ryQu7f-RZ.
     """
 
+    kernel = "adam"
+
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
     )
@@ -72,10 +74,12 @@ class Adam(Optimizer):
         self.largest_second_moment = self.add_slot(variables, "largest_second_moment") if self.amsgrad else None
 
     def step_scalars(self, learning_rate):
-        """α, 1−β₁, 1−β₂ and ε."""
+        """α, β₁, β₂, 1−β₁, 1−β₂ and ε."""
         t = self.step_number
         return {
             "alpha": learning_rate * ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
             "one_minus_beta_1": self.one_minus("beta_1"),
             "one_minus_beta_2": self.one_minus("beta_2"),
             "epsilon": self.epsilon,

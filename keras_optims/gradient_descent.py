@@ -30,6 +30,8 @@ class GradientDescent(Optimizer):
     Reference: Robbins & Monro 1951, "A Stochastic Approximation Method", https://doi.org/10.1214/aoms/1177729586.
     """
 
+    kernel = "gradient_descent"
+
     learning_rate = Hyperparameter(
         0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
     )

@@ -39,6 +39,8 @@ class Momentum(Optimizer):
     momentum in deep learning", https://proceedings.mlr.press/v28/sutskever13.html.
     """
 
+    kernel = "momentum"
+
     learning_rate = Hyperparameter(
         0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
     )

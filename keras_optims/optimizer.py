@@ -67,6 +67,9 @@ class Optimizer(keras.optimizers.Optimizer):
         ValueError: a value outside of its domain, an unknown argument, more than one kind of clipping.
     """
 
+    kernel: ClassVar[str | None] = None
+    """The fused kernel of `keras_optims.kernels` that computes the same as `update_step`, if there is one."""
+
     learning_rate: Any = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
     )
@@ -262,9 +265,21 @@ class Optimizer(keras.optimizers.Optimizer):
                 )
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        kernels.for_each_variable(self, self._update_variable, grads, trainable_variables, learning_rate)
+        kernels.update(self, grads, trainable_variables, learning_rate)
 
-    def _update_variable(self, gradient, variable, learning_rate):
+    @property
+    def fused_kernel(self) -> str | None:
+        """The name of the kernel that computes this optimizer's formula; `None` where a subclass has changed the formula."""
+        named: type[Optimizer] = next((cls for cls in type(self).__mro__ if "kernel" in vars(cls)), Optimizer)
+        own = type(self)
+        unchanged = own.update_step is named.update_step and own.step_scalars is named.step_scalars
+        return self.kernel if unchanged else None
+
+    def decays(self, variable) -> bool:
+        """Whether the step decays this variable."""
+        return self.weight_decay is not None and self._use_weight_decay(variable)
+
+    def update_variable(self, gradient, variable, learning_rate):
         """Weight decay and the formula, for one variable."""
         if is_half(variable.dtype):
             copy = Float32Copy(variable)
@@ -274,7 +289,7 @@ class Optimizer(keras.optimizers.Optimizer):
             self._decay_and_step(gradient, variable, learning_rate)
 
     def _decay_and_step(self, gradient, variable, learning_rate):
-        if self.weight_decay is not None and self._use_weight_decay(variable):
+        if self.decays(variable):
             decay, rate = (ops.cast(x, variable.dtype) for x in (self.weight_decay, learning_rate))
             self.assign(variable, kernels.decayed(variable, decay, rate))
         self.update_step(gradient, variable, learning_rate)

@@ -40,6 +40,8 @@ class RMSprop(Optimizer):
     centered and with momentum: Graves 2013, https://arxiv.org/abs/1308.0850, eq. 38-45.
     """
 
+    kernel = "rmsprop"
+
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
     )

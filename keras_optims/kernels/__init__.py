@@ -5,8 +5,8 @@
 `to_dense(gradient)`: the gradient as a dense tensor.
 `run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
 `decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
-`for_each_variable(optimizer, update, gradients, variables, learning_rate)`: calls
-`update(gradient, variable, learning_rate)` for each.
+`update(optimizer, gradients, variables, learning_rate)`: weight decay and formula of all variables, by the fused kernel that the
+optimizer names where there is one for it, else by its `update_step`.
 """
 
 import importlib
@@ -28,4 +28,4 @@ outside_of_a_trace = _backend.outside_of_a_trace
 to_dense = _backend.to_dense
 run_if = _backend.run_if
 decayed = _backend.decayed
-for_each_variable = _backend.for_each_variable
+update = _backend.update

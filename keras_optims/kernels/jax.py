@@ -32,7 +32,7 @@ def decayed(variable, decay, rate):
     return variable - variable * decay * rate
 
 
-def for_each_variable(optimizer, update, gradients, variables, learning_rate):
-    """See `keras_optims.kernels`."""
+def update(optimizer, gradients, variables, learning_rate):
+    """See `keras_optims.kernels`: XLA fuses each variable's formula into one pass by itself."""
     for gradient, variable in zip(gradients, variables, strict=True):
-        update(gradient, variable, learning_rate)
+        optimizer.update_variable(gradient, variable, learning_rate)

@@ -1,9 +1,15 @@
-"""The step on torch."""
+"""The step on torch: torch's foreach kernels, which update a whole list of tensors at a call.
+
+The hyperparameters are read from their variables once a step, all at one time: on a GPU that is one wait.
+"""
 
 import contextlib
+import types
 
 import torch
 from keras import ops
+
+from keras_optims.kernels.paths import by_path
 
 no_gradient = torch.no_grad
 outside_of_a_trace = contextlib.nullcontext
@@ -24,7 +30,97 @@ def decayed(variable, decay, rate):
     return variable * (1 - decay * rate)
 
 
-def for_each_variable(optimizer, update, gradients, variables, learning_rate):
+def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`."""
-    for gradient, variable in zip(gradients, variables, strict=True):
-        update(gradient, variable, learning_rate)
+    kernel = _KERNELS.get(optimizer.fused_kernel)
+    fused, plain = by_path(gradients, variables, kernel)
+    for gradient, variable in plain:
+        optimizer.update_variable(gradient, variable, learning_rate)
+    if kernel is not None and fused:
+        decaying = [variable.value for _, variable in fused if optimizer.decays(variable)]
+        if decaying:
+            torch._foreach_mul_(decaying, 1 - float(optimizer.weight_decay * learning_rate))
+        s = _as_numbers(optimizer.scalars(fused[0][1], learning_rate))
+        kernel(optimizer, [gradient for gradient, _ in fused], [variable for _, variable in fused], s)
+
+
+def _as_numbers(scalars) -> types.SimpleNamespace:
+    values = torch.stack([torch.as_tensor(value) for value in vars(scalars).values()]).tolist()
+    return types.SimpleNamespace(**dict(zip(vars(scalars), values, strict=True)))
+
+
+def _tensors(slot, variables):
+    return [slot[variable].value for variable in variables]
+
+
+def gradient_descent(optimizer, gradients, variables, s):
+    """θ ← θ − η·g."""
+    torch._foreach_add_([v.value for v in variables], gradients, alpha=-s.learning_rate)
+
+
+def momentum(optimizer, gradients, variables, s):
+    """As `keras_optims.Momentum`."""
+    weights, velocity = [v.value for v in variables], _tensors(optimizer.velocity, variables)
+    torch._foreach_mul_(velocity, s.momentum)
+    torch._foreach_add_(velocity, gradients, alpha=-s.learning_rate)
+    if optimizer.nesterov:
+        torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
+        torch._foreach_add_(weights, velocity, alpha=s.momentum)
+    else:
+        torch._foreach_add_(weights, velocity)
+
+
+def adagrad(optimizer, gradients, variables, s):
+    """As `keras_optims.Adagrad`."""
+    weights, accumulator = [v.value for v in variables], _tensors(optimizer.accumulator, variables)
+    torch._foreach_addcmul_(accumulator, gradients, gradients)
+    root = torch._foreach_add(accumulator, s.epsilon)
+    torch._foreach_sqrt_(root)
+    torch._foreach_addcdiv_(weights, gradients, root, value=-s.learning_rate)
+
+
+def rmsprop(optimizer, gradients, variables, s):
+    """As `keras_optims.RMSprop`."""
+    weights, mean_square = [v.value for v in variables], _tensors(optimizer.mean_square, variables)
+    torch._foreach_mul_(mean_square, s.rho)
+    torch._foreach_addcmul_(mean_square, gradients, gradients, value=s.one_minus_rho)
+    root = torch._foreach_add(mean_square, s.epsilon)
+    if optimizer.mean_gradient is not None:
+        mean = _tensors(optimizer.mean_gradient, variables)
+        torch._foreach_mul_(mean, s.rho)
+        torch._foreach_add_(mean, gradients, alpha=s.one_minus_rho)
+        root = torch._foreach_addcmul(mean_square, mean, mean, value=-1)
+        torch._foreach_add_(root, s.epsilon)
+    torch._foreach_sqrt_(root)
+    if optimizer.velocity is None:
+        torch._foreach_addcdiv_(weights, gradients, root, value=-s.learning_rate)
+        return
+    velocity = _tensors(optimizer.velocity, variables)
+    torch._foreach_mul_(velocity, s.momentum)
+    torch._foreach_addcdiv_(velocity, gradients, root, value=s.learning_rate)
+    torch._foreach_add_(weights, velocity, alpha=-1)
+
+
+def adam(optimizer, gradients, variables, s):
+    """As `keras_optims.Adam`."""
+    weights = [v.value for v in variables]
+    m, v = _tensors(optimizer.first_moment, variables), _tensors(optimizer.second_moment, variables)
+    torch._foreach_lerp_(m, gradients, s.one_minus_beta_1)
+    torch._foreach_mul_(v, 1 - s.one_minus_beta_2)
+    torch._foreach_addcmul_(v, gradients, gradients, value=s.one_minus_beta_2)
+    if optimizer.largest_second_moment is not None:
+        largest = _tensors(optimizer.largest_second_moment, variables)
+        torch._foreach_maximum_(largest, v)
+        v = largest
+    root = torch._foreach_sqrt(v)
+    torch._foreach_add_(root, s.epsilon)
+    torch._foreach_addcdiv_(weights, m, root, value=-s.alpha)
+
+
+_KERNELS = {
+    "gradient_descent": gradient_descent,
+    "momentum": momentum,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adam": adam,
+}
