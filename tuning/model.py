@@ -56,7 +56,7 @@ class ProblemModel(keras_tuner.HyperModel):
         model = self.problem.model()
         if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
             optimizer = self.space.build(hp.values)
-            model.compile(optimizer=optimizer, loss=self.problem.loss, metrics=list(self.problem.metrics))
+            model.compile(optimizer=optimizer, loss=self.problem.loss, metrics=list(map(_anew, self.problem.metrics)))
         return model
 
     def fit(self, hp, model, **kwargs):
@@ -73,3 +73,8 @@ class ProblemModel(keras_tuner.HyperModel):
             validation_batch_size=validation_batch_size(count, batch_size),
             **kwargs,
         )
+
+
+def _anew(metric):
+    """A metric object counts; one that the previous trial has used would begin with what it counted there."""
+    return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric

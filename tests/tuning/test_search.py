@@ -67,7 +67,16 @@ def test_the_line_reproduces_the_result(command, tiny):
     assert "nesterov=True" in best["line"]
 
 
-@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband", "bayesian"])
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        "hyperband",
+        pytest.param("random", marks=pytest.mark.slow),
+        pytest.param("quasirandom", marks=pytest.mark.slow),
+        pytest.param("grid", marks=pytest.mark.slow),
+        pytest.param("bayesian", marks=pytest.mark.slow),
+    ],
+)
 def test_every_oracle_searches(oracle, command, tiny):
     result, _ = tune(command, "gradient_descent", "--oracle", oracle, "--trials", 5, "--epochs", 3, "--seed", 0)
     assert len(result["trials"]) == 5
@@ -79,6 +88,7 @@ def test_every_oracle_searches(oracle, command, tiny):
         assert {trial["epochs"] for trial in result["trials"]} == {1, 3}
 
 
+@pytest.mark.slow
 def test_one_sweep_of_hyperband_is_its_default_and_trains_what_it_says(command, tiny):
     result, _ = tune(command, "adam", "--oracle", "hyperband", "--epochs", 3)
     # Brackets of Hyperband with R=3 and factor 3, of the size that KerasTuner gives them: 3 for 1 epoch and 1 for 3; 2 for 3.
@@ -91,22 +101,22 @@ def test_one_sweep_of_hyperband_is_its_default_and_trains_what_it_says(command, 
 
 
 def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tiny):
-    first, _ = tune(command, "adam", "--trials", 2, "--seed", 0, directory="a")
-    again, _ = tune(command, "adam", "--trials", 2, "--seed", 0, directory="b")
-    other, _ = tune(command, "adam", "--trials", 2, "--seed", 1, directory="c")
+    first, _ = tune(command, "adam", "--trials", 1, "--seed", 0, directory="a")
+    again, _ = tune(command, "adam", "--trials", 1, "--seed", 0, directory="b")
+    other, _ = tune(command, "adam", "--trials", 1, "--seed", 1, directory="c")
     assert without_times(first) == without_times(again)
     assert first["trials"][0]["hyperparameters"] != other["trials"][0]["hyperparameters"]
     assert first["trials"][0]["curves"] != other["trials"][0]["curves"]
 
 
 def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path):
-    result, _ = tune(command, "adam", "--trials", 3, "--repeats", 2)
-    trial = result["trials"][2]
+    result, _ = tune(command, "adam", "--trials", 2, "--repeats", 2)
+    trial = result["trials"][1]
     code = f"""
 import json, keras, keras_optims, tuning
 from tuning.trial import execution_seed
 problem = tuning.problems.make_problem({tiny!r})
-keras.utils.set_random_seed(execution_seed(0, 2, 1))
+keras.utils.set_random_seed(execution_seed(0, 1, 1))
 model = problem.model()
 model.compile({trial["line"]}, problem.loss, metrics=list(problem.metrics))
 data = problem.load()
@@ -120,7 +130,7 @@ print(json.dumps(history.history))
 
 
 def test_repeats_differ_and_all_are_kept(command, tiny):
-    result, _ = tune(command, "adam", "--trials", 2, "--repeats", 3)
+    result, _ = tune(command, "adam", "--trials", 1, "--repeats", 3)
     for trial in result["trials"]:
         assert len(trial["executions"]) == len(trial["curves"]) == 3
         assert trial["curves"][0] != trial["curves"][1] != trial["curves"][2]
@@ -128,23 +138,32 @@ def test_repeats_differ_and_all_are_kept(command, tiny):
 
 
 def test_diverged_trials_are_results_and_never_end_a_search(command, tiny):
-    arguments = ("gradient_descent", "--trials", 6, "--epochs", 4, "--search", "learning_rate=1e18:1e30")
+    arguments = ("gradient_descent", "--trials", 4, "--epochs", 4, "--search", "learning_rate=1e18:1e30")
     result, stderr = tune(command, *arguments, problem="tiny_problem:make_regression", status=1)
-    assert [trial["state"] for trial in result["trials"]] == ["diverged"] * 6
+    assert [trial["state"] for trial in result["trials"]] == ["diverged"] * 4
     assert result["best"] is None
-    assert "No trial completed (6 diverged)" in stderr
+    assert "No trial completed (4 diverged)" in stderr
     for trial in result["trials"]:
         assert trial["score"] is None
         assert len(trial["curves"][0]["loss"]) < 4  # it stops at the epoch at which it diverged
 
 
-@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband", "bayesian"])
+@pytest.mark.parametrize(
+    "oracle",
+    [
+        "quasirandom",
+        pytest.param("random", marks=pytest.mark.slow),
+        pytest.param("grid", marks=pytest.mark.slow),
+        pytest.param("hyperband", marks=pytest.mark.slow),
+        pytest.param("bayesian", marks=pytest.mark.slow),
+    ],
+)
 def test_a_search_goes_on_among_diverged_trials(oracle, command, tiny):
-    arguments = ("gradient_descent", "--oracle", oracle, "--trials", 8, "--epochs", 2, "--search", "learning_rate=1e-6:1e3")
+    arguments = ("gradient_descent", "--oracle", oracle, "--trials", 6, "--epochs", 2, "--search", "learning_rate=1e-6:1e3")
     result, _ = tune(command, *arguments, problem="tiny_problem:make_regression")
     states = [trial["state"] for trial in result["trials"]]
-    assert len(states) == 8
-    assert states.count("diverged") >= 2
+    assert len(states) == 6
+    assert states.count("diverged") >= 1
     assert states.count("completed") >= 1
 
 
@@ -167,27 +186,28 @@ def test_if_the_first_trials_all_fail_alike_the_search_stops_and_says_why(comman
 
 
 def test_more_trials_extend_a_search_and_finished_ones_are_not_repeated(command, tiny):
-    first, _ = tune(command, "adam", "--trials", 2)
-    longer, stderr = tune(command, "adam", "--trials", 4)
-    assert longer["trials"][:2] == first["trials"]
-    assert "resumed: 2 trials are finished already" in stderr
-    whole, _ = tune(command, "adam", "--trials", 4, directory="other")
+    first, _ = tune(command, "adam", "--trials", 1)
+    longer, stderr = tune(command, "adam", "--trials", 2)
+    assert longer["trials"][:1] == first["trials"]
+    assert "resumed: 1 trials are finished already" in stderr
+    whole, _ = tune(command, "adam", "--trials", 2, directory="other")
     assert without_times(whole) == without_times(longer)
-    again, _ = tune(command, "adam", "--trials", 4)
+    again, _ = tune(command, "adam", "--trials", 2)
     assert again["trials"] == longer["trials"]
     fewer, _ = tune(command, "adam", "--trials", 1)
     assert fewer["trials"] == longer["trials"]
 
 
+@pytest.mark.slow
 def test_a_larger_budget_does_not_change_a_grid(command, tiny):
     tune(command, "momentum", "--oracle", "grid", "--trials", 4)
     result, _ = tune(command, "momentum", "--oracle", "grid", "--trials", 9)
     assert len(result["trials"]) == 4
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
+def test_another_search_in_the_same_directory_is_an_error(command, tiny):
+    tune(command, "adam", "--trials", 1)
+    for changed, words in (
         (("adam", "--seed", 1), ["seed (0 there, 1 now)"]),
         (("adam", "--epochs", 3), ["epochs (2 there, 3 now)"]),
         (("rmsprop",), ["optimizer", "adam", "rmsprop"]),
@@ -195,20 +215,27 @@ def test_a_larger_budget_does_not_change_a_grid(command, tiny):
         (("adam", "--search", "beta_1=0.5:0.6"), ["space"]),
         (("adam", "--train-samples", 32), ["train_samples"]),
         (("adam", "--repeats", 2), ["repeats"]),
-    ],
-)
-def test_another_search_in_the_same_directory_is_an_error(changed, words, command, tiny):
-    tune(command, "adam", "--trials", 1)
-    status, stdout, stderr = command("tune", *changed, "--trials", 1, "--problem", tiny, "--directory", "out", "--json")
-    assert (status, stdout) == (2, "")
-    for word in [*words, "--fresh", "--directory"]:
-        assert word in one_sentence(stderr)
-    result, _ = tune(command, *changed, "--trials", 1, "--fresh")
-    assert len(result["trials"]) == 1
+    ):
+        status, stdout, stderr = command("tune", *changed, "--trials", 1, "--problem", tiny, "--directory", "out", "--json")
+        assert (status, stdout) == (2, "")
+        for word in [*words, "--fresh", "--directory"]:
+            assert word in one_sentence(stderr)
+    result, _ = tune(command, "rmsprop", "--trials", 1, "--fresh")
+    assert result["best"]["line"].startswith("keras_optims.RMSprop(")
+
+
+def test_a_damaged_search_can_be_started_over(command, tiny, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "search.sqlite").write_bytes(b"garbage" * 1000)
+    status, _, stderr = command("tune", "adam", "--trials", 1, "--problem", tiny, "--directory", "out")
+    assert status == 2
+    assert "--fresh" in one_sentence(stderr)
+    result, _ = tune(command, "adam", "--trials", 1, "--fresh")
+    assert result["counts"]["completed"] == 1
 
 
 def test_max_minutes_begins_no_trial_after_it(command, tiny):
-    result, _ = tune(command, "adam", "--trials", 500, "--max-minutes", 0.02)
+    result, _ = tune(command, "adam", "--trials", 500, "--max-minutes", 0.005)
     assert 1 <= len(result["trials"]) < 100
     more, _ = tune(command, "adam", "--trials", len(result["trials"]) + 1)
     assert more["trials"][:-1] == result["trials"]
@@ -369,9 +396,9 @@ def own_tuner(directory, hypermodel=own_model, trials=3, oracle=keras_tuner.orac
 @pytest.mark.parametrize(
     "oracle",
     [
-        keras_tuner.oracles.RandomSearchOracle,
         keras_tuner.oracles.GridSearchOracle,
-        keras_tuner.oracles.BayesianOptimizationOracle,
+        pytest.param(keras_tuner.oracles.RandomSearchOracle, marks=pytest.mark.slow),
+        pytest.param(keras_tuner.oracles.BayesianOptimizationOracle, marks=pytest.mark.slow),
     ],
 )
 def test_the_tuner_takes_ones_own_model_and_oracle(tmp_path, oracle):

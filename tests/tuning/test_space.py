@@ -206,7 +206,7 @@ def test_other_seeds_propose_others_and_share_nothing(name):
     assert not set(first) & set(second)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES[:4], pytest.param("bayesian", marks=pytest.mark.slow)])
 def test_an_oracle_that_was_saved_and_restored_goes_on_as_if_nothing_had_been(name):
     undisturbed = draw(name, trials=12)
     for moment in (1, 5, 10):
@@ -241,6 +241,7 @@ def test_hyperband_trains_few_settings_long_and_never_promotes_a_diverged_one():
     assert len(sound) == len(promoted)
 
 
+@pytest.mark.slow
 def test_the_gaussian_process_learns_from_divergence():
     def score(values):
         return float("inf") if values["learning_rate"] > 1e-3 else -values["learning_rate"]
