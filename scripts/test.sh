@@ -4,7 +4,8 @@
 #     scripts/test.sh [--all] [--quick] [ARGUMENTS of pytest]
 #
 #     (nothing)  on the newest TensorFlow
-#     --all      also on TensorFlow 2.19.1, JAX and torch, and keras_optims alone on the lowest Keras, each in its own environment
+#     --all      also, without the `slow` ones, on TensorFlow 2.19.1, JAX and torch, and keras_optims alone on the lowest Keras;
+#                each in an environment of its own
 #     --quick    without the tests marked `slow`
 #
 # Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
@@ -39,17 +40,20 @@ for name in "${environments[@]}"; do
   report=.venvs/$name-report.xml
   rm -f "$report"
   reports+=("$report")
-  of_environment=()
-  if [ "$name" = keras-lowest ]; then
-    of_environment=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py
-      # There the default of the argument `name` is None, with the same effect.
-      --deselect=tests/test_parity.py::test_arguments_order_and_defaults_are_those_of_keras)
-  fi
+  case $name in
+    tensorflow) selection=() ;;
+    keras-lowest)
+      selection=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py
+        # There the default of the argument `name` is None, with the same effect.
+        --deselect=tests/test_parity.py::test_arguments_order_and_defaults_are_those_of_keras)
+      ;;
+    *) selection=(-m 'not slow') ;;
+  esac
   echo
   echo "== $name: $("$python" -m pip list --disable-pip-version-check 2>/dev/null |
     awk '$1 ~ /^(keras|tensorflow|jax|torch|numpy)$/ {printf "%s %s  ", $1, $2}')"
   KERAS_BACKEND=$(backend_of "$name") "$python" -m pytest -n auto --maxprocesses=4 --junitxml="$report" \
-    ${of_environment[@]+"${of_environment[@]}"} ${arguments[@]+"${arguments[@]}"} || {
+    ${selection[@]+"${selection[@]}"} ${arguments[@]+"${arguments[@]}"} || {
     status=$?
     # 1: tests failed; 5: no test of this environment was asked for. Anything else is no result.
     [ $status = 1 ] || [ $status = 5 ] || rm -f "$report"

@@ -41,7 +41,6 @@ def test_the_readme_lists_all_optimizers():
     ]
 
 
-@pytest.mark.slow
 def test_each_backend_trains_a_model_with_each_optimizer():
     """The script that shows it ends well, and has a line for each."""
     import keras_optims
