@@ -177,12 +177,14 @@ class View:
         parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), bar]
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-        table.add_column("trial", justify="right", style="dim", no_wrap=True)
-        for symbol in self._symbols:
-            table.add_column(symbol, justify="right", no_wrap=True)
-        with_epochs = len({row[2] for row in self._last}) > 1
+        shown = [*(row[1] for row in self._last), *(running["hyperparameters"] for running in self._running.values())]
+        table.add_column("trial" if width >= 60 else "#", justify="right", style="dim", no_wrap=True, min_width=2)
+        for name, symbol in zip(self._names, self._symbols, strict=True):
+            widest = max((len(_value(values.get(name))) for values in shown), default=0)  # in a narrow terminal others give way
+            table.add_column(symbol, justify="right", no_wrap=True, min_width=widest)
+        with_epochs = len({*(row[2] for row in self._last), *(running["epochs"] for running in self._running.values())}) > 1
         if with_epochs:
-            table.add_column("epochs", justify="right", no_wrap=True)
+            table.add_column("epochs" if width >= 60 else "ep", justify="right", no_wrap=True, min_width=2)
         table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
         with_time = width >= 60
         if with_time:

@@ -1,0 +1,94 @@
+"""What a person sees while a search runs."""
+
+import io
+import re
+
+import keras_tuner
+import pytest
+
+from tuning import Space
+from tuning.trial import EpochEnded
+from tuning.view import View, _duration, _value
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+    def text(self):
+        """What was written, without the control sequences."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.getvalue())
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    def make(columns=100, **environment):
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.delenv("NO_COLOR", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return Terminal()
+
+    return make
+
+
+def show(stream, trials=3):
+    view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), trials, stream)
+    setting = {"learning_rate": 0.00123456, "beta_1": 0.9, "beta_2": 0.99987654}
+    with view.showing(None):
+        for number, (state, score) in enumerate([("completed", 0.75), ("diverged", None), ("failed", None)]):
+            view.trial_began(number, setting, 5)
+            view.epoch_ended(EpochEnded(number, 0, 0, {"val_accuracy": 0.5}))
+            view.trial_ended(number, state, score, "RuntimeError: no luck" if state == "failed" else None)
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_a_table_headed_by_symbols(terminal):
+    stream = terminal()
+    show(stream)
+    last = stream.text()[stream.text().rindex("Adam on digits_mlp") :]
+    for word in ("3/3", "η", "β₁", "β₂", "0.00123", "0.75 best", "diverged", "failed", "trial 2 failed: RuntimeError: no luck"):
+        assert word in last
+    assert "best: 0.75 in trial 0:  η 0.00123  β₁ 0.9" in last
+
+
+def test_the_cursor_stays_visible(terminal):
+    written = show(terminal())
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
+    # Even right after the start: a process that is killed then leaves a sane terminal.
+    assert written.index("\x1b[?25h") - written.index("\x1b[?25l") < 2000
+
+
+def test_a_narrow_terminal_keeps_the_values(terminal):
+    stream = terminal(columns=46)
+    show(stream)
+    last = stream.text()[stream.text().rindex("Adam on digits_mlp") :]
+    assert max(map(len, last.splitlines())) <= 46
+    for word in ("0.00123", "0.9", "0.999877"):
+        assert word in last
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(terminal):
+    assert re.search(r"\x1b\[[0-9;]*3[0-9]m", show(terminal()))
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", show(terminal(NO_COLOR="1")))
+
+
+def test_anything_else_gets_one_plain_line_per_trial():
+    lines = show(io.StringIO()).splitlines()
+    assert len(lines) == 4
+    assert lines[0] == "Adam on digits_mlp: 3 trials, val_accuracy (max)"
+    assert lines[1].startswith("trial 0: learning_rate=0.00123456 beta_1=0.9 beta_2=0.99987654: val_accuracy 0.75 in ")
+    assert "diverged" in lines[2]
+    assert "failed (RuntimeError: no luck)" in lines[3]
+    assert "\x1b" not in "".join(lines)
+    assert all(line.isascii() for line in lines)
+
+
+def test_values_and_times_are_short():
+    assert [_value(value) for value in (0.00123456, 0.9, 0.99987654, 0.999999, 3, 1e-7)] == [
+        *("0.00123", "0.900", "0.999877", "0.99999900", "3", "1e-07"),
+    ]
+    assert [_duration(seconds) for seconds in (None, 0.42, 59.4, 61, 3700)] == ["-", "0.4 s", "59 s", "1:01 min", "1:01 h"]
