@@ -41,7 +41,7 @@ usable .venv/bin/python || die ".venv is there, but has no working Python 3.11, 
 wanted=$(cat setup.cfg pyproject.toml)
 installed=.venv/keras-optims-installed
 if [ ! -f "$installed" ] || [ "$(cat "$installed")" != "$wanted" ]; then
-  echo "Installing keras-optims with TensorFlow (a download of about 1 GB, a minute or two) ..."
+  echo "Installing keras-optims with TensorFlow (a download of about 700 MB, a minute or two) ..."
   .venv/bin/python -m pip install -qq --no-compile --disable-pip-version-check --editable '.[tensorflow,tuning]' ||
     die "pip could not install the package; its message is above. Run this again to try again."
   printf '%s\n' "$wanted" >"$installed"
