@@ -19,6 +19,7 @@ from keras_tuner.oracles import GridSearchOracle
 from tuning import store as stores
 from tuning import trial as trials
 from tuning.errors import NoUsableTrialError, SearchError, one_line
+from tuning.interruption import Interruption
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
@@ -92,6 +93,7 @@ class Tuner(keras_tuner.Tuner):
         self._deadline = math.inf
         self._epochs: int | None = None
         self._store: stores.Store | None = None
+        self._interruption = Interruption()
         super().__init__(
             oracle,
             hypermodel,
@@ -163,6 +165,7 @@ class Tuner(keras_tuner.Tuner):
             else:
                 self._store = stack.enter_context(stores.Store.create(self.project_dir, self.config, self.oracle.get_state()))
             stack.callback(setattr, self, "_store", None)
+            stack.enter_context(self._interruption.watched())
             self.on_search_begin()
             if self.engine is None:
                 self._run_here(fit_args, fit_kwargs)
@@ -185,6 +188,7 @@ class Tuner(keras_tuner.Tuner):
 
     def next_trial(self, worker: str) -> Trial | None:
         """The next trial for `worker`: `None` if there are no more; with status IDLE if it must wait for others to end."""
+        self._interruption.check()
         if time.monotonic() >= self._deadline:
             return None
         self.pre_create_trial()
@@ -220,6 +224,7 @@ class Tuner(keras_tuner.Tuner):
 
     def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> None:
         """Writes what a running trial reports to the store."""
+        self._interruption.check()
         if isinstance(event, trials.EpochEnded):
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
@@ -231,6 +236,7 @@ class Tuner(keras_tuner.Tuner):
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end: completed, or diverged."""
+        self._interruption.check()
         objective = self.oracle.objective
         if trials.diverged(results, objective):
             self._end(trial, "diverged", None)
@@ -240,6 +246,7 @@ class Tuner(keras_tuner.Tuner):
 
     def trial_failed(self, trial: Trial, message: str, trace: str) -> None:
         """A trial raised. The search goes on, unless all its trials so far raised the same."""
+        self._interruption.check()
         self._end(trial, "failed", None, message=message, trace=trace)
         rows = [row for row in self._opened.rows("trials") if row["state"] != "running"]
         if len(rows) >= SAME_FAILURES and {(row["state"], row["message"]) for row in rows} == {("failed", message)}:

@@ -228,3 +228,24 @@ def test_the_json_of_a_search_is_the_only_thing_on_stdout(tmp_path):
     assert "hello from the module" in stderr
     # Nothing of what the backends say when they start.
     assert [line for line in stderr.splitlines() if "oneDNN" in line or "cuda" in line] == []
+
+
+def test_an_interruption_that_is_turned_into_another_error_still_ends_the_search(tiny, tmp_path, command):
+    (tmp_path / "swallowing.py").write_text(
+        """
+import os, signal, tiny_problem, tuning
+
+def model():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("the compiler was interrupted")
+
+def make_problem():
+    return tuning.Problem("swallowing", tiny_problem.data, model, "mse", metrics=[], objective="val_loss")
+"""
+    )
+    status, stdout, _ = command(*arguments("out", problem="swallowing:make_problem"))
+    assert (status, stdout) == (130, "")
+    assert [trial.state for trial in SearchResult.load("out").trials] == ["running"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
