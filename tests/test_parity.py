@@ -51,6 +51,18 @@ def test_weights_are_those_of_keras(variant, setting):
     assert_same(trained(variant.optimizer(**SETTINGS[setting])), trained(variant.namesake(**SETTINGS[setting])))
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_from_zero_the_way_gone_is_that_of_keras_at_every_element(variant):
+    paths = []
+    for optimizer in (variant.optimizer(), variant.namesake()):
+        rng = np.random.default_rng(0)
+        step = CompiledStep(optimizer, [keras.Variable(np.zeros(200, "float32"), name="theta")])
+        for _ in range(STEPS):  # gradients of one sign: what rounds differently does not cancel out, and hides behind no weight
+            step([rng.uniform(0.5, 1.5, size=200).astype("float32")])
+        paths.append(step.weights()[0])
+    np.testing.assert_allclose(*paths, rtol=1e-6)
+
+
 NAMESAKES = [
     (keras_optims.GradientDescent, keras.optimizers.SGD),
     (keras_optims.Momentum, keras.optimizers.SGD),

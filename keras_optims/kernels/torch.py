@@ -89,8 +89,7 @@ def rmsprop(optimizer, gradients, variables, s):
         mean = _tensors(optimizer.mean_gradient, variables)
         torch._foreach_mul_(mean, s.rho)
         torch._foreach_add_(mean, gradients, alpha=s.one_minus_rho)
-        root = torch._foreach_addcmul(mean_square, mean, mean, value=-1)
-        torch._foreach_add_(root, s.epsilon)
+        torch._foreach_addcmul_(root, mean, mean, value=-1)
     torch._foreach_sqrt_(root)
     if optimizer.velocity is None:
         torch._foreach_addcdiv_(weights, gradients, root, value=-s.learning_rate)

@@ -260,3 +260,7 @@ def test_an_exhausted_space_ends_the_search():
 def test_an_unknown_oracle_is_an_error():
     with pytest.raises(SearchError, match="random, quasirandom, grid, hyperband, bayesian"):
         draw("psychic")
+
+
+def test_a_long_quasirandom_search_keeps_its_place():
+    assert draw("quasirandom", trials=30, resume_at=25) == draw("quasirandom", trials=30)
