@@ -1,9 +1,11 @@
-"""The step on torch: torch's foreach kernels, which update a whole list of tensors at a call.
+"""The step on torch: its fused kernels, which read and write each number once, and its foreach kernels where there is none.
 
-The hyperparameters are read from their variables once a step, all at one time: on a GPU that is one wait.
+Both update a whole list of tensors at a call. The hyperparameters are read from their variables once a step, all at one time: on
+a GPU that is one wait.
 """
 
 import contextlib
+import math
 import types
 
 import torch
@@ -55,19 +57,20 @@ def _tensors(slot, variables):
 
 def gradient_descent(optimizer, gradients, variables, s):
     """θ ← θ − η·g."""
-    torch._foreach_add_([v.value for v in variables], gradients, alpha=-s.learning_rate)
+    _fused_sgd([v.value for v in variables], gradients, [], lr=s.learning_rate)
 
 
 def momentum(optimizer, gradients, variables, s):
     """As `keras_optims.Momentum`."""
     weights, velocity = [v.value for v in variables], _tensors(optimizer.velocity, variables)
+    if not optimizer.nesterov:
+        # The kernel: b ← γ·b + (1 − dampening)·g, θ ← θ − lr·b. With these two, b is the velocity, with the rate inside.
+        _fused_sgd(weights, gradients, velocity, lr=-1.0, dampening=1.0 + s.learning_rate, momentum=s.momentum)
+        return
     torch._foreach_mul_(velocity, s.momentum)
     torch._foreach_add_(velocity, gradients, alpha=-s.learning_rate)
-    if optimizer.nesterov:
-        torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
-        torch._foreach_add_(weights, velocity, alpha=s.momentum)
-    else:
-        torch._foreach_add_(weights, velocity)
+    torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
+    torch._foreach_add_(weights, velocity, alpha=s.momentum)
 
 
 def adagrad(optimizer, gradients, variables, s):
@@ -103,17 +106,42 @@ def rmsprop(optimizer, gradients, variables, s):
 def adam(optimizer, gradients, variables, s):
     """As `keras_optims.Adam`."""
     weights = [v.value for v in variables]
-    m, v = _tensors(optimizer.first_moment, variables), _tensors(optimizer.second_moment, variables)
-    torch._foreach_lerp_(m, gradients, s.one_minus_beta_1)
-    torch._foreach_mul_(v, 1 - s.one_minus_beta_2)
-    torch._foreach_addcmul_(v, gradients, gradients, value=s.one_minus_beta_2)
-    if optimizer.largest_second_moment is not None:
-        largest = _tensors(optimizer.largest_second_moment, variables)
-        torch._foreach_maximum_(largest, v)
-        v = largest
-    root = torch._foreach_sqrt(v)
-    torch._foreach_add_(root, s.epsilon)
-    torch._foreach_addcdiv_(weights, m, root, value=-s.alpha)
+    # The kernel corrects the start in its own way, θ ← θ − lr/c₁·m / (√v/c₂ + eps) with c₁ = 1−β₁ᵗ and c₂ = √(1−β₂ᵗ): lr and
+    # eps are such that this is α·m / (√v + ε).
+    t = float(optimizer.step_number)
+    beta_1, beta_2 = 1 - s.one_minus_beta_1, 1 - s.one_minus_beta_2
+    c_1, c_2 = 1 - beta_1**t, math.sqrt(1 - beta_2**t)
+    amsgrad = optimizer.largest_second_moment is not None
+    torch._fused_adam_(
+        weights,
+        gradients,
+        _tensors(optimizer.first_moment, variables),
+        _tensors(optimizer.second_moment, variables),
+        _tensors(optimizer.largest_second_moment, variables) if amsgrad else [],
+        [torch.as_tensor(t, dtype=torch.float32, device=weights[0].device)] * len(weights),
+        lr=s.alpha * c_1 / c_2,
+        beta1=beta_1,
+        beta2=beta_2,
+        weight_decay=0.0,
+        eps=s.epsilon / c_2,
+        amsgrad=amsgrad,
+        maximize=False,
+    )
+
+
+def _fused_sgd(weights, gradients, buffers, *, lr, momentum=0.0, dampening=0.0):
+    torch._fused_sgd_(
+        weights,
+        gradients,
+        buffers,
+        weight_decay=0.0,
+        momentum=momentum,
+        lr=lr,
+        dampening=dampening,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )
 
 
 _KERNELS = {
