@@ -9,7 +9,7 @@ towards zero, and a long training stalls.
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter, Option, SearchRange
+from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 
@@ -44,13 +44,7 @@ class Adagrad(Optimizer):
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
     )
     initial_accumulator_value = Option(0.1, domain=NON_NEGATIVE, meaning="the accumulator at the start")
-    epsilon = Hyperparameter(
-        1e-7,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon()
 
     def build(self, variables):
         """Makes the slot `accumulator` (G)."""

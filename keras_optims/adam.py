@@ -9,7 +9,7 @@ much more so than the first. Adam divides each by the share of the weights of it
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 
@@ -57,13 +57,7 @@ class Adam(Optimizer):
     beta_2 = Hyperparameter(
         0.999, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.9999, "log1m"), meaning="decay rate of the second moment"
     )
-    epsilon = Hyperparameter(
-        1e-7,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon()
     amsgrad = Option(False, meaning="divide by the largest second moment so far")
 
     def build(self, variables):

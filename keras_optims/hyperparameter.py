@@ -290,6 +290,17 @@ class Option(_Declared):
         setattr(optimizer, self._held, value)
 
 
+def epsilon() -> Hyperparameter:
+    """ε, the same in every algorithm that divides."""
+    return Hyperparameter(
+        1e-7,
+        symbol="ε",
+        domain=NON_NEGATIVE,
+        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
+        meaning="keeps the division finite",
+    )
+
+
 # -- numbers --------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ down and up again.
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, UNIT, Hyperparameter, Option, SearchRange
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, UNIT, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 
@@ -56,13 +56,7 @@ class RMSprop(Optimizer):
         meaning="share of the velocity that is kept",
         off=0.0,
     )
-    epsilon = Hyperparameter(
-        1e-7,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon()
     centered = Option(False, meaning="divide by the standard deviation of the gradients")
 
     def build(self, variables):
