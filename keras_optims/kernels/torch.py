@@ -63,14 +63,17 @@ def gradient_descent(optimizer, gradients, variables, s):
 def momentum(optimizer, gradients, variables, s):
     """As `keras_optims.Momentum`."""
     weights, velocity = [v.value for v in variables], _tensors(optimizer.velocity, variables)
-    if not optimizer.nesterov:
+    if not optimizer.nesterov and s.momentum != 0:  # at γ = 0 the kernel would forget the buffer, and with it the rate
         # The kernel: b ← γ·b + (1 − dampening)·g, θ ← θ − lr·b. With these two, b is the velocity, with the rate inside.
         _fused_sgd(weights, gradients, velocity, lr=-1.0, dampening=1.0 + s.learning_rate, momentum=s.momentum)
         return
     torch._foreach_mul_(velocity, s.momentum)
     torch._foreach_add_(velocity, gradients, alpha=-s.learning_rate)
-    torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
-    torch._foreach_add_(weights, velocity, alpha=s.momentum)
+    if optimizer.nesterov:
+        torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
+        torch._foreach_add_(weights, velocity, alpha=s.momentum)
+    else:
+        torch._foreach_add_(weights, velocity)
 
 
 def adagrad(optimizer, gradients, variables, s):
