@@ -43,9 +43,7 @@ for name in "${environments[@]}"; do
   case $name in
     tensorflow) selection=() ;;
     keras-lowest)
-      selection=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py
-        # There the default of the argument `name` is None, with the same effect.
-        --deselect=tests/test_parity.py::test_arguments_order_and_defaults_are_those_of_keras)
+      selection=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py)
       ;;
     *) selection=(-m 'not slow') ;;
   esac
