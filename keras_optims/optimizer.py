@@ -97,6 +97,8 @@ class Optimizer(keras.optimizers.Optimizer):
     # -- declarations -----------------------------------------------------------------------------
 
     _declarations: ClassVar[dict[str, Hyperparameter | Option]] = {}
+    _hyperparameters: ClassVar[dict[str, Hyperparameter]] = {}
+    _options: ClassVar[dict[str, Option]] = {}
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -107,6 +109,8 @@ class Optimizer(keras.optimizers.Optimizer):
                 if isinstance(value, (Hyperparameter, Option)):
                     declared.setdefault(name, value)
         cls._declarations = declared
+        cls._hyperparameters = {name: value for name, value in declared.items() if isinstance(value, Hyperparameter)}
+        cls._options = {name: value for name, value in declared.items() if isinstance(value, Option)}
         if cls.__init__ is Optimizer.__init__:
             cls.__signature__ = _signature(declared)
         else:
@@ -118,16 +122,16 @@ class Optimizer(keras.optimizers.Optimizer):
     @classmethod
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
         """The hyperparameters by name, in the order of the constructor's arguments."""
-        return {name: value for name, value in cls._declarations.items() if isinstance(value, Hyperparameter)}
+        return dict(cls._hyperparameters)
 
     @classmethod
     def options(cls) -> dict[str, Option]:
         """The options (AMSGrad, Nesterov, accumulation ...) by name, in the order of the constructor's arguments."""
-        return {name: value for name, value in cls._declarations.items() if isinstance(value, Option)}
+        return dict(cls._options)
 
     def __init__(self, *args, name=None, **kwargs):
         values = self._bind(args, kwargs)
-        options = {key: values[key] for key in self.options() if key in _KERAS_OPTIONS}
+        options = {key: values[key] for key in _KERAS_OPTIONS}
         # Keras gets a callable for the learning rate, so that it makes no variable of its own.
         super().__init__(learning_rate=_not_yet, name=name, **options)
         self._untracked = _Untracked()
@@ -163,10 +167,9 @@ class Optimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
-        hyperparameters = cls.hyperparameters()
         return cls(
             **{
-                name: hyperparameters[name].from_config(value, custom_objects) if name in hyperparameters else value
+                name: cls._hyperparameters[name].from_config(value, custom_objects) if name in cls._hyperparameters else value
                 for name, value in config.items()
             }
         )
@@ -277,7 +280,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def decays(self, variable) -> bool:
         """Whether the step decays this variable."""
-        return self.weight_decay is not None and self._use_weight_decay(variable)
+        return self.is_on("weight_decay") and self._use_weight_decay(variable)
 
     def update_variable(self, gradient, variable, learning_rate):
         """Weight decay and the formula, for one variable."""
@@ -331,11 +334,11 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def is_on(self, name: str) -> bool:
         """Whether the hyperparameter `name` was given a value that is not its `off` value."""
-        return self.hyperparameters()[name].is_on(self)
+        return self._hyperparameters[name].is_on(self)
 
     def one_minus(self, name: str):
         """1 − the hyperparameter `name`, without the error of its rounding to float32."""
-        return self.hyperparameters()[name].complement(self)
+        return self._hyperparameters[name].complement(self)
 
     def assign(self, variable, value):
         """Sets a slot, a model's variable or a `Float32Copy`."""
@@ -388,6 +391,11 @@ class Optimizer(keras.optimizers.Optimizer):
             if average is not None:
                 momentum = ops.cast(not_first * self.ema_momentum, average.dtype)
                 average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
+
+    def _overwrite_model_variables_with_average_value(self, trainable_variables):
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                kernels.assign(self, variable, average)
 
     # -- state ------------------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ def test_half_precision_has_float32_state_and_is_rounded_once_a_step(cls, dtype)
 def test_fit_works_under_keras_precision_policies(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        model = compiled(Adam(0.01), dense_model())
+        model = compiled(Adam(0.01, use_ema=True, ema_overwrite_frequency=5), dense_model())
         history = fit(model, epochs=4)
     finally:
         keras.config.set_dtype_policy("float32")

@@ -4,6 +4,7 @@
 `outside_of_a_trace()`: a context in which assignments happen now, also while a step is being traced.
 `to_dense(gradient)`: the gradient as a dense tensor.
 `run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
+`assign(optimizer, variable, value)`: sets a model's variable, in its own dtype.
 `decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
 `update(optimizer, gradients, variables, learning_rate)`: weight decay and formula of all variables, by the fused kernel that the
 optimizer names where there is one for it, else by its `update_step`.
@@ -27,5 +28,6 @@ no_gradient = _backend.no_gradient
 outside_of_a_trace = _backend.outside_of_a_trace
 to_dense = _backend.to_dense
 run_if = _backend.run_if
+assign = _backend.assign
 decayed = _backend.decayed
 update = _backend.update

@@ -21,6 +21,13 @@ def run_if(predicate, action, otherwise, state):
     keras.ops.cond(predicate, action, otherwise)
 
 
+def assign(optimizer, variable, value):
+    """See `keras_optims.kernels`: on every replica."""
+    optimizer._distribution_strategy.extended.update(
+        _native(variable), lambda one, its_value: one.assign(tf.cast(its_value, one.dtype)), args=(value,)
+    )
+
+
 def decayed(variable, decay, rate):
     """See `keras_optims.kernels`."""
     return variable - variable * decay * rate
@@ -36,9 +43,10 @@ def update(optimizer, gradients, variables, learning_rate):
     for gradient, variable in plain:
         optimizer.update_variable(gradient, variable, learning_rate)
     if kernel is not None and fused:
-        for _, variable in fused:
-            if optimizer.decays(variable):
-                _gradient_descent(variable, tf.convert_to_tensor(variable), optimizer.weight_decay * learning_rate)
+        decaying = [variable for _, variable in fused if optimizer.decays(variable)]
+        shrinkage = optimizer.weight_decay * learning_rate if decaying else None
+        for variable in decaying:
+            _gradient_descent(variable, tf.convert_to_tensor(variable), shrinkage)
         kernel(optimizer, fused, optimizer.scalars(fused[0][1], learning_rate))
 
 
@@ -50,8 +58,7 @@ def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
         for gradient, variable in pairs:
             strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
 
-    native = [variable.value if isinstance(variable, keras.Variable) else variable for variable in variables]
-    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, native, strict=True)))
+    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, map(_native, variables), strict=True)))
     tf.__internal__.distribute.interim.maybe_merge_call(
         update_each, optimizer._distribution_strategy, pairs, tf.convert_to_tensor(learning_rate)
     )
@@ -63,8 +70,12 @@ def _kernel_of(optimizer):
     return _KERNELS.get(optimizer.fused_kernel)
 
 
+def _native(variable):
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
 def _handle(variable):
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+    return _native(variable).handle
 
 
 def _gradient_descent(variable, direction, rate):

@@ -27,6 +27,11 @@ def run_if(predicate, action, otherwise, state):
     action() if predicate else otherwise()
 
 
+def assign(optimizer, variable, value):
+    """See `keras_optims.kernels`."""
+    variable.assign(ops.cast(value, variable.dtype))
+
+
 def decayed(variable, decay, rate):
     """See `keras_optims.kernels`."""
     return variable * (1 - decay * rate)
