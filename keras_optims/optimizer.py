@@ -227,8 +227,9 @@ class Optimizer(keras.optimizers.Optimizer):
         """The gradient as a dense tensor in the dtype of the step's arithmetic."""
         if gradient is None or self._overwrite_variable_with_gradient(variable):
             return gradient
-        dtype = keras.backend.standardize_dtype(variable.dtype)
-        return ops.cast(kernels.to_dense(gradient), "float32" if is_half(dtype) else dtype)
+        dtype = "float32" if is_half(variable.dtype) else keras.backend.standardize_dtype(variable.dtype)
+        gradient = kernels.to_dense(gradient)
+        return gradient if keras.backend.standardize_dtype(gradient.dtype) == dtype else ops.cast(gradient, dtype)
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         steps = self.gradient_accumulation_steps

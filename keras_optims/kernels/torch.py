@@ -19,7 +19,9 @@ outside_of_a_trace = contextlib.nullcontext
 
 def to_dense(gradient):
     """See `keras_optims.kernels`: torch's sparse embeddings have sparse COO gradients."""
-    return gradient.to_dense() if isinstance(gradient, torch.Tensor) and gradient.is_sparse else ops.convert_to_tensor(gradient)
+    if not isinstance(gradient, torch.Tensor):
+        return ops.convert_to_tensor(gradient)
+    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def run_if(predicate, action, otherwise, state):
