@@ -41,8 +41,10 @@ def test_2c2d_is_as_deepobs_defines_it(name):
         if values.ndim == 1:
             assert (values == np.float32(0.05)).all()
         else:
-            # A normal distribution of deviation 0.05 that is cut at two deviations keeps 0.88 of its deviation.
-            assert abs(values).max() <= 0.1
+            # A normal distribution of deviation 0.05 that is cut at two deviations keeps 0.88 of its deviation. On torch Keras
+            # draws at most four times for each weight, and keeps the first one where all four are beyond: 4 in a million.
+            beyond = (abs(values) > 0.1).mean()
+            assert beyond < 2e-5 if keras.backend.backend() == "torch" else beyond == 0
             assert values.std() == pytest.approx(0.88 * 0.05, rel=0.1)
     first, second = (ops.convert_to_numpy(layer.kernel).ravel()[:50] for layer in model.layers if hasattr(layer, "filters"))
     assert not np.allclose(first, second)
@@ -58,7 +60,7 @@ def test_3c3d_is_as_deepobs_defines_it():
     kernels = [weight for weight in model.trainable_weights if len(weight.shape) > 1]
     model(np.zeros((1, 32, 32, 3), "uint8"))
     expected = 0.002 / 2 * sum(float(np.square(ops.convert_to_numpy(kernel)).sum()) for kernel in kernels)
-    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+    assert float(ops.convert_to_numpy(sum(model.losses))) == pytest.approx(expected, rel=1e-5)
     convolution, dense = ops.convert_to_numpy(kernels[2]), ops.convert_to_numpy(kernels[3])
     assert convolution.std() == pytest.approx(np.sqrt(2 / (9 * 96 + 9 * 128)), rel=0.05)  # Glorot, normal
     assert abs(dense).max() == pytest.approx(np.sqrt(6 / (1152 + 512)), rel=0.01)  # Glorot, uniform
