@@ -47,15 +47,18 @@ def update(optimizer, gradients, variables, learning_rate):
         optimizer.update_variable(gradient, variable, learning_rate)
     if kernel is not None and fused:
         decaying = [variable.value for _, variable in fused if optimizer.decays(variable)]
+        scalars = {**vars(optimizer.scalars(fused[0][1], learning_rate)), "t": optimizer.step_number}
         if decaying:
-            torch._foreach_mul_(decaying, 1 - float(optimizer.weight_decay * learning_rate))
-        s = _as_numbers(optimizer.scalars(fused[0][1], learning_rate))
+            scalars["shrinkage"] = optimizer.weight_decay * learning_rate
+        s = _as_numbers(scalars)
+        if decaying:
+            torch._foreach_mul_(decaying, 1 - s.shrinkage)
         kernel(optimizer, [gradient for gradient, _ in fused], [variable for _, variable in fused], s)
 
 
-def _as_numbers(scalars) -> types.SimpleNamespace:
-    values = torch.stack([torch.as_tensor(value) for value in vars(scalars).values()]).tolist()
-    return types.SimpleNamespace(**dict(zip(vars(scalars), values, strict=True)))
+def _as_numbers(scalars: dict) -> types.SimpleNamespace:
+    values = torch.stack([torch.as_tensor(value) for value in scalars.values()]).tolist()
+    return types.SimpleNamespace(**dict(zip(scalars, values, strict=True)))
 
 
 def _tensors(slot, variables):
@@ -118,9 +121,8 @@ def adam(optimizer, gradients, variables, s):
     weights = [v.value for v in variables]
     # The kernel corrects the start in its own way, θ ← θ − lr/c₁·m / (√v/c₂ + eps) with c₁ = 1−β₁ᵗ and c₂ = √(1−β₂ᵗ): lr and
     # eps are such that this is α·m / (√v + ε).
-    t = float(optimizer.step_number)
     beta_1, beta_2 = 1 - s.one_minus_beta_1, 1 - s.one_minus_beta_2
-    c_1, c_2 = 1 - beta_1**t, math.sqrt(1 - beta_2**t)
+    c_1, c_2 = 1 - beta_1**s.t, math.sqrt(1 - beta_2**s.t)
     amsgrad = optimizer.largest_second_moment is not None
     torch._fused_adam_(
         weights,
@@ -128,7 +130,7 @@ def adam(optimizer, gradients, variables, s):
         _tensors(optimizer.first_moment, variables),
         _tensors(optimizer.second_moment, variables),
         _tensors(optimizer.largest_second_moment, variables) if amsgrad else [],
-        [torch.as_tensor(t, dtype=torch.float32, device=weights[0].device)] * len(weights),
+        [torch.as_tensor(s.t, dtype=torch.float32, device=weights[0].device)] * len(weights),
         lr=s.alpha * c_1 / c_2,
         beta1=beta_1,
         beta2=beta_2,
