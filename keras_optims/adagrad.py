@@ -23,6 +23,9 @@ class Adagrad(Optimizer):
         G ← G + g²
         θ ← θ − η·g / √(G + ε)
 
+    The slot holds G + ε, so that one fused kernel can do both lines; setting ε moves it. (Of an ε that follows a schedule the slot
+    is free.)
+
     Args:
         learning_rate: η ≥ 0; the first steps are about this long, later ones shorter. Usually 0.01 to 1 (1 in the paper);
             default 0.001, as in Keras.
@@ -46,15 +49,30 @@ class Adagrad(Optimizer):
     initial_accumulator_value = Option(0.1, domain=NON_NEGATIVE, meaning="the accumulator at the start")
     epsilon = epsilon()
 
+    @property
+    def epsilon_is_in_the_accumulator(self) -> bool:
+        """Whether the slot holds G + ε rather than G."""
+        return self.is_constant("epsilon")
+
     def build(self, variables):
-        """Makes the slot `accumulator` (G)."""
+        """Makes the slot `accumulator` (G + ε)."""
         super().build(variables)
-        start = keras.initializers.Constant(self.initial_accumulator_value)
+
+        def start(shape, dtype=None):
+            value = ops.full(shape, self.initial_accumulator_value, dtype)
+            return value + ops.cast(self.epsilon, dtype) if self.epsilon_is_in_the_accumulator else value
+
         self.accumulator = self.add_slot(variables, "accumulator", start)
 
+    def before_change(self, name, value):
+        """A new ε moves the accumulator."""
+        if name == "epsilon" and self.built:
+            for accumulator in self.accumulator.variables:
+                accumulator.assign(accumulator + (value - self.epsilon))
+
     def step_scalars(self, learning_rate):
-        """η and ε."""
-        return {"learning_rate": learning_rate, "epsilon": self.epsilon}
+        """η, and the ε that is not in the accumulator yet."""
+        return {"learning_rate": learning_rate, "epsilon": 0.0 if self.epsilon_is_in_the_accumulator else self.epsilon}
 
     def update_step(self, gradient, variable, learning_rate):
         """G ← G + g²; θ ← θ − η·g / √(G + ε)."""

@@ -167,10 +167,12 @@ class Hyperparameter(_Declared):
             return  # the constructor of keras.optimizers.Optimizer; ours assigns once variables can be made
         held = getattr(optimizer, self._held, None)
         if isinstance(held, keras.Variable) and _is_symbolic(value):
+            optimizer.before_change(self.name, value)
             held.assign(value)  # inside a traced function a value cannot be looked at, only passed on
             return
         value = self.validate(value)
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
+            optimizer.before_change(self.name, value)
             held.assign(value)
             if self._has_residual:
                 getattr(optimizer, f"{self._held}_residual").assign(_residual(value))
@@ -215,10 +217,16 @@ class Hyperparameter(_Declared):
         float32(0.999) lies 1.3e-8 beside 0.999. That is nothing to β₂, but a relative error of 1.3e-5 to
         1 − β₂ = 0.001. So what the rounding lost is kept in a second scalar and subtracted here.
         """
-        value = 1.0 - ops.convert_to_tensor(self.__get__(optimizer))
-        if isinstance(getattr(optimizer, self._held), keras.Variable):
-            value = value - getattr(optimizer, f"{self._held}_residual")
-        return value
+        value, residual = 1.0 - ops.convert_to_tensor(self.__get__(optimizer)), self.residual(optimizer)
+        return value if residual is None else value - residual
+
+    def residual(self, optimizer):
+        """What rounding to float32 took from the value: a scalar variable, or `None` where that is not kept."""
+        return getattr(optimizer, f"{self._held}_residual") if self._has_residual and self.is_constant(optimizer) else None
+
+    def is_constant(self, optimizer) -> bool:
+        """Whether the value is a number that changes only when it is set."""
+        return isinstance(getattr(optimizer, self._held), keras.Variable)
 
     def to_config(self, optimizer):
         """The current value for `get_config`: the number exactly as it was given, unless the variable has changed since."""

@@ -15,8 +15,12 @@ import keras
 from keras import ops
 
 from keras_optims import kernels, state
-from keras_optims.half import Float32Copy, is_half
+from keras_optims.clipping import clipped
 from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
+from keras_optims.paths import ExplainedVariable, Explanation
+from keras_optims.row_gradient import values_of, with_values
+from keras_optims.slots import Slot
+from keras_optims.working_copy import WorkingCopy, is_half
 
 
 def _build_once(build):
@@ -32,6 +36,7 @@ def _build_once(build):
         finally:
             self._untracked.build_depth -= 1
         if self._untracked.build_depth == 0:
+            kernels.finish_build(self)
             self._take_pending_state()
 
     build_once.__doc__ = build.__doc__
@@ -61,6 +66,10 @@ class Optimizer(keras.optimizers.Optimizer):
         loss_scale_factor: the factor by which `scale_loss` multiplies the loss, and by which the step divides the gradients.
         gradient_accumulation_steps: update once every so many calls, with the mean of their gradients (an int >= 2).
             The moving average moves with each update, not with each call.
+        lazy: how a sparse gradient (`tf.IndexedSlices`, of an embedding on TensorFlow) is applied. `True`: only the rows that the
+            batch has used are read and written. Gradient descent and AdaGrad give the same result so; for the others the other
+            rows' slots do not decay and their weights do not coast meanwhile, nor are their weights decayed. `False`: as a
+            dense gradient whose other rows are zero. Each row's gradients are summed first, either way.
         name: the optimizer's name.
 
     Raises:
@@ -69,6 +78,10 @@ class Optimizer(keras.optimizers.Optimizer):
 
     kernel: ClassVar[str | None] = None
     """The fused kernel of `keras_optims.kernels` that computes the same as `update_step`, if there is one."""
+
+    group_below: int = 16_384
+    """On TensorFlow, float32 variables with fewer elements than this share their slots' buffers and are updated as one, if there
+    are at least eight of them. It changes no result. Set it before the optimizer is built; 0: no grouping."""
 
     learning_rate: Any = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
@@ -93,6 +106,7 @@ class Optimizer(keras.optimizers.Optimizer):
     gradient_accumulation_steps = Option(
         None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
     )
+    lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
 
     # -- declarations -----------------------------------------------------------------------------
 
@@ -137,7 +151,7 @@ class Optimizer(keras.optimizers.Optimizer):
         self._untracked = _Untracked()
         for key in self._declarations:
             setattr(self, key, values[key])
-        clippings = {key: values[key] for key in ("clipnorm", "clipvalue", "global_clipnorm") if values[key] is not None}
+        clippings = {key: values[key] for key in _CLIPPINGS if values[key] is not None}
         if len(clippings) > 1:
             given = ", ".join(f"{key}={value!r}" for key, value in clippings.items())
             raise ValueError(f"Only one of clipnorm, clipvalue and global_clipnorm can be set; received {given}.")
@@ -179,8 +193,7 @@ class Optimizer(keras.optimizers.Optimizer):
     @_build_once
     def build(self, variables):
         """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
-        variables = list(variables)
-        super().build(variables)
+        super().build(list(variables))
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
         """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: optimizer state is float32 at least."""
@@ -199,13 +212,31 @@ class Optimizer(keras.optimizers.Optimizer):
     def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
         """As `keras.optimizers.Optimizer.add_variable_from_reference`: a variable of the shape of a model's variable."""
         variable = super().add_variable_from_reference(reference_variable, name=name, initializer=initializer)
-        path = getattr(reference_variable, "path", None) or reference_variable.name
-        self._untracked.state_keys[id(variable)] = (name or "var", path)
+        self._untracked.state_keys[id(variable)] = (name or "var", _path_of_name(reference_variable))
         return variable
 
-    def add_slot(self, variables, name, initializer="zeros") -> Slot:
-        """Makes one slot variable for each of `variables`, of its shape (and float32, where it is half precision)."""
-        return Slot(self, self.add_optimizer_variables(variables, name, initializer))
+    def add_slot(self, variables, name, initializer="zeros", saved=True) -> Slot:
+        """Makes one slot for each of `variables`, of its shape (and float32, where it is half precision).
+
+        Args:
+            variables: the model's variables.
+            name: the slot's name, under which it is saved.
+            initializer: a `keras.initializers.Initializer`, its name, or a function of shape and dtype.
+            saved: whether the slot is a part of the optimizer's state.
+        """
+        slot = Slot(self._var_key)
+        self._untracked.slots.append(slot)
+        if not saved:
+            self._untracked.unsaved.add(name)
+        grouped = kernels.add_grouped_slot(self, slot, variables, name, initializer)
+        for variable in variables:
+            if self._overwrite_variable_with_gradient(variable):
+                slot[variable] = None
+            elif id(variable) in grouped:
+                slot[variable] = grouped[id(variable)]
+            else:
+                slot[variable] = self.add_variable_from_reference(variable, name=name, initializer=initializer)
+        return slot
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -215,21 +246,39 @@ class Optimizer(keras.optimizers.Optimizer):
         Args:
             grads: one gradient for each variable, of its shape; `None` leaves a variable as it is.
             trainable_variables: the variables; needed if the optimizer is not built yet.
+
+        Raises:
+            ValueError: the numbers of gradients and variables differ; a variable is not one of those that the optimizer was
+                built with; all gradients are `None`.
         """
         grads = list(grads)
-        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
-        if len(grads) == len(variables):  # Keras says clearly when it is not
-            grads = [self._prepared(gradient, variable) for gradient, variable in zip(grads, variables, strict=True)]
+        if not grads:
+            return
+        variables = self._variables_to_update(len(grads), trainable_variables)
         with kernels.no_gradient():
-            super().apply(grads, trainable_variables)
+            grads, variables = self._filter_empty_gradients(grads, variables)
+            grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
+            if grads:
+                grads = kernels.prepared(self, grads, variables)
+                if self.loss_scale_factor is not None:
+                    grads = [with_values(g, values_of(g) / ops.cast(self.loss_scale_factor, values_of(g).dtype)) for g in grads]
+                self._backend_apply_gradients(grads, variables)
+                for variable in variables:
+                    if variable.constraint is not None:
+                        variable.assign(variable.constraint(variable))
+            self._iterations.assign_add(1)
 
-    def _prepared(self, gradient, variable):
-        """The gradient as a dense tensor in the dtype of the step's arithmetic."""
-        if gradient is None or self._overwrite_variable_with_gradient(variable):
-            return gradient
-        dtype = "float32" if is_half(variable.dtype) else keras.backend.standardize_dtype(variable.dtype)
-        gradient = kernels.to_dense(gradient)
-        return gradient if keras.backend.standardize_dtype(gradient.dtype) == dtype else ops.cast(gradient, dtype)
+    def _variables_to_update(self, number, variables):
+        """The variables of a call of `apply` with so many gradients."""
+        if variables is None:
+            if not self.built:
+                raise ValueError("apply(grads) without variables needs an optimizer that is built; call build(variables) first.")
+            variables = self._trainable_variables
+        variables = list(variables)
+        if number != len(variables):
+            raise ValueError(f"There must be one gradient for each variable; received {number} for {len(variables)} variables.")
+        self.build(variables)  # which checks that they are known, if it was called before
+        return variables
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         steps = self.gradient_accumulation_steps
@@ -252,7 +301,8 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _update(self, grads, variables):
         """One update: clip, decay, step, average."""
-        grads = self._clip_gradients(grads)
+        bounds = {name: getattr(self, name) for name in _CLIPPINGS}
+        grads = clipped(grads, **bounds)
         self._untracked.scalars_of_step = {}  # of this step only: in a traced function they are tensors of its graph
         try:
             self._backend_update_step(grads, variables, self.learning_rate)
@@ -281,16 +331,38 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def decays(self, variable) -> bool:
         """Whether the step decays this variable."""
+        if isinstance(variable, WorkingCopy):
+            variable = variable.variable
         return self.is_on("weight_decay") and self._use_weight_decay(variable)
+
+    def explain(self) -> Explanation:
+        """Which way each variable's update goes, and why: a list, a line for each variable, which prints as a table.
+
+        Raises:
+            ValueError: the optimizer is not built yet.
+        """
+        if not self.built:
+            raise ValueError("explain() needs an optimizer that is built; call build(variables), or fit the model, first.")
+        lines = Explanation()
+        for variable in self._trainable_variables:
+            path = kernels.path_of(self, variable)
+            name, dtype = _path_of_name(variable), keras.backend.standardize_dtype(variable.dtype)
+            lines.append(
+                ExplainedVariable(name, tuple(variable.shape), dtype, path.name, path.why, weight_decay=self.decays(variable))
+            )
+        return lines
 
     def update_variable(self, gradient, variable, learning_rate):
         """Weight decay and the formula, for one variable."""
         if is_half(variable.dtype):
-            copy = Float32Copy(variable)
-            self._decay_and_step(gradient, copy, learning_rate)
-            variable.assign(ops.cast(copy.value, copy.half_dtype))
+            self.update_copy(gradient, WorkingCopy(variable), learning_rate)
         else:
             self._decay_and_step(gradient, variable, learning_rate)
+
+    def update_copy(self, gradient, copy: WorkingCopy, learning_rate):
+        """Weight decay and the formula, for what stands in for a variable."""
+        self._decay_and_step(gradient, copy, learning_rate)
+        copy.commit()
 
     def _decay_and_step(self, gradient, variable, learning_rate):
         if self.decays(variable):
@@ -306,7 +378,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
         Args:
             gradient: a tensor of the variable's shape, and of its dtype, or float32 for a half-precision variable.
-            variable: the variable, or the `Float32Copy` of a half-precision one; to be changed with the optimizer's `assign`,
+            variable: the variable, or the `WorkingCopy` that stands in for one; to be changed with the optimizer's `assign`,
                 `assign_add` and `assign_sub`.
             learning_rate: the scalar learning rate of this step.
         """
@@ -333,42 +405,35 @@ class Optimizer(keras.optimizers.Optimizer):
         """t, the number of this update as a float32 scalar: 1 at the first."""
         return ops.cast(self.iterations + 1, state_dtype())
 
+    def before_change(self, name: str, value):
+        """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it."""
+
     def is_on(self, name: str) -> bool:
         """Whether the hyperparameter `name` was given a value that is not its `off` value."""
         return self._hyperparameters[name].is_on(self)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the hyperparameter `name` is a number, and not a schedule or a callable."""
+        return self._hyperparameters[name].is_constant(self)
 
     def one_minus(self, name: str):
         """1 − the hyperparameter `name`, without the error of its rounding to float32."""
         return self._hyperparameters[name].complement(self)
 
     def assign(self, variable, value):
-        """Sets a slot, a model's variable or a `Float32Copy`."""
-        variable.assign(value) if isinstance(variable, Float32Copy) else super().assign(variable, value)
+        """Sets a slot, a model's variable or a `WorkingCopy`."""
+        variable.assign(value) if isinstance(variable, WorkingCopy) else super().assign(variable, value)
 
     def assign_add(self, variable, value):
-        """Adds to a slot, a model's variable or a `Float32Copy`."""
-        variable.assign(variable.value + value) if isinstance(variable, Float32Copy) else super().assign_add(variable, value)
+        """Adds to a slot, a model's variable or a `WorkingCopy`."""
+        variable.assign(variable.value + value) if isinstance(variable, WorkingCopy) else super().assign_add(variable, value)
 
     def assign_sub(self, variable, value):
-        """Subtracts from a slot, a model's variable or a `Float32Copy`."""
-        variable.assign(variable.value - value) if isinstance(variable, Float32Copy) else super().assign_sub(variable, value)
-
-    def _var_key(self, variable):
-        return super()._var_key(variable.variable if isinstance(variable, Float32Copy) else variable)
+        """Subtracts from a slot, a model's variable or a `WorkingCopy`."""
+        variable.assign(variable.value - value) if isinstance(variable, WorkingCopy) else super().assign_sub(variable, value)
 
     def _get_current_learning_rate(self):
         return self.learning_rate
-
-    # -- clipping ---------------------------------------------------------------------------------
-
-    def _clip_gradients(self, grads):
-        if self.clipnorm is not None:
-            return [_clipped_to_norm([gradient], self.clipnorm)[0] for gradient in grads]
-        if self.global_clipnorm is not None:
-            return _clipped_to_norm(grads, self.global_clipnorm)
-        if self.clipvalue is not None:
-            return [ops.clip(g, -ops.cast(self.clipvalue, g.dtype), ops.cast(self.clipvalue, g.dtype)) for g in grads]
-        return grads
 
     # -- weight decay and averages ----------------------------------------------------------------
 
@@ -419,7 +484,12 @@ class Optimizer(keras.optimizers.Optimizer):
             self._untracked.pending_state = saved
 
     def _named_variables(self):
-        return [(self._untracked.state_keys.get(id(v), (v.name, None)), v) for v in self.variables]
+        """((slot's name, path of the model's variable or None), variable) of all that is saved."""
+        named = []
+        for variable in self.variables:
+            key = self._untracked.state_keys.get(id(variable), (variable.name, None))
+            named += kernels.parts_of(self, variable) or [(key, variable)]
+        return [(key, variable) for key, variable in named if key[0] not in self._untracked.unsaved]
 
     def _take_pending_state(self):
         if self._untracked.pending_state is not None:
@@ -433,23 +503,22 @@ class _Untracked:
     """What is not state: Keras and TensorFlow track, wrap and save every dict and list that is an optimizer's attribute."""
 
     state_keys: dict[int, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
+    slots: list[Slot] = dataclasses.field(default_factory=list)
+    unsaved: set[str] = dataclasses.field(default_factory=set)
+    groups: Any = None
+    scratch: Slot | None = None
     pending_state: dict | None = None
     build_depth: int = 0
     scalars_of_step: dict | None = None
 
 
+_CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 _KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
 
 
-class Slot:
-    """The slot variables of one kind, looked up by the model's variable: `velocity[variable]`."""
-
-    def __init__(self, optimizer, variables):
-        self._optimizer = optimizer
-        self.variables = variables
-
-    def __getitem__(self, variable):
-        return self.variables[self._optimizer._get_variable_index(variable)]
+def _path_of_name(variable) -> str:
+    """A variable's path; a `tf.Variable` has a name only."""
+    return getattr(variable, "path", None) or variable.name
 
 
 def _not_yet():
@@ -468,24 +537,3 @@ def _signature(declared: dict[str, Hyperparameter | Option]) -> inspect.Signatur
             positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))
     by_name.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
     return inspect.Signature([*positional, *by_name])
-
-
-# A float32 square overflows from 1.8e19 on, and a sum of squares before that. Gradients beyond this bound are scaled down by a
-# power of two (which is exact) before they are squared, so a huge finite gradient has a finite norm.
-_LARGE, _SHRINK = 2.0**40, 2.0**-80
-
-
-def _clipped_to_norm(gradients, largest_norm):
-    """The gradients times min(1, largest norm / their L2 norm together); NaN where one of them is not finite."""
-    dtype = gradients[0].dtype
-    largest_norm = ops.cast(largest_norm, dtype)
-    largest_element = ops.max(ops.stack([_largest_element(gradient) for gradient in gradients]))
-    scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
-    scaled = [gradient * scale for gradient in gradients]
-    norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled))
-    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
-    return [gradient * factor for gradient in scaled]
-
-
-def _largest_element(gradient):
-    return ops.max(ops.abs(gradient), initial=0.0)  # `initial`: an empty variable has no largest element

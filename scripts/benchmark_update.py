@@ -208,7 +208,7 @@ def tensorflow_step(optimizer, shapes, xla):
 
     @tf.function(jit_compile=xla)
     def step():
-        parts = tf.split(source * 1.0, [size(shape) for shape in shapes])
+        parts = tf.split(source, [size(shape) for shape in shapes])
         optimizer.apply([tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)], variables)
 
     return step
@@ -230,7 +230,7 @@ def jax_step(optimizer, shapes):
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
     return _donating(
-        lambda flat, state, values: optimizer.stateless_apply(state, list(_split(flat * 1.0, shapes)), values)[::-1],
+        lambda flat, state, values: optimizer.stateless_apply(state, list(_split(flat, shapes)), values)[::-1],
         jax.numpy.asarray(flat),
         [v.value for v in optimizer.variables],
         [v.value for v in variables],
@@ -246,7 +246,7 @@ def optax_step(transformation, shapes):
     values = [jax.numpy.asarray(weight) for weight in weights]
 
     def apply(flat, state, values):
-        updates, state = transformation.update(list(_split(flat * 1.0, shapes)), state, values)
+        updates, state = transformation.update(list(_split(flat, shapes)), state, values)
         return state, optax.apply_updates(values, updates)
 
     return _donating(apply, jax.numpy.asarray(flat), transformation.init(values), values)
@@ -273,7 +273,7 @@ def keras_on_torch_step(optimizer, shapes):
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
     source = keras.ops.convert_to_tensor(flat)
-    return lambda: optimizer.apply(list(_split(source * 1.0, shapes)), variables)
+    return lambda: optimizer.apply(list(_split(source, shapes)), variables)
 
 
 def torch_step(name, options, shapes):
@@ -286,7 +286,7 @@ def torch_step(name, options, shapes):
     source = torch.from_numpy(flat)
 
     def step():
-        for parameter, gradient in zip(parameters, _split(source * 1.0, shapes), strict=True):
+        for parameter, gradient in zip(parameters, _split(source, shapes), strict=True):
             parameter.grad = gradient
         optimizer.step()
 

@@ -57,3 +57,10 @@ def as_numpy(variable) -> np.ndarray:
     """A copy of a variable's value."""
     value = variable if keras.backend.standardize_dtype(variable.dtype) == "float64" else ops.cast(variable, "float32")
     return np.array(ops.convert_to_numpy(value))
+
+
+def state_of(optimizer) -> dict[str, np.ndarray]:
+    """What the optimizer saves: each of its numbers and slots by its name."""
+    store: dict = {}
+    optimizer.save_own_variables(store)
+    return store

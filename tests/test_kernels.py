@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests.stepping import CompiledStep, as_numpy
+from tests.stepping import CompiledStep, as_numpy, state_of
 from tests.variants import VARIANTS
 
 CLASSES = list(keras_optims.OPTIMIZERS.values())
@@ -47,8 +47,10 @@ def test_the_fused_path_agrees_with_the_formula(variant):
             step(gradient)
     for ours, theirs in zip(steps[0].weights(), steps[1].weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
-    for ours, theirs in zip(fused.variables, plain.variables, strict=True):
-        np.testing.assert_allclose(as_numpy(ours), as_numpy(theirs), rtol=2e-5, atol=1e-7)
+    ours, theirs = state_of(fused), state_of(plain)
+    assert list(ours) == list(theirs)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-5, atol=1e-7, err_msg=name)
 
 
 def _apply(optimizer, updated, *gradients):

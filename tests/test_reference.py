@@ -81,10 +81,11 @@ class NoSecondCorrection(keras_optims.Adam):
         return {**scalars, "alpha": learning_rate / (1 - self.beta_1**self.step_number)}
 
 
-class CorrectionOfThePreviousStep(keras_optims.Adam):
-    @property
-    def step_number(self):
-        return ops.cast(self.iterations + 2, "float32")
+class CorrectionOfTheNextStep(keras_optims.Adam):
+    def step_scalars(self, learning_rate):
+        t = self.step_number + 1
+        scalars = super().step_scalars(learning_rate)
+        return {**scalars, "alpha": learning_rate * ops.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)}
 
 
 class EpsilonInsideAdamsRoot(keras_optims.Adam):
@@ -105,11 +106,20 @@ class EpsilonOutsideRMSpropsRoot(keras_optims.RMSprop):
 
 
 class EpsilonOutsideAdagradsRoot(keras_optims.Adagrad):
+    epsilon_is_in_the_accumulator = False
+
     def update_step(self, gradient, variable, learning_rate):
         s = self.scalars(variable, learning_rate)
         accumulator = self.accumulator[variable]
         self.assign_add(accumulator, ops.square(gradient))
         self.assign_sub(variable, s.learning_rate * gradient / (ops.sqrt(accumulator) + s.epsilon))
+
+
+class EpsilonNotInAdagradsAccumulator(keras_optims.Adagrad):
+    def build(self, variables):
+        super().build(variables)
+        for accumulator in self.accumulator.variables:
+            accumulator.assign(accumulator - self.epsilon)
 
 
 class NesterovWithoutLookingAhead(keras_optims.Momentum):
@@ -125,13 +135,14 @@ class NesterovWithoutLookingAhead(keras_optims.Momentum):
     [
         ("adam", NoFirstCorrection),
         ("adam", NoSecondCorrection),
-        ("adam", CorrectionOfThePreviousStep),
+        ("adam", CorrectionOfTheNextStep),
         ("adam", EpsilonInsideAdamsRoot),
         ("amsgrad", lambda amsgrad, **arguments: keras_optims.Adam(**arguments)),
         ("adam", lambda **arguments: keras_optims.Adam(**arguments, amsgrad=True)),
         ("rmsprop", EpsilonOutsideRMSpropsRoot),
         ("centered rmsprop", lambda centered, **arguments: keras_optims.RMSprop(**arguments)),
         ("adagrad from 0", EpsilonOutsideAdagradsRoot),
+        ("adagrad from 0", EpsilonNotInAdagradsAccumulator),
         ("nesterov", NesterovWithoutLookingAhead),
         ("adamw", lambda weight_decay, **arguments: keras_optims.Adam(**arguments)),
     ],

@@ -6,9 +6,24 @@ import jax
 import keras
 from keras import ops
 
+from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, parts_of
+from keras_optims.paths import Path
+from keras_optims.working_copy import arithmetic_dtype
+
+__all__ = ["add_grouped_slot", "finish_build", "parts_of"]
+
 no_gradient = contextlib.nullcontext
 outside_of_a_trace = contextlib.nullcontext
-to_dense = ops.convert_to_tensor
+
+
+def prepared(optimizer, gradients, variables):
+    """See `keras_optims.kernels`."""
+    return [ops.cast(gradient, arithmetic_dtype(variable)) for gradient, variable in zip(gradients, variables, strict=True)]
+
+
+def path_of(optimizer, variable) -> Path:
+    """See `keras_optims.kernels`."""
+    return Path("compiled", "XLA makes one loop of the formula")
 
 
 def run_if(predicate, action, otherwise, state):

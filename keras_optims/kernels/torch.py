@@ -8,20 +8,18 @@ import contextlib
 import math
 import types
 
+import keras
 import torch
 from keras import ops
 
-from keras_optims.kernels.paths import by_path
+from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, parts_of
+from keras_optims.paths import Path
+from keras_optims.working_copy import arithmetic_dtype
+
+__all__ = ["add_grouped_slot", "finish_build", "parts_of"]
 
 no_gradient = torch.no_grad
 outside_of_a_trace = contextlib.nullcontext
-
-
-def to_dense(gradient):
-    """See `keras_optims.kernels`: torch's sparse embeddings have sparse COO gradients."""
-    if not isinstance(gradient, torch.Tensor):
-        return ops.convert_to_tensor(gradient)
-    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def run_if(predicate, action, otherwise, state):
@@ -39,41 +37,115 @@ def decayed(variable, decay, rate):
     return variable * (1 - decay * rate)
 
 
+def prepared(optimizer, gradients, variables):
+    """See `keras_optims.kernels`; torch's sparse embeddings have sparse COO gradients."""
+    return [_prepared(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
+
+
+def _prepared(gradient, variable):
+    if isinstance(gradient, torch.Tensor):
+        if gradient.dtype is torch.float32 is variable._value.dtype and gradient.layout is torch.strided:
+            return gradient
+        gradient = gradient.to_dense()
+    return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
+
+
+def path_of(optimizer, variable) -> Path:
+    """See `keras_optims.kernels`."""
+    if optimizer.fused_kernel is None:
+        return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
+    if variable._value.dtype is not torch.float32:
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        return Path("formula", f"the kernels are used for float32, and this is {dtype}")
+    operation, device = _fused_operation(optimizer), variable._value.device.type
+    if operation is None:
+        return Path("foreach", "torch has no fused kernel of this formula")
+    if not _has_kernel(operation, device):
+        return Path("foreach", f"torch.{operation} does not exist on {device}")
+    return Path("fused", f"torch.{operation}")
+
+
+def _fused_operation(optimizer) -> str | None:
+    name = optimizer.fused_kernel
+    if (name == "momentum" and optimizer.nesterov) or (name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator):
+        return None
+    return _FUSED.get(name)
+
+
+_FUSED = {"gradient_descent": "_fused_sgd_", "momentum": "_fused_sgd_", "adagrad": "_fused_adagrad_", "adam": "_fused_adam_"}
+
+
+def _has_kernel(operation, device) -> bool:
+    key = torch._C._dispatch_key_for_device(device)
+    return hasattr(torch, operation) and torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operation}", key)
+
+
 def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`."""
     kernel = _KERNELS.get(optimizer.fused_kernel)
-    fused, plain = by_path(gradients, variables, kernel)
+    served, plain = [], []
+    for pair in zip(gradients, variables, strict=True):
+        (served if kernel is not None and pair[1]._value.dtype is torch.float32 else plain).append(pair)
     for gradient, variable in plain:
         optimizer.update_variable(gradient, variable, learning_rate)
-    if kernel is not None and fused:
-        decaying = [variable.value for _, variable in fused if optimizer.decays(variable)]
-        scalars = {**vars(optimizer.scalars(fused[0][1], learning_rate)), "t": optimizer.step_number}
-        if decaying:
-            scalars["shrinkage"] = optimizer.weight_decay * learning_rate
-        s = _as_numbers(scalars)
-        if decaying:
-            torch._foreach_mul_(decaying, 1 - s.shrinkage)
-        kernel(optimizer, [gradient for gradient, _ in fused], [variable for _, variable in fused], s)
+    if served:
+        gradients, variables = [gradient for gradient, _ in served], [variable for _, variable in served]
+        weights = _tensors(variables)
+        s = _numbers(optimizer, learning_rate)
+        if optimizer.is_on("weight_decay"):
+            decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
+            if decaying:
+                torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
+        operation = _fused_operation(optimizer)
+        is_fused = operation is not None and _has_kernel(operation, weights[0].device.type)
+        kernel(optimizer, weights, gradients, lambda slot: _tensors(slot.of(variables)), s, is_fused)
 
 
-def _as_numbers(scalars: dict) -> types.SimpleNamespace:
-    values = torch.stack([torch.as_tensor(value) for value in scalars.values()]).tolist()
-    return types.SimpleNamespace(**dict(zip(scalars, values, strict=True)))
+def _tensors(variables):
+    # `value` looks for a scope that replaces it, each time; asking one variable is enough.
+    if variables[0].value is variables[0]._value:
+        return [variable._value for variable in variables]
+    return [variable.value for variable in variables]
 
 
-def _tensors(slot, variables):
-    return [slot[variable].value for variable in variables]
+def _numbers(optimizer, learning_rate) -> types.SimpleNamespace:
+    """The hyperparameters as Python floats, with what rounding to float32 took from them, and t."""
+    tensors, residuals = {"learning_rate": learning_rate, "t": optimizer._iterations}, {}
+    for name, declared in optimizer.hyperparameters().items():
+        if name != "learning_rate" and declared.is_on(optimizer):
+            tensors[name] = getattr(optimizer, name)
+            residuals[name] = declared.residual(optimizer)
+    residuals = {name: residual for name, residual in residuals.items() if residual is not None}
+    values = _read([*tensors.values(), *residuals.values()])
+    numbers = dict(zip(tensors, values, strict=False))
+    for name, residual in zip(residuals, values[len(tensors) :], strict=True):
+        numbers[name] += residual
+    numbers["t"] = numbers["t"] // (optimizer.gradient_accumulation_steps or 1) + 1
+    return types.SimpleNamespace(**numbers)
 
 
-def gradient_descent(optimizer, gradients, variables, s):
+def _read(scalars) -> list[float]:
+    scalars = [s.value if isinstance(s, keras.Variable) else torch.as_tensor(s) for s in scalars]
+    if all(scalar.device.type == "cpu" for scalar in scalars):
+        return [scalar.item() for scalar in scalars]
+    return torch.stack([scalar.to(torch.float32) for scalar in scalars]).tolist()
+
+
+# Each kernel: (optimizer, weights, gradients, function from a slot to its tensors, numbers, whether torch's fused kernel is there)
+
+
+def gradient_descent(optimizer, weights, gradients, slot, s, is_fused):
     """θ ← θ − η·g."""
-    _fused_sgd([v.value for v in variables], gradients, [], lr=s.learning_rate)
+    if is_fused:
+        _fused_sgd(weights, gradients, [], lr=s.learning_rate)
+    else:
+        torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
 
 
-def momentum(optimizer, gradients, variables, s):
+def momentum(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.Momentum`."""
-    weights, velocity = [v.value for v in variables], _tensors(optimizer.velocity, variables)
-    if not optimizer.nesterov and s.momentum != 0:  # at γ = 0 the kernel would forget the buffer, and with it the rate
+    velocity = slot(optimizer.velocity)
+    if is_fused and s.momentum != 0:  # at γ = 0 the kernel would forget the buffer, and with it the rate
         # The kernel: b ← γ·b + (1 − dampening)·g, θ ← θ − lr·b. With these two, b is the velocity, with the rate inside.
         _fused_sgd(weights, gradients, velocity, lr=-1.0, dampening=1.0 + s.learning_rate, momentum=s.momentum)
         return
@@ -86,59 +158,86 @@ def momentum(optimizer, gradients, variables, s):
         torch._foreach_add_(weights, velocity)
 
 
-def adagrad(optimizer, gradients, variables, s):
+def adagrad(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.Adagrad`."""
-    weights, accumulator = [v.value for v in variables], _tensors(optimizer.accumulator, variables)
+    accumulator = slot(optimizer.accumulator)
+    if is_fused:
+        torch._fused_adagrad_(
+            weights,
+            gradients,
+            accumulator,
+            _steps(weights, s.t),
+            lr=s.learning_rate,
+            lr_decay=0.0,
+            weight_decay=0.0,
+            eps=0.0,  # it is in the accumulator
+            maximize=False,
+        )
+        return
     torch._foreach_addcmul_(accumulator, gradients, gradients)
-    root = torch._foreach_add(accumulator, s.epsilon)
+    epsilon = 0.0 if optimizer.epsilon_is_in_the_accumulator else s.epsilon
+    root = torch._foreach_add(accumulator, epsilon)
     torch._foreach_sqrt_(root)
     torch._foreach_addcdiv_(weights, gradients, root, value=-s.learning_rate)
 
 
-def rmsprop(optimizer, gradients, variables, s):
+def rmsprop(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.RMSprop`."""
-    weights, mean_square = [v.value for v in variables], _tensors(optimizer.mean_square, variables)
+    mean_square = slot(optimizer.mean_square)
     torch._foreach_mul_(mean_square, s.rho)
-    torch._foreach_addcmul_(mean_square, gradients, gradients, value=s.one_minus_rho)
+    torch._foreach_addcmul_(mean_square, gradients, gradients, value=1 - s.rho)
     root = torch._foreach_add(mean_square, s.epsilon)
     if optimizer.mean_gradient is not None:
-        mean = _tensors(optimizer.mean_gradient, variables)
+        mean = slot(optimizer.mean_gradient)
         torch._foreach_mul_(mean, s.rho)
-        torch._foreach_add_(mean, gradients, alpha=s.one_minus_rho)
+        torch._foreach_add_(mean, gradients, alpha=1 - s.rho)
         torch._foreach_addcmul_(root, mean, mean, value=-1)
     torch._foreach_sqrt_(root)
     if optimizer.velocity is None:
         torch._foreach_addcdiv_(weights, gradients, root, value=-s.learning_rate)
         return
-    velocity = _tensors(optimizer.velocity, variables)
+    velocity = slot(optimizer.velocity)
     torch._foreach_mul_(velocity, s.momentum)
     torch._foreach_addcdiv_(velocity, gradients, root, value=s.learning_rate)
     torch._foreach_add_(weights, velocity, alpha=-1)
 
 
-def adam(optimizer, gradients, variables, s):
+def adam(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.Adam`."""
-    weights = [v.value for v in variables]
-    # The kernel corrects the start in its own way, θ ← θ − lr/c₁·m / (√v/c₂ + eps) with c₁ = 1−β₁ᵗ and c₂ = √(1−β₂ᵗ): lr and
-    # eps are such that this is α·m / (√v + ε).
-    beta_1, beta_2 = 1 - s.one_minus_beta_1, 1 - s.one_minus_beta_2
-    c_1, c_2 = 1 - beta_1**s.t, math.sqrt(1 - beta_2**s.t)
-    amsgrad = optimizer.largest_second_moment is not None
-    torch._fused_adam_(
-        weights,
-        gradients,
-        _tensors(optimizer.first_moment, variables),
-        _tensors(optimizer.second_moment, variables),
-        _tensors(optimizer.largest_second_moment, variables) if amsgrad else [],
-        [torch.as_tensor(s.t, dtype=torch.float32, device=weights[0].device)] * len(weights),
-        lr=s.alpha * c_1 / c_2,
-        beta1=beta_1,
-        beta2=beta_2,
-        weight_decay=0.0,
-        eps=s.epsilon / c_2,
-        amsgrad=amsgrad,
-        maximize=False,
-    )
+    first, second = slot(optimizer.first_moment), slot(optimizer.second_moment)
+    largest = slot(optimizer.largest_second_moment) if optimizer.amsgrad else []
+    c_1, c_2 = 1 - s.beta_1**s.t, math.sqrt(1 - s.beta_2**s.t)
+    if is_fused:
+        # The kernel: θ ← θ − lr/c₁·m / (√v/c₂ + eps). With this eps it is α·m / (√v + ε).
+        torch._fused_adam_(
+            weights,
+            gradients,
+            first,
+            second,
+            largest,
+            _steps(weights, s.t),
+            lr=s.learning_rate,
+            beta1=s.beta_1,
+            beta2=s.beta_2,
+            weight_decay=0.0,
+            eps=s.epsilon / c_2,
+            amsgrad=optimizer.amsgrad,
+            maximize=False,
+        )
+        return
+    torch._foreach_lerp_(first, gradients, 1 - s.beta_1)
+    torch._foreach_mul_(second, s.beta_2)
+    torch._foreach_addcmul_(second, gradients, gradients, value=1 - s.beta_2)
+    if optimizer.amsgrad:
+        torch._foreach_maximum_(largest, second)
+    root = torch._foreach_sqrt(largest or second)
+    torch._foreach_add_(root, s.epsilon)
+    torch._foreach_addcdiv_(weights, first, root, value=-s.learning_rate * c_2 / c_1)
+
+
+def _steps(weights, t):
+    """What the fused kernels take for the number of the step: a tensor for each weight."""
+    return [torch.as_tensor(t, dtype=torch.float32, device=weights[0].device)] * len(weights)
 
 
 def _fused_sgd(weights, gradients, buffers, *, lr, momentum=0.0, dampening=0.0):

@@ -1,0 +1,28 @@
+"""The step on TensorFlow, alone and under tf.distribute; see `keras_optims.kernels` for the functions."""
+
+from keras_optims.kernels.tensorflow.groups import add_grouped_slot, parts_of
+from keras_optims.kernels.tensorflow.step import (
+    assign,
+    decayed,
+    finish_build,
+    no_gradient,
+    outside_of_a_trace,
+    path_of,
+    prepared,
+    run_if,
+    update,
+)
+
+__all__ = [
+    "add_grouped_slot",
+    "assign",
+    "decayed",
+    "finish_build",
+    "no_gradient",
+    "outside_of_a_trace",
+    "parts_of",
+    "path_of",
+    "prepared",
+    "run_if",
+    "update",
+]

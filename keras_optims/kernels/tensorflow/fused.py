@@ -1,0 +1,155 @@
+"""TensorFlow's training kernels (`ResourceApply*`): a weight, its gradient and its slots are read once and written once.
+
+They exist for the CPU, CUDA, XLA and the Mac's GPU, where each operation is a dispatch of its own. Each function takes the optimizer,
+(gradient, variable) pairs of dense float32 tensors, and the scalars of the step.
+"""
+
+import keras
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+
+def native(variable):
+    """The `tf.Variable`."""
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def handle(variable):
+    """What the raw operations take for a variable."""
+    return native(variable).handle
+
+
+def decay(variables, shrinkage):
+    """θ ← θ − shrinkage·θ."""
+    for variable in variables:
+        resource = handle(variable)
+        value = tf.raw_ops.ReadVariableOp(resource=resource, dtype=tf.float32)
+        tf.raw_ops.ResourceApplyGradientDescent(var=resource, alpha=shrinkage, delta=value)
+
+
+def gradient_descent(optimizer, pairs, s):
+    """θ ← θ − η·g."""
+    for gradient, variable in pairs:
+        tf.raw_ops.ResourceApplyGradientDescent(var=handle(variable), alpha=s.learning_rate, delta=gradient)
+
+
+def momentum(optimizer, pairs, s):
+    """As `keras_optims.Momentum`: this kernel has the rate inside the velocity, `ResourceApplyMomentum` has it outside."""
+    for gradient, variable in pairs:
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=handle(variable),
+            accum=handle(optimizer.velocity[variable]),
+            lr=s.learning_rate,
+            grad=gradient,
+            momentum=s.momentum,
+            use_nesterov=optimizer.nesterov,
+        )
+
+
+def adagrad(optimizer, pairs, s):
+    """As `keras_optims.Adagrad`, whose accumulator has ε in it, as this kernel wants it."""
+    for gradient, variable in pairs:
+        accumulator = optimizer.accumulator[variable]
+        tf.raw_ops.ResourceApplyAdagrad(
+            var=handle(variable), accum=handle(accumulator), lr=s.learning_rate, grad=gradient, update_slots=True
+        )
+
+
+def rmsprop(optimizer, pairs, s):
+    """As `keras_optims.RMSprop`. The kernels always write a velocity; without momentum it is a scratch slot."""
+    velocity = optimizer.velocity or scratch_slot(optimizer)
+    rate = s.learning_rate * (1 + _excess(s.rho, s.one_minus_rho, optimizer.step_number) / 2)
+    scalars = {"lr": rate, "rho": s.rho, "momentum": s.momentum, "epsilon": s.epsilon}
+    for gradient, variable in pairs:
+        slots = {"ms": handle(optimizer.mean_square[variable]), "mom": handle(velocity[variable])}
+        if optimizer.centered:
+            mean = handle(optimizer.mean_gradient[variable])
+            tf.raw_ops.ResourceApplyCenteredRMSProp(var=handle(variable), mg=mean, **slots, grad=gradient, **scalars)
+        else:
+            tf.raw_ops.ResourceApplyRMSProp(var=handle(variable), **slots, grad=gradient, **scalars)
+
+
+def adam(optimizer, pairs, s):
+    """As `keras_optims.Adam`. The correction of the start is a part of α already, so the kernel's own is switched off (βᵗ = 0)."""
+    t = optimizer.step_number
+    excess = _excess(s.beta_2, s.one_minus_beta_2, t) / 2 - _excess(s.beta_1, s.one_minus_beta_1, t)
+    scalars = {"lr": s.alpha * (1 + excess), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon}
+    scalars |= {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
+    for gradient, variable in pairs:
+        slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
+        if optimizer.amsgrad:
+            largest = handle(optimizer.largest_second_moment[variable])
+            tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=handle(variable), **slots, vhat=largest, grad=gradient, **scalars)
+        else:
+            tf.raw_ops.ResourceApplyAdam(var=handle(variable), **slots, grad=gradient, **scalars)
+
+
+def _excess(decay_rate, complement, t):
+    """By what share a kernel's average is too large at step t.
+
+    The kernels take 1 − β of the β that was rounded to float32; `complement` is 1 − β itself. What rounding does to β it does to
+    1 − βᵗ, the weight of all gradients so far; for β = 0.999 that is 1.3e-5. The rate makes up for it.
+    """
+    residual = (1 - decay_rate) - complement
+    return t * decay_rate ** (t - 1) * residual / (1 - decay_rate**t)
+
+
+def scratch_slot(optimizer):
+    """The slot that is no state of the algorithm, of an optimizer that has one."""
+    return optimizer._untracked.scratch
+
+
+def needs_scratch(optimizer) -> bool:
+    """Whether the kernel writes more than the algorithm remembers."""
+    return optimizer.fused_kernel == "rmsprop" and optimizer.velocity is None
+
+
+def in_xla() -> bool:
+    """Whether this is the trace of a function that XLA will compile."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def has_xla_kernel(optimizer) -> bool:
+    """Whether XLA knows the operation too."""
+    return operation(optimizer) != "ResourceApplyAdamWithAmsgrad"
+
+
+def may_fuse(optimizer) -> bool:
+    """Whether this optimizer's float32 variables are updated by the kernels."""
+    return operation(optimizer) is not None and not is_distributed(optimizer)
+
+
+def is_distributed(optimizer) -> bool:
+    """Whether the variables live on several replicas, which the kernels know nothing of."""
+    return tf.distribute.has_strategy() or optimizer._distribution_strategy is not _NO_STRATEGY
+
+
+_NO_STRATEGY = tf.distribute.get_strategy()
+
+
+def operation(optimizer) -> str | None:
+    """The name of the operation that serves this optimizer's formula; `None` where there is none."""
+    name = optimizer.fused_kernel
+    if name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator:
+        return None
+    if (name == "rmsprop" and optimizer.centered) or (name == "adam" and optimizer.amsgrad):
+        return _VARIANTS[name]
+    return _OPERATIONS.get(name)
+
+
+_OPERATIONS = {
+    "gradient_descent": "ResourceApplyGradientDescent",
+    "momentum": "ResourceApplyKerasMomentum",
+    "adagrad": "ResourceApplyAdagrad",
+    "rmsprop": "ResourceApplyRMSProp",
+    "adam": "ResourceApplyAdam",
+}
+_VARIANTS = {"rmsprop": "ResourceApplyCenteredRMSProp", "adam": "ResourceApplyAdamWithAmsgrad"}
+
+KERNELS = {
+    "gradient_descent": gradient_descent,
+    "momentum": momentum,
+    "adagrad": adagrad,
+    "rmsprop": rmsprop,
+    "adam": adam,
+}

@@ -1,0 +1,174 @@
+"""Small variables, updated as one.
+
+A bias or a normalization's scale takes no time to compute; what it costs is its kernel's start and its slots' resources. So the
+slots of small variables lie in one buffer per slot, one after the other, and in each step the variables themselves are gathered in a
+buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own.
+
+The buffer of the variables is scratch. Those of the slots are state; each member's `Part` of them is saved under the member's name, so
+that grouping leaves no trace in a saved state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_optims.kernels.tensorflow.fused import handle, may_fuse, native
+
+FEWEST = 8
+"""Fewer variables than this are not worth a group."""
+
+
+class Part:
+    """One variable's share of a buffer; reads and assigns like a variable of its shape."""
+
+    def __init__(self, buffer, start, shape, name):
+        self._buffer = buffer
+        self._start, self._stop = start, start + int(np.prod(shape))
+        self.shape = tuple(shape)
+        self.name = name
+        self.dtype = "float32"
+
+    @property
+    def value(self):
+        """The share, as a tensor."""
+        return tf.reshape(self._buffer.value[self._start : self._stop], self.shape)
+
+    def assign(self, value):
+        """Sets the share and leaves the rest of the buffer as it is."""
+        whole, own = tf.convert_to_tensor(self._buffer.value), tf.reshape(tf.cast(value, tf.float32), [-1])
+        self._buffer.assign(tf.concat([whole[: self._start], own, whole[self._stop :]], 0))
+
+    def numpy(self):
+        """The share, as a NumPy array."""
+        return self.value.numpy()
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.numpy(), dtype)
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return tf.convert_to_tensor(self.value, dtype=dtype, name=name)
+
+
+class Group:
+    """Variables that are updated as one.
+
+    Args:
+        optimizer: the optimizer.
+        members: the model's variables.
+        decays: whether they are decayed.
+    """
+
+    def __init__(self, optimizer, members, decays):
+        self.members = members
+        self.decays = decays
+        self.sizes = [int(np.prod(member.shape)) for member in members]
+        self.starts = [0, *np.cumsum(self.sizes)[:-1].tolist()]
+        self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype="float32", name=_WEIGHTS)
+        optimizer._untracked.unsaved.add(_WEIGHTS)
+        self._buffers: dict[str, keras.Variable] = {}  # by the slot's name
+
+    def add_slot(self, optimizer, slot, name, initializer):
+        """Makes the buffer of a slot, and returns the members' parts of it."""
+        initializer = keras.initializers.get(initializer)
+
+        def each_initialized(shape, dtype=None):
+            values = [initializer(tuple(member.shape), dtype=dtype) for member in self.members]
+            return tf.concat([tf.reshape(tf.cast(value, dtype), [-1]) for value in values], 0)
+
+        shape = (sum(self.sizes),)
+        buffer = optimizer.add_variable(shape=shape, initializer=each_initialized, dtype="float32", name=f"grouped_{name}")
+        self._buffers[name] = slot[self.weights] = buffer
+        return self.parts_of(name)
+
+    def parts_of(self, name):
+        """The members' parts of a slot's buffer."""
+        starts = zip(self.members, self.starts, strict=True)
+        return [Part(self._buffers[name], start, member.shape, f"{member.name}_{name}") for member, start in starts]
+
+    def saved_parts(self, variable):
+        """((slot's name, member's path), part) of each member, if the variable is a slot's buffer of this group."""
+        for name, buffer in self._buffers.items():
+            if buffer is variable:
+                paths = [getattr(member, "path", None) or member.name for member in self.members]
+                return [((name, path), part) for path, part in zip(paths, self.parts_of(name), strict=True)]
+        return []
+
+    @contextlib.contextmanager
+    def gathered(self, gradients: dict):
+        """Holds the members' values in `weights` while the context lasts; yields their gradients, end to end.
+
+        Args:
+            gradients: by the member's place in the group. A member without one is left as it is, and its slots as well.
+        """
+        values = [tf.raw_ops.ReadVariableOp(resource=handle(member), dtype=tf.float32) for member in self.members]
+        before = {} if len(gradients) == len(values) else {n: tf.identity(b.value) for n, b in self._buffers.items()}
+        self.weights.assign(_end_to_end(values))
+        yield _end_to_end([gradients.get(place, value) for place, value in enumerate(values)])
+        new = tf.split(native(self.weights), self.sizes)
+        for place in gradients:
+            member, value = self.members[place], new[place]
+            value = value if len(member.shape) == 1 else tf.reshape(value, member.shape)
+            tf.raw_ops.AssignVariableOp(resource=handle(member), value=value)
+        for name, old in before.items():
+            old, new = tf.split(old, self.sizes), tf.split(native(self._buffers[name]), self.sizes)
+            self._buffers[name].assign(tf.concat([(new if i in gradients else old)[i] for i in range(len(old))], 0))
+
+
+_WEIGHTS = "grouped_weights"
+
+
+def _end_to_end(tensors):
+    flat = [tensor if tensor.shape.rank == 1 else tf.reshape(tensor, [-1]) for tensor in tensors]
+    return tf.concat(flat, 0)
+
+
+class Groups:
+    """The groups of an optimizer; made once, before its first slot."""
+
+    def __init__(self, optimizer, variables):
+        self._key = optimizer._var_key
+        self.all: list[Group] = []
+        self._places: dict = {}
+        for decays in (False, True):
+            members = [v for v in variables if _is_small(optimizer, v) and optimizer.decays(v) == decays]
+            if len(members) >= FEWEST:
+                group = Group(optimizer, members, decays)
+                self.all.append(group)
+                self._places |= {self._key(member): (group, place) for place, member in enumerate(members)}
+
+    def place_of(self, variable):
+        """(group, place in it) of a model's variable; (None, None) for one that is in no group."""
+        return self._places.get(self._key(variable), (None, None))
+
+
+def groups_of(optimizer) -> Groups:
+    """The groups of an optimizer; there are none before its first slot."""
+    return optimizer._untracked.groups or Groups(optimizer, [])
+
+
+def _is_small(optimizer, variable) -> bool:
+    size, dtype = int(np.prod(variable.shape)), keras.backend.standardize_dtype(variable.dtype)
+    is_updated = not optimizer._overwrite_variable_with_gradient(variable)
+    return is_updated and dtype == "float32" and 0 < size < optimizer.group_below
+
+
+def add_grouped_slot(optimizer, slot, variables, name, initializer):
+    """See `keras_optims.kernels`."""
+    if not may_fuse(optimizer):
+        return {}
+    if optimizer._untracked.groups is None:
+        optimizer._untracked.groups = Groups(optimizer, variables)
+    return {
+        id(member): part
+        for group in optimizer._untracked.groups.all
+        for member, part in zip(group.members, group.add_slot(optimizer, slot, name, initializer), strict=True)
+    }
+
+
+def parts_of(optimizer, variable):
+    """See `keras_optims.kernels`."""
+    return [part for group in groups_of(optimizer).all for part in group.saved_parts(variable)]

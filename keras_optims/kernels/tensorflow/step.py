@@ -1,0 +1,126 @@
+"""The order of a step on TensorFlow, and which way each variable goes."""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from keras_optims.kernels.tensorflow import fused, rows
+from keras_optims.kernels.tensorflow.groups import groups_of
+from keras_optims.paths import Path
+from keras_optims.row_gradient import RowGradient
+from keras_optims.working_copy import arithmetic_dtype, is_half
+
+no_gradient = contextlib.nullcontext
+outside_of_a_trace = tf.init_scope
+
+
+def run_if(predicate, action, otherwise, state):
+    """See `keras_optims.kernels`."""
+    keras.ops.cond(predicate, action, otherwise)
+
+
+def assign(optimizer, variable, value):
+    """See `keras_optims.kernels`: on every replica."""
+    optimizer._distribution_strategy.extended.update(
+        fused.native(variable), lambda one, its_value: one.assign(tf.cast(its_value, one.dtype)), args=(value,)
+    )
+
+
+def decayed(variable, decay, rate):
+    """See `keras_optims.kernels`."""
+    return variable - variable * decay * rate
+
+
+def finish_build(optimizer):
+    """See `keras_optims.kernels`: the slot that a kernel writes though the algorithm has none."""
+    if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):
+        of = [v for v in optimizer._trainable_variables if path_of(optimizer, v).name in ("fused", "grouped")]
+        optimizer._untracked.scratch = optimizer.add_slot(of, "scratch", saved=False)
+
+
+def prepared(optimizer, gradients, variables):
+    """See `keras_optims.kernels`."""
+    # A formula that is not known to treat all elements alike, or a sum over several steps or replicas, needs whole gradients.
+    whole = (
+        not optimizer.lazy
+        or optimizer.fused_kernel is None
+        or optimizer.gradient_accumulation_steps
+        or fused.is_distributed(optimizer)
+    )
+
+    def prepare(gradient, variable):
+        dtype = arithmetic_dtype(variable)
+        if isinstance(gradient, tf.IndexedSlices) and not whole:
+            return rows.summed(gradient, dtype)
+        return tf.cast(gradient if tf.is_tensor(gradient) else tf.convert_to_tensor(gradient), dtype)
+
+    return [prepare(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
+
+
+def path_of(optimizer, variable) -> Path:
+    """See `keras_optims.kernels`."""
+    operation, dtype = fused.operation(optimizer), keras.backend.standardize_dtype(variable.dtype)
+    if fused.is_distributed(optimizer):
+        return Path("formula", "under a tf.distribute strategy each replica runs the formula")
+    if optimizer.fused_kernel is None:
+        return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
+    if operation is None:
+        return Path("formula", "epsilon follows a schedule, and the kernel has a constant one")
+    if is_half(dtype):
+        return Path("formula", f"{dtype} is updated in float32 arithmetic, for which there is no kernel")
+    if dtype != "float32":
+        return Path("formula", f"the kernels serve float32, and this is {dtype}")
+    if groups_of(optimizer).place_of(variable)[0] is not None:
+        return Path("grouped", f"{operation}, for all small variables at once")
+    return Path("fused", operation)
+
+
+def update(optimizer, gradients, variables, learning_rate):
+    """See `keras_optims.kernels`; under a distribution strategy the gradients are summed over the replicas first."""
+    if fused.is_distributed(optimizer):
+        _update_on_all_replicas(optimizer, gradients, variables, learning_rate)
+        return
+    pairs, decaying = [], []  # for the kernel
+    of_groups: dict = {}
+    for gradient, variable in zip(gradients, variables, strict=True):
+        group, place = groups_of(optimizer).place_of(variable)
+        if isinstance(gradient, RowGradient):
+            rows.update(optimizer, gradient, variable, learning_rate)
+        elif group is not None:
+            of_groups.setdefault(group, {})[place] = gradient
+        elif path_of(optimizer, variable).name == "fused":
+            pairs.append((gradient, variable))
+            decaying += [variable] if optimizer.decays(variable) else []
+        else:
+            optimizer.update_variable(gradient, variable, learning_rate)
+    with contextlib.ExitStack() as stack:
+        for group, its_gradients in of_groups.items():
+            pairs.append((stack.enter_context(group.gathered(its_gradients)), group.weights))
+            decaying += [group.weights] if group.decays else []
+        if pairs:
+            _update_fused(optimizer, pairs, decaying, learning_rate)
+
+
+def _update_fused(optimizer, pairs, decaying, learning_rate):
+    if decaying:
+        fused.decay(decaying, optimizer.weight_decay * learning_rate)
+    if fused.in_xla() and not fused.has_xla_kernel(optimizer):  # XLA fuses the formula itself
+        for gradient, variable in pairs:
+            optimizer.update_step(gradient, variable, learning_rate)
+    else:
+        fused.KERNELS[optimizer.fused_kernel](optimizer, pairs, optimizer.scalars(pairs[0][1], learning_rate))
+
+
+def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
+    def update_each(strategy, pairs, learning_rate):
+        def update_one(variable, gradient, learning_rate):
+            optimizer.update_variable(gradient, variable, learning_rate)
+
+        for gradient, variable in pairs:
+            strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
+
+    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, map(fused.native, variables), strict=True)))
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        update_each, optimizer._distribution_strategy, pairs, tf.convert_to_tensor(learning_rate)
+    )

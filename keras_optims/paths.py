@@ -1,0 +1,53 @@
+"""Which way the update of each variable goes, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """The way of one variable's update.
+
+    Attributes:
+        name: `"fused"`: one kernel reads and writes each number once. `"grouped"`: the same, for many small variables together.
+            `"foreach"`: one kernel for each operation of the formula, over all variables. `"compiled"`: XLA makes one loop of
+            the formula. `"formula"`: `update_step`, an operation at a time.
+        why: what computes it, and what keeps it from a faster path.
+    """
+
+    name: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ExplainedVariable:
+    """One line of `Optimizer.explain()`: a variable (its path, shape and dtype), its `Path`, and whether it is decayed."""
+
+    variable: str
+    shape: tuple[int, ...]
+    dtype: str
+    path: str
+    why: str
+    weight_decay: bool
+
+
+class Explanation(list[ExplainedVariable]):
+    """What `Optimizer.explain()` returns: a list of `ExplainedVariable`, which prints as a table."""
+
+    def __str__(self) -> str:
+        header = ("variable", "shape", "dtype", "path", "decay", "why")
+        rows = [
+            (line.variable, _shape(line.shape), line.dtype, line.path, "yes" if line.weight_decay else "no", line.why)
+            for line in self
+        ]
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows)
+        )
+
+    __repr__ = __str__
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"

@@ -1,0 +1,37 @@
+"""Slots: what an optimizer remembers for each variable of the model, such as its velocity."""
+
+from __future__ import annotations
+
+from keras_optims.working_copy import WorkingCopy
+
+
+class Slot:
+    """The slot variables of one kind, looked up by the model's variable: `velocity[variable]`.
+
+    Where small variables are grouped (see `keras_optims.kernels`), theirs are parts of one buffer; a part reads and assigns like a
+    variable of its own.
+
+    Args:
+        key: the function that gives each variable of a model its hashable identity.
+    """
+
+    def __init__(self, key):
+        self._key = key
+        self._of: dict = {}
+
+    def __getitem__(self, variable):
+        if isinstance(variable, WorkingCopy):
+            return variable.slot(self)
+        return self._of[self._key(variable)]
+
+    def __setitem__(self, variable, slot_variable):
+        self._of[self._key(variable)] = slot_variable
+
+    def of(self, variables) -> list:
+        """The slot variables of a list of the model's variables."""
+        return [self._of[self._key(variable)] for variable in variables]
+
+    @property
+    def variables(self) -> list:
+        """All of them, in the order in which they were made."""
+        return list(self._of.values())
