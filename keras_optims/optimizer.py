@@ -79,6 +79,9 @@ class Optimizer(keras.optimizers.Optimizer):
     kernel: ClassVar[str | None] = None
     """The fused kernel of `keras_optims.kernels` that computes the same as `update_step`, if there is one."""
 
+    fused_kernel: ClassVar[str | None] = None
+    """`kernel`, or `None` where a subclass has changed the formula; it follows from the class."""
+
     group_below: int = 16_384
     """On TensorFlow, float32 variables with fewer elements than this share their slots' buffers and are updated as one, if there
     are at least eight of them. It changes no result. Set it before the optimizer is built; 0: no grouping."""
@@ -130,6 +133,9 @@ class Optimizer(keras.optimizers.Optimizer):
         else:
             of_init = inspect.signature(cls.__init__)
             cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
+        named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)
+        unchanged = cls.update_step is named.update_step and cls.step_scalars is named.step_scalars
+        cls.fused_kernel = cls.kernel if unchanged else None
         if "build" in vars(cls):
             setattr(cls, "build", _build_once(cls.build))  # noqa: B010 (an assignment to a method is no type error then)
 
@@ -256,7 +262,8 @@ class Optimizer(keras.optimizers.Optimizer):
             return
         variables = self._variables_to_update(len(grads), trainable_variables)
         with kernels.no_gradient():
-            grads, variables = self._filter_empty_gradients(grads, variables)
+            if any(gradient is None for gradient in grads):
+                grads, variables = self._filter_empty_gradients(grads, variables)
             grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
             if grads:
                 grads = kernels.prepared(self, grads, variables)
@@ -266,7 +273,7 @@ class Optimizer(keras.optimizers.Optimizer):
                 for variable in variables:
                     if variable.constraint is not None:
                         variable.assign(variable.constraint(variable))
-            self._iterations.assign_add(1)
+            kernels.count(self._iterations)
 
     def _variables_to_update(self, number, variables):
         """The variables of a call of `apply` with so many gradients."""
@@ -320,14 +327,6 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         kernels.update(self, grads, trainable_variables, learning_rate)
-
-    @property
-    def fused_kernel(self) -> str | None:
-        """The name of the kernel that computes this optimizer's formula; `None` where a subclass has changed the formula."""
-        named: type[Optimizer] = next((cls for cls in type(self).__mro__ if "kernel" in vars(cls)), Optimizer)
-        own = type(self)
-        unchanged = own.update_step is named.update_step and own.step_scalars is named.step_scalars
-        return self.kernel if unchanged else None
 
     def decays(self, variable) -> bool:
         """Whether the step decays this variable."""
@@ -419,6 +418,10 @@ class Optimizer(keras.optimizers.Optimizer):
     def one_minus(self, name: str):
         """1 − the hyperparameter `name`, without the error of its rounding to float32."""
         return self._hyperparameters[name].complement(self)
+
+    def residual(self, name: str):
+        """What rounding to float32 took from the hyperparameter `name`: a scalar, or `None` where that is not kept."""
+        return self._hyperparameters[name].residual(self)
 
     def assign(self, variable, value):
         """Sets a slot, a model's variable or a `WorkingCopy`."""

@@ -12,6 +12,7 @@ optimizer names where there is one for it, else by its `update_step`.
 `add_grouped_slot(optimizer, slot, variables, name, initializer)`: makes a slot's buffers for the groups of small variables, and
 returns the members' parts of them by the id of the member; the other variables have slot variables of their own.
 `parts_of(optimizer, variable)`: ((slot, path), part) of each member's part of such a buffer; empty for any other variable.
+`count(iterations)`: adds 1 to the number of steps.
 `finish_build(optimizer)`: called when an optimizer has made its slots.
 """
 
@@ -39,4 +40,5 @@ update = _backend.update
 path_of = _backend.path_of
 add_grouped_slot = _backend.add_grouped_slot
 parts_of = _backend.parts_of
+count = _backend.count
 finish_build = _backend.finish_build

@@ -21,6 +21,11 @@ def prepared(optimizer, gradients, variables):
     return [ops.cast(gradient, arithmetic_dtype(variable)) for gradient, variable in zip(gradients, variables, strict=True)]
 
 
+def count(iterations):
+    """See `keras_optims.kernels`."""
+    iterations.assign_add(1)
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     return Path("compiled", "XLA makes one loop of the formula")

@@ -5,6 +5,7 @@ a GPU that is one wait.
 """
 
 import contextlib
+import functools
 import math
 import types
 
@@ -75,6 +76,7 @@ def _fused_operation(optimizer) -> str | None:
 _FUSED = {"gradient_descent": "_fused_sgd_", "momentum": "_fused_sgd_", "adagrad": "_fused_adagrad_", "adam": "_fused_adam_"}
 
 
+@functools.cache
 def _has_kernel(operation, device) -> bool:
     key = torch._C._dispatch_key_for_device(device)
     return hasattr(torch, operation) and torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operation}", key)
@@ -82,7 +84,7 @@ def _has_kernel(operation, device) -> bool:
 
 def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`."""
-    kernel = _KERNELS.get(optimizer.fused_kernel)
+    kernel, names = _KERNELS.get(optimizer.fused_kernel, (None, ()))
     served, plain = [], []
     for pair in zip(gradients, variables, strict=True):
         (served if kernel is not None and pair[1]._value.dtype is torch.float32 else plain).append(pair)
@@ -90,42 +92,56 @@ def update(optimizer, gradients, variables, learning_rate):
         optimizer.update_variable(gradient, variable, learning_rate)
     if served:
         gradients, variables = [gradient for gradient, _ in served], [variable for _, variable in served]
-        weights = _tensors(variables)
-        s = _numbers(optimizer, learning_rate)
+        tensors = _tensors_of(variables[0])
+        weights = tensors(variables)
+        decaying = []
         if optimizer.is_on("weight_decay"):
             decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
-            if decaying:
-                torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
+        s = _numbers(optimizer, (*names, "weight_decay") if decaying else names, learning_rate, tensors)
+        if decaying:
+            torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
         operation = _fused_operation(optimizer)
         is_fused = operation is not None and _has_kernel(operation, weights[0].device.type)
-        kernel(optimizer, weights, gradients, lambda slot: _tensors(slot.of(variables)), s, is_fused)
+        kernel(optimizer, weights, gradients, lambda slot: tensors(slot.of(variables)), s, is_fused)
 
 
-def _tensors(variables):
-    # `value` looks for a scope that replaces it, each time; asking one variable is enough.
-    if variables[0].value is variables[0]._value:
-        return [variable._value for variable in variables]
+def _tensors_of(variable):
+    """The function from variables to their tensors.
+
+    `value` looks each time for a scope that replaces it, which takes longer than a small tensor's update; one variable tells of all.
+    """
+    return _held if variable.value is variable._value else _current
+
+
+def _held(variables):
+    return [variable._value for variable in variables]
+
+
+def _current(variables):
     return [variable.value for variable in variables]
 
 
-def _numbers(optimizer, learning_rate) -> types.SimpleNamespace:
+def count(iterations):
+    """See `keras_optims.kernels`."""
+    if iterations.value is iterations._value:
+        iterations._value.add_(1)
+    else:
+        iterations.assign_add(1)
+
+
+def _numbers(optimizer, names, learning_rate, tensors) -> types.SimpleNamespace:
     """The hyperparameters as Python floats, with what rounding to float32 took from them, and t."""
-    tensors, residuals = {"learning_rate": learning_rate, "t": optimizer._iterations}, {}
-    for name, declared in optimizer.hyperparameters().items():
-        if name != "learning_rate" and declared.is_on(optimizer):
-            tensors[name] = getattr(optimizer, name)
-            residuals[name] = declared.residual(optimizer)
-    residuals = {name: residual for name, residual in residuals.items() if residual is not None}
-    values = _read([*tensors.values(), *residuals.values()])
-    numbers = dict(zip(tensors, values, strict=False))
-    for name, residual in zip(residuals, values[len(tensors) :], strict=True):
+    residuals = {name: residual for name in names if (residual := optimizer.residual(name)) is not None}
+    scalars = [learning_rate, optimizer.iterations, *[getattr(optimizer, name) for name in names], *residuals.values()]
+    scalars = [tensors((s,))[0] if isinstance(s, keras.Variable) else torch.as_tensor(s) for s in scalars]
+    rate, step, *values = _as_numbers(scalars)
+    numbers = dict(zip(names, values, strict=False))
+    for name, residual in zip(residuals, values[len(names) :], strict=True):
         numbers[name] += residual
-    numbers["t"] = numbers["t"] // (optimizer.gradient_accumulation_steps or 1) + 1
-    return types.SimpleNamespace(**numbers)
+    return types.SimpleNamespace(**numbers, learning_rate=rate, t=step + 1)
 
 
-def _read(scalars) -> list[float]:
-    scalars = [s.value if isinstance(s, keras.Variable) else torch.as_tensor(s) for s in scalars]
+def _as_numbers(scalars) -> list[float]:
     if all(scalar.device.type == "cpu" for scalar in scalars):
         return [scalar.item() for scalar in scalars]
     return torch.stack([scalar.to(torch.float32) for scalar in scalars]).tolist()
@@ -166,7 +182,7 @@ def adagrad(optimizer, weights, gradients, slot, s, is_fused):
             weights,
             gradients,
             accumulator,
-            _steps(weights, s.t),
+            [torch.tensor(float(s.t), device=weights[0].device)] * len(weights),
             lr=s.learning_rate,
             lr_decay=0.0,
             weight_decay=0.0,
@@ -206,17 +222,21 @@ def adam(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.Adam`."""
     first, second = slot(optimizer.first_moment), slot(optimizer.second_moment)
     largest = slot(optimizer.largest_second_moment) if optimizer.amsgrad else []
-    c_1, c_2 = 1 - s.beta_1**s.t, math.sqrt(1 - s.beta_2**s.t)
+    # In float32, as Keras does: the first steps of two trainings differ by 1e-5 otherwise.
+    t = torch.tensor(float(s.t))
+    power_1, power_2 = (torch.tensor((s.beta_1, s.beta_2)) ** t).tolist()
+    alpha = s.learning_rate * math.sqrt(1 - power_2) / (1 - power_1)
     if is_fused:
-        # The kernel: θ ← θ − lr/c₁·m / (√v/c₂ + eps). With this eps it is α·m / (√v + ε).
+        # The kernel: θ ← θ − lr/c₁·m / (√v/c₂ + eps), with corrections of its own in float64. So made, it is α·m / (√v + ε).
+        c_1, c_2 = 1 - s.beta_1**s.t, math.sqrt(1 - s.beta_2**s.t)
         torch._fused_adam_(
             weights,
             gradients,
             first,
             second,
             largest,
-            _steps(weights, s.t),
-            lr=s.learning_rate,
+            [t.to(weights[0].device)] * len(weights),
+            lr=alpha * c_1 / c_2,
             beta1=s.beta_1,
             beta2=s.beta_2,
             weight_decay=0.0,
@@ -232,12 +252,7 @@ def adam(optimizer, weights, gradients, slot, s, is_fused):
         torch._foreach_maximum_(largest, second)
     root = torch._foreach_sqrt(largest or second)
     torch._foreach_add_(root, s.epsilon)
-    torch._foreach_addcdiv_(weights, first, root, value=-s.learning_rate * c_2 / c_1)
-
-
-def _steps(weights, t):
-    """What the fused kernels take for the number of the step: a tensor for each weight."""
-    return [torch.as_tensor(t, dtype=torch.float32, device=weights[0].device)] * len(weights)
+    torch._foreach_addcdiv_(weights, first, root, value=-alpha)
 
 
 def _fused_sgd(weights, gradients, buffers, *, lr, momentum=0.0, dampening=0.0):
@@ -255,10 +270,10 @@ def _fused_sgd(weights, gradients, buffers, *, lr, momentum=0.0, dampening=0.0):
     )
 
 
-_KERNELS = {
-    "gradient_descent": gradient_descent,
-    "momentum": momentum,
-    "adagrad": adagrad,
-    "rmsprop": rmsprop,
-    "adam": adam,
+_KERNELS = {  # and the hyperparameters that it reads, beside the learning rate
+    "gradient_descent": (gradient_descent, ()),
+    "momentum": (momentum, ("momentum",)),
+    "adagrad": (adagrad, ("epsilon",)),
+    "rmsprop": (rmsprop, ("rho", "momentum", "epsilon")),
+    "adam": (adam, ("beta_1", "beta_2", "epsilon")),
 }

@@ -3,6 +3,7 @@
 from keras_optims.kernels.tensorflow.groups import add_grouped_slot, parts_of
 from keras_optims.kernels.tensorflow.step import (
     assign,
+    count,
     decayed,
     finish_build,
     no_gradient,
@@ -16,6 +17,7 @@ from keras_optims.kernels.tensorflow.step import (
 __all__ = [
     "add_grouped_slot",
     "assign",
+    "count",
     "decayed",
     "finish_build",
     "no_gradient",

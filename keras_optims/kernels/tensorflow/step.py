@@ -58,6 +58,11 @@ def prepared(optimizer, gradients, variables):
     return [prepare(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
 
 
+def count(iterations):
+    """See `keras_optims.kernels`."""
+    iterations.assign_add(1)
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     operation, dtype = fused.operation(optimizer), keras.backend.standardize_dtype(variable.dtype)
