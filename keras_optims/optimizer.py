@@ -246,6 +246,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     # -- the step ---------------------------------------------------------------------------------
 
+    @kernels.traced_as_written
     def apply(self, grads, trainable_variables=None):
         """Updates the variables.
 
@@ -402,7 +403,7 @@ class Optimizer(keras.optimizers.Optimizer):
     @property
     def step_number(self):
         """t, the number of this update as a float32 scalar: 1 at the first."""
-        return ops.cast(self.iterations + 1, state_dtype())
+        return ops.cast(self.iterations, state_dtype()) + 1  # the Mac's GPU adds no integers
 
     def before_change(self, name: str, value):
         """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it."""

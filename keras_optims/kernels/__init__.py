@@ -1,5 +1,6 @@
 """What a step does differently on each backend; each module has the same functions.
 
+`traced_as_written(function)`: the function, which no tracer rewrites before it traces it.
 `no_gradient()`: a context in which updates are not differentiated.
 `outside_of_a_trace()`: a context in which assignments happen now, also while a step is being traced.
 `prepared(optimizer, gradients, variables)`: the gradients in the dtype of the step's arithmetic; dense, or a `RowGradient`.
@@ -30,6 +31,7 @@ if keras.backend.backend() not in _BACKENDS:
 
 _backend = importlib.import_module(f"keras_optims.kernels.{keras.backend.backend()}")
 
+traced_as_written = _backend.traced_as_written
 no_gradient = _backend.no_gradient
 outside_of_a_trace = _backend.outside_of_a_trace
 prepared = _backend.prepared

@@ -31,6 +31,11 @@ def path_of(optimizer, variable) -> Path:
     return Path("compiled", "XLA makes one loop of the formula")
 
 
+def traced_as_written(function):
+    """See `keras_optims.kernels`."""
+    return function
+
+
 def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`: the assignments of both functions become the values of a `jax.lax.cond`."""
 

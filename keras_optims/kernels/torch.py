@@ -23,6 +23,11 @@ no_gradient = torch.no_grad
 outside_of_a_trace = contextlib.nullcontext
 
 
+def traced_as_written(function):
+    """See `keras_optims.kernels`."""
+    return function
+
+
 def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`."""
     action() if predicate else otherwise()

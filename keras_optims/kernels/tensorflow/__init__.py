@@ -11,6 +11,7 @@ from keras_optims.kernels.tensorflow.step import (
     path_of,
     prepared,
     run_if,
+    traced_as_written,
     update,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "path_of",
     "prepared",
     "run_if",
+    "traced_as_written",
     "update",
 ]

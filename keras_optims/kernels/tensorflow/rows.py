@@ -14,14 +14,14 @@ from keras_optims.row_gradient import RowGradient
 from keras_optims.working_copy import WorkingCopy
 
 
-def summed(slices: tf.IndexedSlices, dtype) -> RowGradient:
+def summed(slices: tf.IndexedSlices, number_of_rows: int, dtype) -> RowGradient:
     """The gradient with the occurrences of each row added up, in their order."""
     rows, values = slices.indices, tf.cast(slices.values, dtype)
-    number = tf.shape(rows)[0]
+    number = tf.size(rows)
     # Each occurrence writes its position at its row; the one that stays stands for the row. (As float32, exact up to 16.7 million
     # occurrences: the Mac's GPU has no kernel for integers here.)
     positions = tf.cast(tf.range(number), tf.float32)
-    last = tf.tensor_scatter_nd_update(tf.zeros(slices.dense_shape[:1]), rows[:, None], positions)
+    last = tf.tensor_scatter_nd_update(tf.zeros([number_of_rows]), tf.expand_dims(rows, 1), positions)
     stands = tf.cast(tf.gather(last, rows), tf.int32)
     return RowGradient(rows, tf.math.unsorted_segment_sum(values, stands, number), stands)
 
@@ -50,7 +50,7 @@ class Rows(WorkingCopy):
         """Writes the rows to the variable and to the slots."""
         value = tf.cast(self.value, self.variable.dtype)
         if isinstance(self.variable, Part):
-            self.variable.assign(tf.tensor_scatter_nd_update(self.variable.value, self._rows[:, None], value))
+            self.variable.assign(tf.tensor_scatter_nd_update(self.variable.value, tf.expand_dims(self._rows, 1), value))
         else:
             resource = native(self.variable).handle
             tf.raw_ops.ResourceScatterUpdate(resource=resource, indices=self._rows, updates=value)

@@ -11,6 +11,7 @@ from keras_optims.paths import Path
 from keras_optims.row_gradient import RowGradient
 from keras_optims.working_copy import arithmetic_dtype, is_half
 
+traced_as_written = tf.autograph.experimental.do_not_convert  # AutoGraph takes longer over a step than TensorFlow itself
 no_gradient = contextlib.nullcontext
 outside_of_a_trace = tf.init_scope
 
@@ -52,7 +53,7 @@ def prepared(optimizer, gradients, variables):
     def prepare(gradient, variable):
         dtype = arithmetic_dtype(variable)
         if isinstance(gradient, tf.IndexedSlices) and not whole:
-            return rows.summed(gradient, dtype)
+            return rows.summed(gradient, variable.shape[0], dtype)
         return tf.cast(gradient if tf.is_tensor(gradient) else tf.convert_to_tensor(gradient), dtype)
 
     return [prepare(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
@@ -60,7 +61,7 @@ def prepared(optimizer, gradients, variables):
 
 def count(iterations):
     """See `keras_optims.kernels`."""
-    iterations.assign_add(1)
+    fused.native(iterations).assign_add(1)  # not Keras's, which adds first and then assigns: the Mac's GPU adds no integers
 
 
 def path_of(optimizer, variable) -> Path:
