@@ -9,6 +9,7 @@ towards zero, and a long training stalls.
 import keras
 from keras import ops
 
+from keras_optims import kernels
 from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
@@ -57,12 +58,11 @@ class Adagrad(Optimizer):
     def build(self, variables):
         """Makes the slot `accumulator` (G + ε)."""
         super().build(variables)
-
-        def start(shape, dtype=None):
-            value = ops.full(shape, self.initial_accumulator_value, dtype)
-            return value + ops.cast(self.epsilon, dtype) if self.epsilon_is_in_the_accumulator else value
-
-        self.accumulator = self.add_slot(variables, "accumulator", start)
+        start = self.initial_accumulator_value
+        if self.epsilon_is_in_the_accumulator:
+            with kernels.outside_of_a_trace():
+                start += float(ops.convert_to_numpy(self.epsilon))
+        self.accumulator = self.add_slot(variables, "accumulator", keras.initializers.Constant(start))
 
     def before_change(self, name, value):
         """A new ε moves the accumulator."""

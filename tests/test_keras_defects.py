@@ -152,7 +152,7 @@ def test_float64_variables_are_updated_in_float64():
     np.testing.assert_allclose(step.weights()[0], start - 0.5, rtol=1e-14)
 
 
-# -- gradients that are not there, and sparse ones -------------------------------------------------
+# -- gradients that are not there (of sparse ones, see test_sparse.py) -------------------------------------------------
 
 
 def test_a_variable_without_gradient_stays_and_the_others_move():
@@ -162,33 +162,6 @@ def test_a_variable_without_gradient_stays_and_the_others_move():
         step([None, np.ones(2, "float32")])
     np.testing.assert_array_equal(step.weights()[0], 1)
     assert (step.weights()[1] < 1).all()
-
-
-@pytest.mark.backend("tensorflow")
-@pytest.mark.parametrize(
-    "arguments", [{}, {"clipnorm": 0.1}, {"loss_scale_factor": 4.0}, {"gradient_accumulation_steps": 2}], ids=str
-)
-@pytest.mark.parametrize("cls", CLASSES)
-def test_sparse_gradients_give_the_result_of_the_dense_ones(cls, arguments):
-    import tensorflow as tf
-
-    start = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
-    sparse_variable, dense_variable = (keras.Variable(start, name="embeddings") for _ in range(2))
-    sparse, dense = cls(0.1, **arguments), cls(0.1, **arguments)
-    sparse.build([sparse_variable])
-
-    @tf.function
-    def step(values, indices):
-        sparse.apply([tf.IndexedSlices(values, indices, dense_shape=(6, 3))], [sparse_variable])
-
-    for seed in range(6):
-        values = np.random.default_rng(seed).normal(size=(4, 3)).astype("float32")
-        indices = [1, 4, 1, 0]  # a row twice: its gradients add up
-        gradient = np.zeros((6, 3), "float32")
-        np.add.at(gradient, indices, values)
-        step(tf.constant(values), tf.constant(indices))
-        dense.apply([tf.constant(gradient)], [dense_variable])
-    np.testing.assert_allclose(as_numpy(sparse_variable), as_numpy(dense_variable), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -113,19 +113,113 @@ def test_a_subclass_with_another_formula_or_other_scalars_is_obeyed():
         np.testing.assert_allclose(step.weights()[0], expected)
 
 
-@pytest.mark.backend("tensorflow")
-def test_the_traced_step_of_a_fused_optimizer_has_one_kernel_for_each_variable():
-    import tensorflow as tf
+def paths(optimizer):
+    return {line.variable: line.path for line in optimizer.explain()}
 
-    def operations(optimizer, number):
-        updated = [keras.Variable(np.ones((8, 8), "float32"), name=f"v{i}") for i in range(number)]
+
+@pytest.mark.backend("torch")
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, monkeypatch):
+    from keras_optims.kernels import torch as kernels
+
+    optimizers = [variant.make(**variant.arguments) for _ in range(2)]
+    steps = [CompiledStep(optimizer, variables()) for optimizer in optimizers]
+    has_kernel = kernels._has_kernel
+    for gradient in gradients():
+        monkeypatch.setattr(kernels, "_has_kernel", has_kernel)
+        steps[0](gradient)
+        monkeypatch.setattr(kernels, "_has_kernel", lambda operation, device: False)
+        steps[1](gradient)
+    assert paths(optimizers[1]) == {"v0": "foreach", "v1": "foreach", "v2": "foreach", "v3": "foreach", "half": "formula"}
+    for ours, theirs in zip(steps[0].weights(), steps[1].weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.backend("torch")
+def test_the_fused_kernels_of_torch_are_used_where_they_exist():
+    fused = {"gradient_descent", "momentum", "adagrad", "adagrad from 0", "adam", "amsgrad", "adamw"}
+    for variant in VARIANTS:
+        optimizer = variant.optimizer()
+        optimizer.build(variables())
+        expected = "fused" if str(variant) in fused else "foreach"
+        assert set(paths(optimizer).values()) == {expected, "formula"}, variant
+
+
+@pytest.mark.backend("torch")
+def test_a_stateless_step_on_torch_leaves_the_variables_alone():
+    import torch
+
+    optimizer, variable = keras_optims.Adam(0.1), keras.Variable(np.ones(3, "float32"), name="theta")
+    optimizer.build([variable])
+    state = [v.value.clone() for v in optimizer.variables]
+    values, state = optimizer.stateless_apply(state, [torch.ones(3)], [variable.value.clone()])
+    np.testing.assert_allclose(values[0].detach().numpy(), 0.9, rtol=1e-5)
+    assert int(state[0]) == 1
+    np.testing.assert_array_equal(as_numpy(variable), 1)
+    assert int(optimizer.iterations.value) == 0
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_what_jax_traces_for_a_variable_does_not_depend_on_the_bookkeeping(variant):
+    import jax
+
+    def equations(number, **arguments):
+        updated = [keras.Variable(np.ones(3, "float32"), name=f"v{i}") for i in range(number)]
+        optimizer = variant.optimizer(**arguments)
         optimizer.build(updated)
-        step = tf.function(lambda gradients: optimizer.apply(gradients, updated))
-        graph = step.get_concrete_function([tf.TensorSpec((8, 8))] * number).graph
-        passive = {"Placeholder", "Const", "ReadVariableOp", "Identity", "NoOp"}
-        return [op.type for op in graph.get_operations() if op.type not in passive]
+        values, state = [v.value for v in updated], [v.value for v in optimizer.variables]
+        return len(jax.make_jaxpr(optimizer.stateless_apply)(state, values, values).jaxpr.eqns)
 
-    for make in (keras_optims.GradientDescent, keras_optims.Momentum, keras_optims.Adam):
-        few, many = operations(make(), 2), operations(make(), 12)
-        assert len(many) - len(few) == 10, make
-        assert sum(op.startswith("ResourceApply") for op in many) == 12
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
+    per_variable = equations(3) - equations(2)
+    assert per_variable == equations(12) - equations(11) <= 24
+    assert per_variable == equations(3, learning_rate=schedule) - equations(2, learning_rate=schedule)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_explain_names_each_variable_its_path_and_why(cls):
+    class Changed(cls):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate)
+
+    with pytest.raises(ValueError, match="explain\\(\\) needs an optimizer that is built"):
+        cls().explain()
+    optimizer, changed = cls(weight_decay=0.1), Changed()
+    optimizer.exclude_from_weight_decay(var_names=["half"])
+    optimizer.build(variables())
+    changed.build(variables())
+    lines = optimizer.explain()
+    assert [line.variable for line in lines] == ["v0", "v1", "v2", "v3", "half"]
+    assert [line.shape for line in lines] == [*SHAPES, (4,)]
+    assert [line.weight_decay for line in lines] == [True] * 4 + [False]
+    table = str(lines)
+    assert len(table.splitlines()) == 6
+    assert "33x7" in table
+    if keras.backend.backend() == "jax":
+        assert {line.path for line in lines} == {"compiled"}
+    else:
+        assert lines[-1].path == "formula"
+        assert "bfloat16" in lines[-1].why
+        assert {line.path for line in lines[:4]} <= {"fused", "foreach"}
+        assert all(line.path == "formula" and "Changed has a formula of its own" in line.why for line in changed.explain()[:4])
+
+
+@pytest.mark.parametrize("value", [1e-7, keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)], ids=["number", "schedule"])
+def test_adagrads_epsilon_is_in_its_accumulator_and_can_be_changed(value):
+    """Against the formula: at each step √(G + ε) with the ε of that step, wherever ε is kept."""
+    optimizer = keras_optims.Adagrad(0.1, initial_accumulator_value=0.0, epsilon=value)
+    step = CompiledStep(optimizer, [keras.Variable(np.zeros(3, "float32"), name="theta")])
+    theta, total = np.zeros(3), np.zeros(3)
+    for i in range(6):
+        if i in (2, 4) and isinstance(value, float):
+            optimizer.epsilon = 0.1 * i
+        gradient = np.array([0.1, 0.5, -1.0])
+        epsilon = float(keras.ops.convert_to_numpy(optimizer.epsilon))
+        total += gradient**2
+        theta -= 0.1 * gradient / np.sqrt(total + epsilon)
+        step([gradient.astype("float32")])
+        np.testing.assert_allclose(step.weights()[0], theta, rtol=1e-5)
+    assert step.traces == 1 or keras.backend.backend() == "torch"
+    constant = isinstance(value, float)
+    np.testing.assert_allclose(as_numpy(optimizer.accumulator.variables[0]), total + epsilon * constant, rtol=1e-5)

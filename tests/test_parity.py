@@ -60,7 +60,8 @@ def test_from_zero_the_way_gone_is_that_of_keras_at_every_element(variant):
         for _ in range(STEPS):  # gradients of one sign: what rounds differently does not cancel out, and hides behind no weight
             step([rng.uniform(0.5, 1.5, size=200).astype("float32")])
         paths.append(step.weights()[0])
-    np.testing.assert_allclose(*paths, rtol=1e-6)
+    # Where v − a² is a small difference, what rounding does to 1 − ρ shows: TensorFlow's kernel rounds it otherwise than Keras.
+    np.testing.assert_allclose(*paths, rtol=5e-6 if variant.arguments.get("centered") else 1e-6)
 
 
 NAMESAKES = [
@@ -71,10 +72,12 @@ NAMESAKES = [
     (keras_optims.Adam, keras.optimizers.Adam),
     (keras_optims.AdamW, keras.optimizers.AdamW),
 ]
-# `name`: older versions of Keras write the default out. The others: a class of its own for what is an argument of SGD.
+# `name`: older versions of Keras write the default out. `lazy`: Keras has no such choice. The others: a class of its own for what
+# is an argument of SGD.
+EVERYWHERE = {"name", "lazy"}
 DIFFERENT = {
-    keras_optims.GradientDescent: {"name", "momentum", "nesterov"},
-    keras_optims.Momentum: {"name", "momentum"},
+    keras_optims.GradientDescent: {*EVERYWHERE, "momentum", "nesterov"},
+    keras_optims.Momentum: {*EVERYWHERE, "momentum"},
 }
 
 
@@ -85,7 +88,7 @@ def test_arguments_order_and_defaults_are_those_of_keras(ours, theirs):
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in left_out}
 
     own, keras_ = arguments(ours), arguments(theirs)
-    different = DIFFERENT.get(ours, {"name"})
+    different = DIFFERENT.get(ours, EVERYWHERE)
     assert {k: v for k, v in own.items() if k not in different} == {k: v for k, v in keras_.items() if k not in different}
     positional = [p.name for p in inspect.signature(ours).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert positional == [name for name in keras_ if name in positional]

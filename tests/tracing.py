@@ -5,7 +5,18 @@ import json
 import pathlib
 
 # Registered for every device by TensorFlow itself, and no work there: they pass on a buffer, a handle or a constant.
-PASSIVE = {"_Arg", "_Retval", "Const", "ExpandDims", "Identity", "NoOp", "Placeholder", "ReadVariableOp", "Reshape", "VarHandleOp"}
+PASSIVE = {
+    "_Arg",
+    "_Retval",
+    "Const",
+    "ExpandDims",
+    "Identity",
+    "NoOp",
+    "Placeholder",
+    "ReadVariableOp",
+    "Reshape",
+    "VarHandleOp",
+}
 
 
 def operations(step, *arguments) -> list[tuple[str, tuple[str, ...]]]:

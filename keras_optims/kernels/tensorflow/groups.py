@@ -109,7 +109,9 @@ class Group:
         self.weights.assign(_end_to_end(values))
         yield _end_to_end([gradients.get(place, value) for place, value in enumerate(values)])
         new = _pieces(native(self.weights), self.sizes)
-        shapes = {tuple(member.shape): tf.constant(list(member.shape), tf.int32) for member in self.members}  # each once in the graph
+        shapes = {
+            tuple(member.shape): tf.constant(list(member.shape), tf.int32) for member in self.members
+        }  # each once in the graph
         for place in gradients:
             member, value = self.members[place], new[place]
             value = value if len(member.shape) == 1 else tf.raw_ops.Reshape(tensor=value, shape=shapes[tuple(member.shape)])
