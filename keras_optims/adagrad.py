@@ -24,8 +24,8 @@ class Adagrad(Optimizer):
         G ← G + g²
         θ ← θ − η·g / √(G + ε)
 
-    The slot holds G + ε, so that one fused kernel can do both lines; setting ε moves it. (Of an ε that follows a schedule the slot
-    is free.)
+    The slot holds G + ε, so that one fused kernel can do both lines, and `optimizer.epsilon = ...` moves it. An ε that follows a
+    schedule is not in the slot.
 
     Args:
         learning_rate: η ≥ 0; the first steps are about this long, later ones shorter. Usually 0.01 to 1 (1 in the paper);

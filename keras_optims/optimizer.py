@@ -489,7 +489,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _named_variables(self):
         """((slot's name, path of the model's variable or None), variable) of all that is saved."""
-        named = []
+        named: list = []
         for variable in self.variables:
             key = self._untracked.state_keys.get(id(variable), (variable.name, None))
             named += kernels.parts_of(self, variable) or [(key, variable)]

@@ -12,8 +12,8 @@ class RowGradient:
 
     Attributes:
         rows: int tensor of shape `(k,)`; the touched rows, as they occurred in the batch, some of them several times.
-        sums: tensor of shape `(k, ...)`; the summed gradient of a row at the one occurrence that stands for the row, and zero at its
-            other occurrences, so that norms and elementwise functions of it are those of the whole gradient.
+        sums: tensor of shape `(k, ...)`; the summed gradient of a row at the one occurrence that stands for the row, and zero at
+            its other occurrences, so that norms and elementwise functions of it are those of the whole gradient.
         stands: int tensor of shape `(k,)`; for each occurrence the position of the one that stands for its row.
     """
 

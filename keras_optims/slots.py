@@ -8,8 +8,8 @@ from keras_optims.working_copy import WorkingCopy
 class Slot:
     """The slot variables of one kind, looked up by the model's variable: `velocity[variable]`.
 
-    Where small variables are grouped (see `keras_optims.kernels`), theirs are parts of one buffer; a part reads and assigns like a
-    variable of its own.
+    Where small variables are grouped (see `keras_optims.kernels`), theirs are parts of one buffer; a part reads and assigns like
+    a variable of its own.
 
     Args:
         key: the function that gives each variable of a model its hashable identity.

@@ -5,10 +5,13 @@
 Gradients are made inside of the compiled step, from one tensor: passing hundreds of arguments alone costs milliseconds and is
 not what is measured. Each round runs every contestant once, in turn; the medians and their ratios are what counts, not single
 times. The bytes of a step are those that must move: each weight, gradient and slot read once, weights and slots written once.
-The share is that of the memory bandwidth which a NumPy triad (a = b + s·c) reaches in the same run.
+The share is that of the memory bandwidth that a NumPy triad (a = b + s·c) reaches in the same run. Of the embedding only the rows
+of the batch must move; where a backend knows no sparse gradients, all of it does.
 """
 
 import argparse
+import concurrent.futures
+import importlib.util
 import json
 import os
 import platform
@@ -41,6 +44,8 @@ def _resnet50():
 
 
 CASES["resnet50"] = _resnet50()
+CASES["embedding"] = [(300_000, 64)]
+TOUCHED = 256  # rows of the embedding that the batch of a step uses
 
 # command-line name -> (class in keras.optimizers, its arguments, slots for each weight, class in torch.optim, function in optax)
 NAMESAKES = {
@@ -83,7 +88,7 @@ def measure(case, arguments, bandwidth):
     """The medians of one case, printed as a table unless JSON is wanted."""
     shapes = CASES[case]
     contestants, first_call = {}, {}
-    for name, make in makers(arguments.backend, arguments.optimizer).items():
+    for name, make in makers(case, arguments.backend, arguments.optimizer).items():
         begun = time.perf_counter()
         step = make(shapes)
         step()
@@ -99,8 +104,9 @@ def measure(case, arguments, bandwidth):
             times[name].append(time.perf_counter() - begun)
     medians = {name: statistics.median(values) for name, values in times.items()}
     numbers = sum(size(shape) for shape in shapes)
+    touched = TOUCHED * shapes[0][1] if case == "embedding" else numbers
     slots = NAMESAKES[arguments.optimizer][2]
-    moved = 4 * numbers * (1 + 2 * (1 + slots))
+    moved = 4 * touched * (1 + 2 * (1 + slots))
     rows = {
         name: {
             "milliseconds": 1e3 * median,
@@ -132,21 +138,31 @@ def size(shape):
 
 
 def triad_bandwidth():
-    """Bytes per second of a = b + s·c on 64 MB arrays, the median of 15 rounds."""
+    """Bytes per second of a = b + s·c on 64 MB arrays, on all cores, the median of 15 rounds.
+
+    It goes through them in pieces that stay in the cache between the two NumPy calls, so each array crosses the bus once.
+    """
     import numpy as np
 
-    b, c = np.ones(2**24, np.float32), np.ones(2**24, np.float32)
-    a = np.empty_like(b)
+    length, piece, cores = 2**24, 2**15, os.cpu_count() or 1
+    a, b, c = (np.ones(length, np.float32) for _ in range(3))
+
+    def run(core):
+        for start in range(core * piece, length, cores * piece):
+            part = slice(start, start + piece)
+            np.multiply(c[part], np.float32(3), out=a[part])
+            np.add(a[part], b[part], out=a[part])
+
     seconds = []
-    for _ in range(15):
-        begun = time.perf_counter()
-        np.multiply(c, np.float32(3), out=a)
-        np.add(a, b, out=a)
-        seconds.append(time.perf_counter() - begun)
-    return 5 * b.nbytes / statistics.median(seconds)  # c, a; a, b, a
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:  # NumPy computes without Python's lock
+        for _ in range(15):
+            begun = time.perf_counter()
+            list(pool.map(run, range(cores)))
+            seconds.append(time.perf_counter() - begun)
+    return 3 * b.nbytes / statistics.median(seconds)
 
 
-def makers(backend, name):
+def makers(case, backend, name):
     """Contestant -> a function that makes its step on variables of the given shapes."""
     import keras
 
@@ -161,12 +177,15 @@ def makers(backend, name):
         return getattr(keras.optimizers, keras_name)(**keras_arguments)
 
     if backend == "tensorflow":
-        return {
-            "ours": lambda shapes: tensorflow_step(ours(), shapes, False),
-            "ours, XLA": lambda shapes: tensorflow_step(ours(), shapes, True),
-            "keras": lambda shapes: tensorflow_step(namesake(), shapes, False),
-            "keras, XLA": lambda shapes: tensorflow_step(namesake(), shapes, True),
+        made = {
+            "ours": lambda shapes: tensorflow_step(ours(), case, False),
+            "ours, XLA": lambda shapes: tensorflow_step(ours(), case, True),
+            "keras": lambda shapes: tensorflow_step(namesake(), case, False),
+            "keras, XLA": lambda shapes: tensorflow_step(namesake(), case, True),
         }
+        if importlib.util.find_spec("tf_keras") and hasattr(legacy(), keras_name):
+            made["tf_keras, legacy"] = lambda shapes: legacy_step(getattr(legacy(), keras_name)(**keras_arguments), case)
+        return made
     if backend == "jax":
         import optax
 
@@ -196,22 +215,60 @@ def start(shapes):
     return rng.normal(size=sum(map(size, shapes))).astype("float32") * 1e-3, [np.ones(shape, np.float32) for shape in shapes]
 
 
-def tensorflow_step(optimizer, shapes, xla):
-    """The gradients are split from one constant, in the graph."""
+def tensorflow_step(optimizer, case, xla):
+    """A `tf.function` that makes the gradients and applies them."""
     import keras
     import tensorflow as tf
 
-    flat, weights = start(shapes)
+    weights, gradients = tensorflow_inputs(case)
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
-    source = tf.Variable(flat, trainable=False)
+    return tf.function(lambda: optimizer.apply(gradients(), variables), jit_compile=xla, autograph=False)
 
-    @tf.function(jit_compile=xla)
-    def step():
-        parts = tf.split(source, [size(shape) for shape in shapes])
-        optimizer.apply([tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)], variables)
 
-    return step
+def legacy():
+    """tf_keras's optimizers with TensorFlow's kernels, of before Keras 2.11."""
+    import tf_keras
+
+    return tf_keras.optimizers.legacy
+
+
+def legacy_step(optimizer, case):
+    """The same with `apply_gradients` of tf_keras."""
+    import tensorflow as tf
+
+    weights, gradients = tensorflow_inputs(case)
+    variables = [tf.Variable(weight) for weight in weights]
+    optimizer._create_all_weights(variables)
+    return tf.function(lambda: optimizer.apply_gradients(zip(gradients(), variables, strict=True)), autograph=False)
+
+
+def tensorflow_inputs(case):
+    """The weights, and a function that makes the gradients in the graph.
+
+    The gradients of the case with 800 small tensors are split from one tensor. The others are read from a variable each, which
+    copies nothing: TensorFlow copies what it splits.
+    """
+    import tensorflow as tf
+
+    shapes = CASES[case]
+    flat, weights = start(shapes)
+    if case == "embedding":
+        values, rows = tf.Variable(flat[: TOUCHED * shapes[0][1]].reshape(TOUCHED, -1)), tf.Variable(touched_rows(shapes[0][0]))
+        return weights, lambda: [tf.IndexedSlices(values.value(), rows.value(), tf.constant(shapes[0]))]
+    if case == "many":
+        source, sizes = tf.Variable(flat), [size(shape) for shape in shapes]
+        parts = lambda: zip(tf.split(source, sizes), shapes, strict=True)  # noqa: E731
+        return weights, lambda: [tf.reshape(part, shape) for part, shape in parts()]
+    sources = [tf.Variable(gradient) for gradient in _split(flat, shapes)]
+    return weights, lambda: [source.value() for source in sources]
+
+
+def touched_rows(rows):
+    """The rows of a batch; a few of them twice."""
+    import numpy as np
+
+    return np.random.default_rng(1).integers(0, rows, TOUCHED).astype("int64")
 
 
 def _split(flat, shapes):

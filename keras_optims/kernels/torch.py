@@ -89,17 +89,18 @@ def _has_kernel(operation, device) -> bool:
 
 def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`."""
-    kernel, names = _KERNELS.get(optimizer.fused_kernel, (None, ()))
-    served, plain = [], []
+    served: list = []
+    plain: list = []
     for pair in zip(gradients, variables, strict=True):
-        (served if kernel is not None and pair[1]._value.dtype is torch.float32 else plain).append(pair)
+        (served if optimizer.fused_kernel and pair[1]._value.dtype is torch.float32 else plain).append(pair)
     for gradient, variable in plain:
         optimizer.update_variable(gradient, variable, learning_rate)
     if served:
+        kernel, names = _KERNELS[optimizer.fused_kernel]
         gradients, variables = [gradient for gradient, _ in served], [variable for _, variable in served]
         tensors = _tensors_of(variables[0])
         weights = tensors(variables)
-        decaying = []
+        decaying: list = []
         if optimizer.is_on("weight_decay"):
             decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
         s = _numbers(optimizer, (*names, "weight_decay") if decaying else names, learning_rate, tensors)
@@ -113,7 +114,7 @@ def update(optimizer, gradients, variables, learning_rate):
 def _tensors_of(variable):
     """The function from variables to their tensors.
 
-    `value` looks each time for a scope that replaces it, which takes longer than a small tensor's update; one variable tells of all.
+    `value` looks each time for a scope that replaces it, which takes longer than a small tensor's update; one tells of all.
     """
     return _held if variable.value is variable._value else _current
 
@@ -152,7 +153,8 @@ def _as_numbers(scalars) -> list[float]:
     return torch.stack([scalar.to(torch.float32) for scalar in scalars]).tolist()
 
 
-# Each kernel: (optimizer, weights, gradients, function from a slot to its tensors, numbers, whether torch's fused kernel is there)
+# Each kernel takes the optimizer, the tensors of weights and gradients, a function from a slot to its tensors, the numbers of the
+# step, and whether torch's fused kernel is there.
 
 
 def gradient_descent(optimizer, weights, gradients, slot, s, is_fused):

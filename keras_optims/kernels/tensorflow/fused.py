@@ -1,7 +1,7 @@
 """TensorFlow's training kernels (`ResourceApply*`): a weight, its gradient and its slots are read once and written once.
 
-They exist for the CPU, CUDA, XLA and the Mac's GPU, where each operation is a dispatch of its own. Each function takes the optimizer,
-(gradient, variable) pairs of dense float32 tensors, and the scalars of the step.
+They exist for the CPU, CUDA, XLA and the Mac's GPU, where each operation is a dispatch of its own. Each function takes the
+optimizer, (gradient, variable) pairs of dense float32 tensors, and the scalars of the step.
 """
 
 import keras
@@ -70,7 +70,7 @@ def rmsprop(optimizer, pairs, s):
 
 
 def adam(optimizer, pairs, s):
-    """As `keras_optims.Adam`. The correction of the start is a part of α already, so the kernel's own is switched off (βᵗ = 0)."""
+    """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
     t = optimizer.step_number
     excess = _excess(s.beta_2, s.one_minus_beta_2, t) / 2 - _excess(s.beta_1, s.one_minus_beta_1, t)
     scalars = {"lr": s.alpha * (1 + excess), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon}

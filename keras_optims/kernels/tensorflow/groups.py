@@ -1,11 +1,11 @@
 """Small variables, updated as one.
 
 A bias or a normalization's scale takes no time to compute; what it costs is its kernel's start and its slots' resources. So the
-slots of small variables lie in one buffer per slot, one after the other, and in each step the variables themselves are gathered in a
-buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own.
+slots of small variables lie in one buffer per slot, one after the other, and in each step the variables themselves are gathered
+in a buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own.
 
-The buffer of the variables is scratch. Those of the slots are state; each member's `Part` of them is saved under the member's name, so
-that grouping leaves no trace in a saved state.
+The buffer of the variables is scratch. Those of the slots are state; each member's `Part` of them is saved under the member's
+name, so that grouping leaves no trace in a saved state.
 """
 
 from __future__ import annotations

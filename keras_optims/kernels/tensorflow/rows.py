@@ -1,7 +1,7 @@
 """Sparse gradients: only the rows of a table that a batch has used are read and written.
 
-`tf.IndexedSlices` holds a row as often as the batch has used it. All that is done here has shapes known beforehand, so XLA compiles
-it, and every operation has a kernel on the Mac's GPU.
+`tf.IndexedSlices` holds a row as often as the batch has used it. All that is done here has shapes known beforehand, so XLA
+compiles it, and every operation has a kernel on the Mac's GPU.
 """
 
 from __future__ import annotations
