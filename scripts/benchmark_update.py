@@ -240,7 +240,11 @@ def legacy_step(optimizer, case):
     weights, gradients = tensorflow_inputs(case)
     variables = [tf.Variable(weight) for weight in weights]
     optimizer._create_all_weights(variables)
-    return tf.function(lambda: optimizer.apply_gradients(zip(gradients(), variables, strict=True)), autograph=False)
+
+    def step():
+        optimizer.apply_gradients(zip(gradients(), variables, strict=True))
+
+    return tf.function(step, autograph=False)
 
 
 def tensorflow_inputs(case):

@@ -121,10 +121,8 @@ def may_fuse(optimizer) -> bool:
 
 def is_distributed(optimizer) -> bool:
     """Whether the variables live on several replicas, which the kernels know nothing of."""
-    return tf.distribute.has_strategy() or optimizer._distribution_strategy is not _NO_STRATEGY
-
-
-_NO_STRATEGY = tf.distribute.get_strategy()
+    built_under = type(optimizer._distribution_strategy).__name__
+    return tf.distribute.has_strategy() or not built_under.startswith("_DefaultDistributionStrategy")
 
 
 def operation(optimizer) -> str | None:
