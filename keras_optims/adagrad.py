@@ -68,7 +68,7 @@ class Adagrad(Optimizer):
         """A new ε moves the accumulator."""
         if name == "epsilon" and self.built:
             for accumulator in self.accumulator.variables:
-                accumulator.assign(accumulator + (value - self.epsilon))
+                accumulator.assign(ops.add(accumulator, value - self.epsilon))
 
     def step_scalars(self, learning_rate):
         """η, and the ε that is not in the accumulator yet."""

@@ -18,14 +18,20 @@ class Slot:
     def __init__(self, key):
         self._key = key
         self._of: dict = {}
+        self._of_groups: dict = {}
 
     def __getitem__(self, variable):
         if isinstance(variable, WorkingCopy):
             return variable.slot(self)
-        return self._of[self._key(variable)]
+        key = self._key(variable)
+        return self._of_groups[key] if key in self._of_groups else self._of[key]
 
     def __setitem__(self, variable, slot_variable):
         self._of[self._key(variable)] = slot_variable
+
+    def set_of_group(self, weights, buffer):
+        """Sets the buffer of a group, to be looked up by the buffer that holds its members' weights in a step."""
+        self._of_groups[self._key(weights)] = buffer
 
     def of(self, variables) -> list:
         """The slot variables of a list of the model's variables."""
@@ -33,5 +39,5 @@ class Slot:
 
     @property
     def variables(self) -> list:
-        """All of them, in the order in which they were made."""
+        """That of each of the model's variables, in their order; parts of a buffer where they are grouped."""
         return list(self._of.values())

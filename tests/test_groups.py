@@ -181,6 +181,20 @@ def test_a_part_of_a_buffer_reads_and_assigns_like_a_variable():
     assert [name for name in after if not np.array_equal(after[name], before[name])] == ["velocity|v1"]
 
 
+def test_a_changed_epsilon_of_adagrad_reaches_the_groups():
+    def changed(group_below):
+        optimizer = keras_optims.Adagrad(0.1, initial_accumulator_value=0.0)
+        _, optimizer = trained(optimizer, group_below, gradients(2))
+        optimizer.epsilon = 0.5
+        return optimizer
+
+    grouped, ungrouped = changed(1000), changed(0)
+    assert_same_state(grouped, ungrouped)
+    before = trained(keras_optims.Adagrad(0.1, initial_accumulator_value=0.0), 0, gradients(2))[1]
+    moved = state_of(grouped)["accumulator|v1"] - state_of(before)["accumulator|v1"]
+    np.testing.assert_allclose(moved, 0.5, rtol=1e-6)
+
+
 def deep_model(seed=0):
     """Twelve variables, all of them small."""
     keras.utils.set_random_seed(seed)

@@ -39,8 +39,9 @@ class Part:
 
     def assign(self, value):
         """Sets the share and leaves the rest of the buffer as it is."""
-        whole, own = tf.convert_to_tensor(self._buffer.value), tf.reshape(tf.cast(value, tf.float32), [-1])
-        self._buffer.assign(tf.concat([whole[: self._start], own, whole[self._stop :]], 0))
+        places = tf.expand_dims(tf.range(self._start, self._stop), 1)
+        own = tf.reshape(tf.cast(value, tf.float32), [-1])
+        tf.raw_ops.ResourceScatterNdUpdate(ref=handle(self._buffer), indices=places, updates=own)
 
     def numpy(self):
         """The share, as a NumPy array."""
@@ -81,7 +82,8 @@ class Group:
 
         shape = (sum(self.sizes),)
         buffer = optimizer.add_variable(shape=shape, initializer=each_initialized, dtype="float32", name=f"grouped_{name}")
-        self._buffers[name] = slot[self.weights] = buffer
+        self._buffers[name] = buffer
+        slot.set_of_group(self.weights, buffer)
         return self.parts_of(name)
 
     def parts_of(self, name):
