@@ -17,7 +17,7 @@ from keras import ops
 from keras_optims import kernels, state
 from keras_optims.clipping import clipped
 from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
-from keras_optims.paths import ExplainedVariable, Explanation
+from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
 from keras_optims.slots import Slot
 from keras_optims.working_copy import WorkingCopy, is_half
@@ -345,12 +345,16 @@ class Optimizer(keras.optimizers.Optimizer):
             raise ValueError("explain() needs an optimizer that is built; call build(variables), or fit the model, first.")
         lines = Explanation()
         for variable in self._trainable_variables:
-            path = kernels.path_of(self, variable)
+            path = BY_ROWS if self._var_key(variable) in self._untracked.sparse else kernels.path_of(self, variable)
             name, dtype = _path_of_name(variable), keras.backend.standardize_dtype(variable.dtype)
             lines.append(
                 ExplainedVariable(name, tuple(variable.shape), dtype, path.name, path.why, weight_decay=self.decays(variable))
             )
         return lines
+
+    def remember_sparse(self, variable, is_sparse: bool):
+        """Keeps for `explain` whether the last gradient of a variable was sparse; nobody knows it beforehand."""
+        (self._untracked.sparse.add if is_sparse else self._untracked.sparse.discard)(self._var_key(variable))
 
     def update_variable(self, gradient, variable, learning_rate):
         """Weight decay and the formula, for one variable."""
@@ -509,6 +513,7 @@ class _Untracked:
     state_keys: dict[int, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
     slots: list[Slot] = dataclasses.field(default_factory=list)
     unsaved: set[str] = dataclasses.field(default_factory=set)
+    sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
     scratch: Slot | None = None
     pending_state: dict | None = None

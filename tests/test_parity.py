@@ -64,6 +64,25 @@ def test_from_zero_the_way_gone_is_that_of_keras_at_every_element(variant):
     np.testing.assert_allclose(*paths, rtol=5e-6 if variant.arguments.get("centered") else 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "arguments"),
+    [
+        (keras_optims.RMSprop, keras.optimizers.RMSprop, {"rho": 0.999}),
+        (keras_optims.RMSprop, keras.optimizers.RMSprop, {"rho": 0.999, "momentum": 0.9}),
+        (keras_optims.Adam, keras.optimizers.Adam, {"beta_1": 0.99, "beta_2": 0.9999}),
+    ],
+)
+def test_decay_rates_near_one_are_as_exact_as_in_keras(ours, theirs, arguments):
+    """float32(0.999) is 1.3e-8 off, which is 1.3e-5 of 1 − 0.999."""
+    paths = []
+    for make in (ours, theirs):
+        step = CompiledStep(make(0.01, **arguments), [keras.Variable(np.zeros(8, "float32"), name="theta")])
+        for _ in range(30):
+            step([np.linspace(0.5, 1.5, 8, dtype="float32")])
+        paths.append(step.weights()[0])
+    np.testing.assert_allclose(*paths, rtol=2e-6)
+
+
 NAMESAKES = [
     (keras_optims.GradientDescent, keras.optimizers.SGD),
     (keras_optims.Momentum, keras.optimizers.SGD),

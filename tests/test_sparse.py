@@ -223,6 +223,22 @@ def test_a_model_with_an_embedding_trains_by_rows(cls, jit_compile):
     np.testing.assert_array_equal(np.array(embedding.embeddings)[20:], before[20:])
 
 
+def test_explain_tells_of_a_sparse_gradient_once_there_was_one():
+    optimizer = keras_optims.Adam(0.1)
+    optimizer.build([table()])
+    assert optimizer.explain()[0].path == "fused"
+    optimizer = keras_optims.Adam(0.1)
+    variable = table()
+    trained(optimizer, variable)
+    assert optimizer.explain()[0].path == "rows"
+    assert "sparse" in optimizer.explain()[0].why
+    optimizer.apply([keras.ops.ones((ROWS, WIDTH))], [variable])
+    assert optimizer.explain()[0].path == "fused"
+    exact = keras_optims.Adam(0.1, lazy=False)
+    trained(exact)
+    assert exact.explain()[0].path == "fused"
+
+
 def test_lazy_is_kept_in_the_config():
     assert keras_optims.Adam.from_config(keras_optims.Adam(lazy=False).get_config()).lazy is False
     with pytest.raises(ValueError, match="lazy must be True or False; received 'yes'"):

@@ -91,6 +91,7 @@ def update(optimizer, gradients, variables, learning_rate):
     of_groups: dict = {}
     for gradient, variable in zip(gradients, variables, strict=True):
         group, place = groups_of(optimizer).place_of(variable)
+        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
         if isinstance(gradient, RowGradient):
             rows.update(optimizer, gradient, variable, learning_rate)
         elif group is not None:
