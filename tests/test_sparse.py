@@ -13,6 +13,7 @@ from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
+XLA = pytest.param("xla", marks=pytest.mark.slow)  # it takes seconds to compile
 CLASSES = list(keras_optims.OPTIMIZERS.values())
 ROWS, WIDTH = 9, 4
 # Which rows each batch uses, some of them several times; row 8 never.
@@ -84,7 +85,7 @@ def variant_twin(variant, gradients, start, steps, arguments):
     return theta
 
 
-@pytest.mark.parametrize("wrap", ["eager", "graph", "xla"])
+@pytest.mark.parametrize("wrap", ["eager", "graph", XLA])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_touched_rows_follow_the_twin_over_the_steps_that_touch_them(variant, wrap):
     start = as_numpy(table())
@@ -127,7 +128,7 @@ def test_where_lazy_and_dense_are_the_same_both_are_what_keras_does(cls, argumen
     [{}, {"clipnorm": 0.1}, {"weight_decay": 0.1}, {"loss_scale_factor": 4.0}, {"gradient_accumulation_steps": 2}],
     ids=str,
 )
-@pytest.mark.parametrize("wrap", ["graph", "xla"])
+@pytest.mark.parametrize("wrap", ["graph", XLA])
 @pytest.mark.parametrize("cls", CLASSES)
 def test_lazy_false_gives_the_result_of_dense_gradients(cls, arguments, wrap):
     sparse = trained(cls(0.1, lazy=False, **arguments), wrap=wrap)
@@ -171,7 +172,7 @@ def _apply_with_others(optimizer, embeddings, others, values, rows):
     optimizer.apply([slices, *[tf.ones(3)] * len(others)], [embeddings, *others])
 
 
-@pytest.mark.parametrize("wrap", ["graph", "xla"])
+@pytest.mark.parametrize("wrap", ["graph", XLA])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_small_table_in_a_group_is_updated_as_a_large_one(variant, wrap):
     import tensorflow as tf
