@@ -19,7 +19,7 @@ from keras_optims.clipping import clipped
 from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
 from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
-from keras_optims.slots import Slot
+from keras_optims.slots import Slot, path_of
 from keras_optims.working_copy import WorkingCopy, is_half
 
 
@@ -218,7 +218,7 @@ class Optimizer(keras.optimizers.Optimizer):
     def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
         """As `keras.optimizers.Optimizer.add_variable_from_reference`: a variable of the shape of a model's variable."""
         variable = super().add_variable_from_reference(reference_variable, name=name, initializer=initializer)
-        self._untracked.state_keys[id(variable)] = (name or "var", _path_of_name(reference_variable))
+        self._untracked.state_keys[id(variable)] = (name or "var", path_of(reference_variable))
         return variable
 
     def add_slot(self, variables, name, initializer="zeros", saved=True) -> Slot:
@@ -231,7 +231,6 @@ class Optimizer(keras.optimizers.Optimizer):
             saved: whether the slot is a part of the optimizer's state.
         """
         slot = Slot(self._var_key)
-        self._untracked.slots.append(slot)
         if not saved:
             self._untracked.unsaved.add(name)
         grouped = kernels.add_grouped_slot(self, slot, variables, name, initializer)
@@ -346,7 +345,7 @@ class Optimizer(keras.optimizers.Optimizer):
         lines = Explanation()
         for variable in self._trainable_variables:
             path = BY_ROWS if self._var_key(variable) in self._untracked.sparse else kernels.path_of(self, variable)
-            name, dtype = _path_of_name(variable), keras.backend.standardize_dtype(variable.dtype)
+            name, dtype = path_of(variable), keras.backend.standardize_dtype(variable.dtype)
             lines.append(
                 ExplainedVariable(name, tuple(variable.shape), dtype, path.name, path.why, weight_decay=self.decays(variable))
             )
@@ -511,7 +510,6 @@ class _Untracked:
     """What is not state: Keras and TensorFlow track, wrap and save every dict and list that is an optimizer's attribute."""
 
     state_keys: dict[int, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
-    slots: list[Slot] = dataclasses.field(default_factory=list)
     unsaved: set[str] = dataclasses.field(default_factory=set)
     sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
@@ -523,11 +521,6 @@ class _Untracked:
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 _KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
-
-
-def _path_of_name(variable) -> str:
-    """A variable's path; a `tf.Variable` has a name only."""
-    return getattr(variable, "path", None) or variable.name
 
 
 def _not_yet():

@@ -5,6 +5,11 @@ from __future__ import annotations
 from keras_optims.working_copy import WorkingCopy
 
 
+def path_of(variable) -> str:
+    """The path of a model's variable; a `tf.Variable` has a name only."""
+    return getattr(variable, "path", None) or variable.name
+
+
 class Slot:
     """The slot variables of one kind, looked up by the model's variable: `velocity[variable]`.
 

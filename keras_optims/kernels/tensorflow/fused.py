@@ -57,7 +57,7 @@ def adagrad(optimizer, pairs, s):
 
 def rmsprop(optimizer, pairs, s):
     """As `keras_optims.RMSprop`. The kernels always write a velocity; without momentum it is a scratch slot."""
-    velocity = optimizer.velocity or scratch_slot(optimizer)
+    velocity = optimizer.velocity or optimizer._untracked.scratch
     rate = s.learning_rate * (1 + _excess(s.rho, s.one_minus_rho, optimizer.step_number) / 2)
     scalars = {"lr": rate, "rho": s.rho, "momentum": s.momentum, "epsilon": s.epsilon}
     for gradient, variable in pairs:
@@ -92,11 +92,6 @@ def _excess(decay_rate, complement, t):
     """
     residual = (1 - decay_rate) - complement
     return t * decay_rate ** (t - 1) * residual / (1 - decay_rate**t)
-
-
-def scratch_slot(optimizer):
-    """The slot that is no state of the algorithm, of an optimizer that has one."""
-    return optimizer._untracked.scratch
 
 
 def needs_scratch(optimizer) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_optims.kernels.tensorflow.fused import handle, in_xla, may_fuse, native
+from keras_optims.slots import path_of
 
 FEWEST = 8
 """Fewer variables than this are not worth a group."""
@@ -95,8 +96,7 @@ class Group:
         """((slot's name, member's path), part) of each member, if the variable is a slot's buffer of this group."""
         for name, buffer in self._buffers.items():
             if buffer is variable:
-                paths = [getattr(member, "path", None) or member.name for member in self.members]
-                return [((name, path), part) for path, part in zip(paths, self.parts_of(name), strict=True)]
+                return [((name, path_of(m)), part) for m, part in zip(self.members, self.parts_of(name), strict=True)]
         return []
 
     @contextlib.contextmanager
