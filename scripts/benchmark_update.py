@@ -262,8 +262,7 @@ def tensorflow_inputs(case):
         return weights, lambda: [tf.IndexedSlices(values.value(), rows.value(), tf.constant(shapes[0]))]
     if case == "many":
         source, sizes = tf.Variable(flat), [size(shape) for shape in shapes]
-        parts = lambda: zip(tf.split(source, sizes), shapes, strict=True)  # noqa: E731
-        return weights, lambda: [tf.reshape(part, shape) for part, shape in parts()]
+        return weights, lambda: list(map(tf.reshape, tf.split(source, sizes), shapes))
     sources = [tf.Variable(gradient) for gradient in _split(flat, shapes)]
     return weights, lambda: [source.value() for source in sources]
 

@@ -1,5 +1,7 @@
 """A training step without a model: the optimizer alone, compiled as each backend's `fit` compiles it."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -64,3 +66,24 @@ def state_of(optimizer) -> dict[str, np.ndarray]:
     store: dict = {}
     optimizer.save_own_variables(store)
     return store
+
+
+def assert_eager_graph_and_xla_agree(make_optimizer, make_variables, gradients):
+    """On TensorFlow: the same weights after the steps, however they are run."""
+    import tensorflow as tf
+
+    results = []
+    for wrap in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
+        optimizer, updated = make_optimizer(), make_variables()
+        optimizer.build(updated)
+        run = wrap(functools.partial(_apply, optimizer, updated))
+        for gradient in gradients:
+            run([tf.constant(g) for g in gradient])
+        results.append([as_numpy(variable) for variable in updated])
+    for other in results[1:]:
+        for ours, theirs in zip(results[0], other, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+
+
+def _apply(optimizer, updated, gradients):
+    optimizer.apply(gradients, updated)

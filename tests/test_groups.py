@@ -8,7 +8,7 @@ import pytest
 
 import keras_optims
 from tests.models import compiled, data
-from tests.stepping import CompiledStep, as_numpy, state_of
+from tests.stepping import CompiledStep, as_numpy, assert_eager_graph_and_xla_agree, state_of
 from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
@@ -147,25 +147,9 @@ def test_excluded_variables_are_a_group_of_their_own_and_are_not_decayed():
     assert [line.weight_decay for line in optimizer.explain()] == [i % 2 == 0 for i in range(18)]
 
 
-def _apply(optimizer, updated, gradients):
-    optimizer.apply(gradients, updated)
-
-
 @pytest.mark.parametrize("variant", WITH_SLOTS, ids=str)
 def test_eager_graph_and_xla_agree_on_groups(variant):
-    import tensorflow as tf
-
-    results = []
-    for wrap in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
-        optimizer, updated = variant.optimizer(weight_decay=0.01), variables()
-        optimizer.build(updated)
-        run = wrap(functools.partial(_apply, optimizer, updated))
-        for gradient in gradients(5):
-            run([tf.constant(g) for g in gradient])
-        results.append([as_numpy(variable) for variable in updated])
-    for other in results[1:]:
-        for ours, theirs in zip(results[0], other, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+    assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(5))
 
 
 def test_a_part_of_a_buffer_reads_and_assigns_like_a_variable():

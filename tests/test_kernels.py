@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests.stepping import CompiledStep, as_numpy, state_of
+from tests.stepping import CompiledStep, as_numpy, assert_eager_graph_and_xla_agree, state_of
 from tests.variants import VARIANTS
 
 CLASSES = list(keras_optims.OPTIMIZERS.values())
@@ -53,10 +53,6 @@ def test_the_fused_path_agrees_with_the_formula(variant):
         np.testing.assert_allclose(ours[name], theirs[name], rtol=2e-5, atol=1e-7, err_msg=name)
 
 
-def _apply(optimizer, updated, *gradients):
-    optimizer.apply(gradients, updated)
-
-
 @pytest.mark.parametrize(
     ("cls", "name"),
     [(cls, name) for cls in CLASSES for name, declared in cls.hyperparameters().items() if 0 in declared.domain],
@@ -73,20 +69,7 @@ def test_the_fused_path_agrees_with_the_formula_where_a_hyperparameter_is_zero(c
 @pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_eager_graph_and_xla_agree(variant):
-    import tensorflow as tf
-
-    results = []
-    for wrap in (lambda f: f, tf.function, lambda f: tf.function(f, jit_compile=True)):
-        optimizer, updated = variant.optimizer(weight_decay=0.01), variables()
-        optimizer.build(updated)
-
-        run = wrap(functools.partial(_apply, optimizer, updated))
-        for gradient in gradients(10):
-            run(*[tf.constant(g) for g in gradient])
-        results.append([as_numpy(variable) for variable in updated])
-    for other in results[1:]:
-        for ours, theirs in zip(results[0], other, strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
+    assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 
 
 @pytest.mark.parametrize("cls", keras_optims.OPTIMIZERS.values())

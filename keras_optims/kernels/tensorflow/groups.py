@@ -110,10 +110,9 @@ class Group:
         before = {} if len(gradients) == len(values) else {n: tf.identity(b.value) for n, b in self._buffers.items()}
         self.weights.assign(_end_to_end(values))
         yield _end_to_end([gradients.get(place, value) for place, value in enumerate(values)])
-        new = _pieces(native(self.weights), self.sizes)
-        shapes = {
-            tuple(member.shape): tf.constant(list(member.shape), tf.int32) for member in self.members
-        }  # each once in the graph
+        new = self._pieces(native(self.weights))
+        # Each shape is in the graph once.
+        shapes = {tuple(member.shape): tf.constant(list(member.shape), tf.int32) for member in self.members}
         for place in gradients:
             member, value = self.members[place], new[place]
             value = value if len(member.shape) == 1 else tf.raw_ops.Reshape(tensor=value, shape=shapes[tuple(member.shape)])
@@ -121,6 +120,14 @@ class Group:
         for name, old in before.items():
             old, new = tf.split(old, self.sizes), tf.split(native(self._buffers[name]), self.sizes)
             self._buffers[name].assign(tf.concat([(new if i in gradients else old)[i] for i in range(len(old))], 0))
+
+    def _pieces(self, flat):
+        """The members' shares of a tensor that `_end_to_end` has made, flat."""
+        if not in_xla():
+            return tf.split(flat, self.sizes)
+        # XLA compiles each slice as a program of its own, 9 ms each, and gathers of one size only once.
+        ranges = {size: tf.range(size) for size in set(self.sizes)}
+        return [tf.gather(flat, ranges[size] + start) for size, start in zip(self.sizes, self.starts, strict=True)]
 
 
 _WEIGHTS = "grouped_weights"
@@ -130,15 +137,6 @@ def _end_to_end(tensors):
     all_of_it = tf.constant([-1])
     flat = [t if t.shape.rank == 1 else tf.raw_ops.Reshape(tensor=t, shape=all_of_it) for t in tensors]
     return tf.concat(flat, 0)
-
-
-def _pieces(flat, sizes):
-    """The tensors that `_end_to_end` has put together, flat."""
-    if not in_xla():
-        return tf.split(flat, sizes)
-    # XLA compiles each slice as a program of its own, 9 ms each, and gathers of one size only once.
-    starts, ranges = np.cumsum([0, *sizes[:-1]]), {size: tf.range(size) for size in set(sizes)}
-    return [tf.gather(flat, ranges[size] + start) for size, start in zip(sizes, starts, strict=True)]
 
 
 class Groups:
