@@ -56,33 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "or whatever ends it, the same command goes on where it stopped.",
     )
     tune.add_argument("optimizer", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
-    tune.add_argument(
-        "--problem",
-        default="digits_mlp",
-        metavar="P",
-        help="see `keras-optims problems`; or your own, module:function (default: %(default)s)",
-    )
-    tune.add_argument("--trials", type=_at_least_1, metavar="N", help="settings to try (default: 16; hyperband: one sweep)")
-    tune.add_argument("--epochs", type=_at_least_1, metavar="N", help="of a trial (default: what the problem suggests)")
-    tune.add_argument("--oracle", choices=ORACLES, default="quasirandom", help="who proposes settings (default: %(default)s)")
-    tune.add_argument(
-        "--search",
-        action="append",
-        default=[],
-        metavar="NAME=LOW:HIGH[:SCALE]",
-        help="search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
-    )
-    tune.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="pin a hyperparameter or an option")
-    tune.add_argument("--seed", type=_at_least_0, default=0, metavar="S", help="the same seed gives the same trials (default: 0)")
-    tune.add_argument("--repeats", type=_at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
-    tune.add_argument("--train-samples", type=_at_least_1, metavar="N", help="use only so many training samples")
-    tune.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
-    tune.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
-    tune.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
-    tune.add_argument("--directory", metavar="DIR", help="of the results (default: results/OPTIMIZER-PROBLEM)")
-    tune.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
-    tune.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
-    tune.add_argument("--fresh", action="store_true", help="delete the search in DIR and start over")
+    _search_arguments(tune)
     tune.set_defaults(run=_tune)
 
     show = commands.add_parser("show", help="the results so far, of a running or ended search")
@@ -100,14 +74,62 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _search_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that searches takes; `_search_options` reads it."""
+    parser.add_argument(
+        "--problem",
+        default="digits_mlp",
+        metavar="P",
+        help="see `keras-optims problems`; or your own, module:function (default: %(default)s)",
+    )
+    parser.add_argument("--trials", type=_at_least_1, metavar="N", help="settings to try (default: 16; hyperband: one sweep)")
+    parser.add_argument("--epochs", type=_at_least_1, metavar="N", help="of a trial (default: what the problem suggests)")
+    parser.add_argument("--oracle", choices=ORACLES, default="quasirandom", help="who proposes settings (default: %(default)s)")
+    parser.add_argument(
+        "--search",
+        action="append",
+        default=[],
+        metavar="NAME=LOW:HIGH[:SCALE]",
+        help="search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
+    )
+    parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="pin a hyperparameter or an option")
+    parser.add_argument(
+        "--seed", type=_at_least_0, default=0, metavar="S", help="the same seed gives the same trials (default: 0)"
+    )
+    parser.add_argument("--repeats", type=_at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
+    parser.add_argument("--train-samples", type=_at_least_1, metavar="N", help="use only so many training samples")
+    parser.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
+    parser.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
+    parser.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
+    parser.add_argument("--directory", metavar="DIR", help="of the results (default: results/OPTIMIZER-PROBLEM)")
+    parser.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
+    parser.add_argument("--fresh", action="store_true", help="delete the search in DIR and start over")
+
+
+def _search_options(options) -> dict[str, Any]:
+    """The arguments of `tuning.search` that `_search_arguments` gives."""
+    from tuning.space_text import parse_fix, parse_search
+
+    return {
+        "search": _pairs("--search", options.search, parse_search),
+        "fix": _pairs("--fix", options.fix, parse_fix),
+        **{name: getattr(options, name) for name in _PASSED_ON},
+        "command": options.command_line,
+    }
+
+
+_PASSED_ON = (
+    *("problem", "trials", "epochs", "oracle", "seed", "repeats", "train_samples", "max_minutes", "engine", "workers"),
+    *("directory", "data_dir", "fresh"),
+)
+
+
 # -- the commands ---------------------------------------------------------------------------------
 
 
 def _tune(options) -> int:
-    from tuning.space_text import parse_fix, parse_search
-
-    search = _pairs("--search", options.search, parse_search)
-    fix = _pairs("--fix", options.fix, parse_fix)
+    arguments = _search_options(options)
     from tuning.quiet import import_keras_quietly
 
     # With --json, stdout is for the JSON object alone, whatever a user's problem or a library prints.
@@ -117,25 +139,7 @@ def _tune(options) -> int:
         from tuning.harness import search as run_search
 
         try:
-            result = run_search(
-                options.optimizer,
-                options.problem,
-                trials=options.trials,
-                epochs=options.epochs,
-                oracle=options.oracle,
-                search=search,
-                fix=fix,
-                seed=options.seed,
-                repeats=options.repeats,
-                train_samples=options.train_samples,
-                max_minutes=options.max_minutes,
-                directory=options.directory,
-                data_dir=options.data_dir,
-                engine=options.engine,
-                workers=options.workers,
-                fresh=options.fresh,
-                command=options.command_line,
-            )
+            result = run_search(options.optimizer, **arguments)
         except KeyboardInterrupt:
             print(f"Interrupted; finished trials are kept. To go on: {options.command_line}", file=sys.stderr)
             return INTERRUPTED

@@ -10,7 +10,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -42,7 +42,7 @@ class ExecutionEnded:
     seconds: float
 
 
-Report = Callable[[EpochEnded | ExecutionEnded], None]
+Report = Callable[[EpochEnded | ExecutionEnded], bool | None]  # True: the trial is to stop here, as it is not promising
 
 
 def execution_seed(search_seed: int, trial: int, execution: int) -> int:
@@ -50,56 +50,74 @@ def execution_seed(search_seed: int, trial: int, execution: int) -> int:
     return int(np.random.SeedSequence([search_seed, trial, execution]).generate_state(1)[0])
 
 
-def run_executions(
-    build: Callable[[Any], keras.Model],
-    fit: Callable[..., Any],
-    hp,
-    *,
-    trial: int,
-    search_seed: int,
-    executions: int,
-    objective,
-    fit_args: Sequence[Any],
-    fit_kwargs: dict[str, Any],
-    report: Report,
-    epoch_began: Callable[[Any, int], None] | None = None,
-    epoch_ended: Callable[[Any, int, dict], None] | None = None,
-) -> list[dict[str, float]]:
-    """Trains one setting `executions` times, each from another seed.
-
-    A training whose loss or objective is not finite at the end of an epoch stops there, and no further execution begins.
+class Trainer:
+    """All that a process needs to know to train the trials of a search; it can be sent to another process.
 
     Args:
-        build, fit: of a HyperModel: `build(hp)` returns a compiled model, `fit(hp, model, *fit_args, **fit_kwargs)` trains it.
-        hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
+        hypermodel: `build(hp)` returns a compiled model, `fit(hp, model, *fit_args, **fit_kwargs)` trains it.
         objective: the KerasTuner Objective.
-        report: hears of every epoch and execution as they end.
-        epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
-
-    Returns:
-        For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
+        search_seed: of the search.
+        executions: trainings per setting.
+        fit_args, fit_kwargs: of `fit`.
     """
-    results = []
-    for execution in range(executions):
-        begun, clock = time.time(), time.perf_counter()
-        seed = execution_seed(search_seed, trial, execution)
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(seed)
-        model = build(hp)
-        if not isinstance(model, keras.Model):
-            raise SearchError(f"The model function must return a keras.Model; received {type(model).__name__}.")
-        curve = _Curve(trial, execution, objective, report, model, epoch_began, epoch_ended)
-        kwargs = {"verbose": 0, **fit_kwargs}
-        kwargs["callbacks"] = [*copy.deepcopy(kwargs.get("callbacks") or []), curve]
-        if "tuner/epochs" in hp.values:
-            # No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
-            kwargs["epochs"] = hp.values["tuner/epochs"]
-        metrics, best_epoch = _best(fit(hp, model, *fit_args, **kwargs), curve, objective)
-        report(ExecutionEnded(trial, execution, seed, metrics[objective.name], best_epoch, begun, time.perf_counter() - clock))
-        results.append(metrics)
-        if not math.isfinite(metrics[objective.name]):
-            break
-    return results
+
+    def __init__(
+        self, hypermodel, *, objective, search_seed: int, executions: int, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+    ):
+        self.hypermodel = hypermodel
+        self.objective = objective
+        self.search_seed = search_seed
+        self.executions = executions
+        self.fit_args = fit_args
+        self.fit_kwargs = dict(fit_kwargs)
+
+    def run(
+        self,
+        trial: int,
+        hp,
+        report: Report,
+        *,
+        build: Callable[[Any], keras.Model] | None = None,
+        epoch_began: Callable[[Any, int], None] | None = None,
+        epoch_ended: Callable[[Any, int, dict], None] | None = None,
+    ) -> list[dict[str, float]]:
+        """Trains one setting `executions` times, each from another seed.
+
+        A training whose loss or objective is not finite at the end of an epoch stops there, and no further execution begins; so
+        does a trial that `report` stops.
+
+        Args:
+            trial: its number.
+            hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
+            report: hears of every epoch and execution as they end; if it returns True for an epoch, the trial stops.
+            build: takes the place of the HyperModel's.
+            epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
+
+        Returns:
+            For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
+        """
+        results = []
+        for execution in range(self.executions):
+            begun, clock = time.time(), time.perf_counter()
+            seed = execution_seed(self.search_seed, trial, execution)
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(seed)
+            model = (build or self.hypermodel.build)(hp)
+            if not isinstance(model, keras.Model):
+                raise SearchError(f"The model function must return a keras.Model; received {type(model).__name__}.")
+            curve = _Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
+            kwargs = {"verbose": 0, **self.fit_kwargs}
+            kwargs["callbacks"] = [*copy.deepcopy(kwargs.get("callbacks") or []), curve]
+            if "tuner/epochs" in hp.values:
+                # No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
+                kwargs["epochs"] = hp.values["tuner/epochs"]
+            metrics, best_epoch = _best(self.hypermodel.fit(hp, model, *self.fit_args, **kwargs), curve, self.objective)
+            score = metrics[self.objective.name]
+            report(ExecutionEnded(trial, execution, seed, score, best_epoch, begun, time.perf_counter() - clock))
+            results.append(metrics)
+            if curve.stopped or not math.isfinite(score):
+                break
+        return results
 
 
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
@@ -117,6 +135,7 @@ class _Curve(keras.callbacks.Callback):
         self.epoch_began, self.epoch_ended = epoch_began, epoch_ended
         self.epochs: list[dict[str, float]] = []
         self.diverged = False
+        self.stopped = False  # by whoever hears the reports
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.epoch_began is not None:
@@ -125,7 +144,7 @@ class _Curve(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         self.epochs.append(metrics)
-        self.report(EpochEnded(self.trial, self.execution, epoch, metrics))
+        self.stopped = bool(self.report(EpochEnded(self.trial, self.execution, epoch, metrics)))
         if self.epoch_ended is not None:
             self.epoch_ended(self.trained_model, epoch, dict(logs or {}))
         watched = [metrics.get("loss", 0.0), metrics.get("val_loss", 0.0)]
@@ -133,6 +152,7 @@ class _Curve(keras.callbacks.Callback):
             watched.append(self.objective.get_value(metrics))
         if not all(map(math.isfinite, watched)):
             self.diverged = True
+        if self.diverged or self.stopped:
             self.trained_model.stop_training = True
 
 

@@ -206,20 +206,25 @@ class Tuner(keras_tuner.Tuner):
         return trial
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
-        """Trains one setting in this process; see `tuning.trial.run_executions`."""
-        return trials.run_executions(
-            self._build_hypermodel,
-            self.hypermodel.fit,
+        """Trains one setting in this process; see `tuning.trial.Trainer`."""
+        return self.trainer(fit_args, fit_kwargs).run(
+            int(trial.trial_id),
             trial.hyperparameters,
-            trial=int(trial.trial_id),
-            search_seed=self.seed,
-            executions=self.executions_per_trial,
-            objective=self.oracle.objective,
-            fit_args=fit_args,
-            fit_kwargs=fit_kwargs,
-            report=self.record,
+            self.record,
+            build=self._build_hypermodel,
             epoch_began=lambda model, epoch: self.on_epoch_begin(trial, model, epoch),
             epoch_ended=lambda model, epoch, logs: self.on_epoch_end(trial, model, epoch, logs),
+        )
+
+    def trainer(self, fit_args, fit_kwargs) -> trials.Trainer:
+        """What a process needs to train this search's trials."""
+        return trials.Trainer(
+            self.hypermodel,
+            objective=self.oracle.objective,
+            search_seed=self.seed,
+            executions=self.executions_per_trial,
+            fit_args=fit_args,
+            fit_kwargs=fit_kwargs,
         )
 
     def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> None:

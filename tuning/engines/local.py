@@ -7,7 +7,6 @@ memory) is replaced, and its trial runs again, with the same number, values and 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,21 +21,10 @@ from tuning.errors import SearchError, one_line
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
+    from tuning.trial import Trainer
     from tuning.tuner import Tuner
 
 TRIES = 3  # of a trial whose worker dies; after that it counts as failed
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """What a worker needs to know once."""
-
-    hypermodel: Any
-    objective: Any
-    search_seed: int
-    executions: int
-    fit_args: Sequence[Any]
-    fit_kwargs: Mapping[str, Any]
 
 
 class _Worker:
@@ -73,9 +61,7 @@ class LocalEngine:
 
     def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
         """Runs trials until there are no more; see `tuning.engines.Engine`."""
-        job = _pickled(
-            _Job(tuner.hypermodel, tuner.oracle.objective, tuner.seed, tuner.executions_per_trial, fit_args, dict(fit_kwargs))
-        )
+        job = _pickled(tuner.trainer(fit_args, fit_kwargs))
         threads = max(1, (os.cpu_count() or 1) // self.workers)
         workers: dict[str, _Worker] = {}
         deaths: dict[str, int] = {}
@@ -153,9 +139,9 @@ def _exit(code: int | None) -> str:
     return f"ended with status {code}"
 
 
-def _pickled(job: _Job) -> bytes:
+def _pickled(trainer: Trainer) -> bytes:
     try:
-        return pickle.dumps(job)
+        return pickle.dumps(trainer)
     except Exception as error:
         raise SearchError(
             f"With more than one worker the problem must be sent to other processes, and this one cannot be "
@@ -195,29 +181,20 @@ def _serve(pipe, job_bytes: bytes) -> None:
     import_keras_quietly()
     import keras_tuner
 
-    from tuning.trial import run_executions
-
     try:
-        job = pickle.loads(job_bytes)
+        trainer = pickle.loads(job_bytes)
     except SearchError as error:
         pipe.recv()
         pipe.send(("fatal", str(error)))
         return
+
+    def report(event):
+        pipe.send(("event", event))
+
     while True:
         number, config = pipe.recv()
         try:
-            results = run_executions(
-                job.hypermodel.build,
-                job.hypermodel.fit,
-                keras_tuner.HyperParameters.from_config(config),
-                trial=number,
-                search_seed=job.search_seed,
-                executions=job.executions,
-                objective=job.objective,
-                fit_args=job.fit_args,
-                fit_kwargs=job.fit_kwargs,
-                report=lambda event: pipe.send(("event", event)),
-            )
+            results = trainer.run(number, keras_tuner.HyperParameters.from_config(config), report)
         except (BrokenPipeError, ConnectionError):
             raise
         except Exception as error:
