@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import keras_tuner
 
+from tuning import epochs
 from tuning.problems import make_problem
 from tuning.problems.problem import Data, Problem, validation_batch_size
 from tuning.space import Space
@@ -65,7 +66,8 @@ class ProblemModel(keras_tuner.HyperModel):
         (x, y), validation = data.train, data.validation
         batch_size = self.problem.batch_size
         count = len(keras.tree.flatten(validation)[0])
-        return model.fit(
+        return epochs.fit(
+            model,
             x,
             y,
             validation_data=validation,

@@ -14,9 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import keras_tuner
 import numpy as np
 
+from tuning import epochs
 from tuning.errors import SearchError
+from tuning.warm import WarmModels, reseed, seed_everything
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Trainer:
         self.executions = executions
         self.fit_args = fit_args
         self.fit_kwargs = dict(fit_kwargs)
+        self.models = WarmModels()
 
     def run(
         self,
@@ -100,18 +104,24 @@ class Trainer:
         for execution in range(self.executions):
             begun, clock = time.time(), time.perf_counter()
             seed = execution_seed(self.search_seed, trial, execution)
-            keras.backend.clear_session()
-            keras.utils.set_random_seed(seed)
-            model = (build or self.hypermodel.build)(hp)
-            if not isinstance(model, keras.Model):
-                raise SearchError(f"The model function must return a keras.Model; received {type(model).__name__}.")
+            seed_everything(seed)
+            fresh = (build or self.hypermodel.build)(hp)
+            if not isinstance(fresh, keras.Model):
+                raise SearchError(f"The model function must return a keras.Model; received {type(fresh).__name__}.")
+            model = self.models.take(fresh)
             curve = _Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
             kwargs = {"verbose": 0, **self.fit_kwargs}
-            kwargs["callbacks"] = [*copy.deepcopy(kwargs.get("callbacks") or []), curve]
+            kwargs["callbacks"] = [_Seeds(seed), *copy.deepcopy(kwargs.get("callbacks") or []), curve]
             if "tuner/epochs" in hp.values:
                 # No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
                 kwargs["epochs"] = hp.values["tuner/epochs"]
-            metrics, best_epoch = _best(self.hypermodel.fit(hp, model, *self.fit_args, **kwargs), curve, self.objective)
+            reseed(seed)  # building may have drawn random numbers, and building a warm one others
+            try:
+                returned = self._fit(hp, model, kwargs)
+            except BaseException:
+                self.models.drop(model)
+                raise
+            metrics, best_epoch = _best(returned, curve, self.objective)
             score = metrics[self.objective.name]
             report(ExecutionEnded(trial, execution, seed, score, best_epoch, begun, time.perf_counter() - clock))
             results.append(metrics)
@@ -119,10 +129,33 @@ class Trainer:
                 break
         return results
 
+    def _fit(self, hp, model, kwargs):
+        if type(self.hypermodel).fit is keras_tuner.HyperModel.fit:  # which calls model.fit
+            return epochs.fit(model, *self.fit_args, **kwargs)
+        return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
+
+    def __getstate__(self):
+        return {**vars(self), "models": None}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.models = WarmModels()
+
 
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     """Whether the objective of any execution is not finite."""
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
+
+
+class _Seeds(keras.callbacks.Callback):
+    """Seeds again when training begins: a model that still has to be built has drawn random numbers by then, a warm one has not."""
+
+    def __init__(self, seed):
+        super().__init__()
+        self.seed = seed
+
+    def on_train_begin(self, logs=None):
+        reseed((self.seed + 1) % 2**32)
 
 
 class _Curve(keras.callbacks.Callback):

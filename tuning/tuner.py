@@ -93,6 +93,7 @@ class Tuner(keras_tuner.Tuner):
         self._deadline = math.inf
         self._epochs: int | None = None
         self._store: stores.Store | None = None
+        self._trainer: trials.Trainer | None = None
         self._interruption = Interruption()
         super().__init__(
             oracle,
@@ -155,6 +156,7 @@ class Tuner(keras_tuner.Tuner):
         """Runs trials until the oracle has no more; resumes what is in the store. The arguments are those of `model.fit`."""
         self._deadline = time.monotonic() + self.max_seconds if self.max_seconds is not None else math.inf
         self._epochs = fit_kwargs.get("epochs")
+        self._trainer = None
         with contextlib.ExitStack() as stack:
             stack.enter_context(stores.Lock(self.project_dir))
             if stores.exists(self.project_dir):
@@ -207,7 +209,9 @@ class Tuner(keras_tuner.Tuner):
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
         """Trains one setting in this process; see `tuning.trial.Trainer`."""
-        return self.trainer(fit_args, fit_kwargs).run(
+        if self._trainer is None:
+            self._trainer = self.trainer(fit_args, fit_kwargs)
+        return self._trainer.run(
             int(trial.trial_id),
             trial.hyperparameters,
             self.record,
