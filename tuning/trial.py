@@ -148,7 +148,7 @@ def diverged(results: Sequence[dict[str, float]], objective) -> bool:
 
 
 class _Seeds(keras.callbacks.Callback):
-    """Seeds again when training begins: a model that still has to be built has drawn random numbers by then, a warm one has not."""
+    """Seeds again when training begins: a model that still had to be built has drawn random numbers, a warm one has not."""
 
     def __init__(self, seed):
         super().__init__()

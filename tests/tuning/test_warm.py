@@ -136,10 +136,10 @@ def curve(made, build, number):
     return points, [keras.ops.convert_to_numpy(variable) for variable in models[-1].variables], models[-1]
 
 
-@pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])
 QUICK = ("adam", "adam on a schedule", "no input")
 
 
+@pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES])
 def test_a_warm_trial_is_the_trial_alone_bit_for_bit(case, hypermodel):
     build = CASES[case]
