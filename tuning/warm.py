@@ -12,6 +12,7 @@ import collections
 import functools
 import json
 import types
+import warnings
 from typing import Any
 
 import keras
@@ -125,19 +126,19 @@ def structure(model: keras.Model) -> str | None:
     the optimizer. Functions and classes that are made anew each time count as different ones: what they remember cannot be seen.
     """
     try:
-        parts = {
-            "class": _identity(type(model)),
-            "config": model.get_config(),
-            "layers": [[_identity(type(layer)), _functions(layer)] for layer in model._flatten_layers()],
-            "variables": [_described_variable(variable) for variable in model.variables],
-            "optimizer": _optimizer_structure(model.optimizer),
-            "compiled": [
-                {name: value for name, value in model._compile_config.config.items() if name != "optimizer"},
-                *(getattr(model, name) for name in ("jit_compile", "run_eagerly", "steps_per_execution")),
-            ],
-            "policy": keras.config.dtype_policy().name,
-        }
-        return json.dumps(parts, sort_keys=True, default=_described)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras: that lambdas are unsafe to load
+            parts = {
+                "class": _identity(type(model)),
+                "config": model.get_config(),
+                "layers": [[_identity(type(layer)), _functions(layer)] for layer in model._flatten_layers()],
+                "variables": [_described_variable(variable) for variable in model.variables],
+                "optimizer": _optimizer_structure(model.optimizer),
+                "compiled": {name: value for name, value in model._compile_config.config.items() if name != "optimizer"},
+                "run": [model.jit_compile, model.run_eagerly, model.steps_per_execution],
+                "policy": keras.config.dtype_policy().name,
+            }
+            return json.dumps(parts, sort_keys=True, default=_described)
     except (NotImplementedError, TypeError, ValueError, AttributeError):
         return None
 

@@ -230,7 +230,9 @@ def _serves(model, x, y, validation_data, callbacks) -> bool:
         getattr(kind, name) is not getattr(keras.Model, name)
         for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function")
     )
-    if own or not model.compiled or model.optimizer is None or model.run_eagerly or y is None or not model.trainable_variables:
+    if own or not model.compiled or model.optimizer is None or model.run_eagerly or y is None:
+        return False
+    if model.built and not model.trainable_variables:
         return False
     if keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None:
         return False
