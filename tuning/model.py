@@ -62,19 +62,20 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
+        return epochs.fit(model, **self.fit_arguments(), **kwargs)
+
+    def fit_arguments(self):
+        """What `fit` gives to `tuning.epochs.fit`, whatever the setting."""
         data = self.load()
         (x, y), validation = data.train, data.validation
         batch_size = self.problem.batch_size
-        count = len(keras.tree.flatten(validation)[0])
-        return epochs.fit(
-            model,
-            x,
-            y,
-            validation_data=validation,
-            batch_size=batch_size,
-            validation_batch_size=validation_batch_size(count, batch_size),
-            **kwargs,
-        )
+        return {
+            "x": x,
+            "y": y,
+            "validation_data": validation,
+            "batch_size": batch_size,
+            "validation_batch_size": validation_batch_size(len(keras.tree.flatten(validation)[0]), batch_size),
+        }
 
 
 def _anew(metric):

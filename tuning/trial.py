@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,22 @@ class ExecutionEnded:
     seconds: float
 
 
-Report = Callable[[EpochEnded | ExecutionEnded], bool | None]  # True: the trial is to stop here, as it is not promising
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What the first trial measured and chose for all: how epochs are compiled, or how many trials train at once.
+
+    Args:
+        name: `"way"` or `"batch_trials"`.
+        value: of the choice; `None`: there was nothing to choose.
+        seconds_per_step: of each candidate.
+    """
+
+    name: str
+    value: str | int | None
+    seconds_per_step: dict[str, float]
+
+
+Report = Callable[[EpochEnded | ExecutionEnded | Chosen], bool | None]  # True: the trial is to stop here, as it is not promising
 
 
 def execution_seed(search_seed: int, trial: int, execution: int) -> int:
@@ -62,10 +78,20 @@ class Trainer:
         search_seed: of the search.
         executions: trainings per setting.
         fit_args, fit_kwargs: of `fit`.
+        ways: how `tuning.epochs.fit` may compile epochs: if there are several, the first trial measures which is fastest.
+            `None`: as each model was compiled.
     """
 
     def __init__(
-        self, hypermodel, *, objective, search_seed: int, executions: int, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]
+        self,
+        hypermodel,
+        *,
+        objective,
+        search_seed: int,
+        executions: int,
+        fit_args: Sequence[Any],
+        fit_kwargs: Mapping[str, Any],
+        ways: tuple[str, ...] | None = None,
     ):
         self.hypermodel = hypermodel
         self.objective = objective
@@ -73,7 +99,7 @@ class Trainer:
         self.executions = executions
         self.fit_args = fit_args
         self.fit_kwargs = dict(fit_kwargs)
-        self.models = WarmModels()
+        self.models = WarmModels(ways=ways)
 
     def run(
         self,
@@ -104,24 +130,18 @@ class Trainer:
         for execution in range(self.executions):
             begun, clock = time.time(), time.perf_counter()
             seed = execution_seed(self.search_seed, trial, execution)
-            seed_everything(seed)
-            fresh = (build or self.hypermodel.build)(hp)
-            if not isinstance(fresh, keras.Model):
-                raise SearchError(f"The model function must return a keras.Model; received {type(fresh).__name__}.")
-            model = self.models.take(fresh)
-            curve = _Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
+            model = self.model(hp, seed, build)
+            curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
             kwargs = {"verbose": 0, **self.fit_kwargs}
-            kwargs["callbacks"] = [_Seeds(seed), *copy.deepcopy(kwargs.get("callbacks") or []), curve]
-            if "tuner/epochs" in hp.values:
-                # No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
-                kwargs["epochs"] = hp.values["tuner/epochs"]
-            reseed(seed)  # building may have drawn random numbers, and building a warm one others
+            started = _Started(seed, functools.partial(self.settle, report))
+            kwargs["callbacks"] = [started, *copy.deepcopy(kwargs.get("callbacks") or []), curve]
+            kwargs |= self.epochs_of(hp)
             try:
                 returned = self._fit(hp, model, kwargs)
             except BaseException:
                 self.models.drop(model)
                 raise
-            metrics, best_epoch = _best(returned, curve, self.objective)
+            metrics, best_epoch = best(returned, curve, self.objective)
             score = metrics[self.objective.name]
             report(ExecutionEnded(trial, execution, seed, score, best_epoch, begun, time.perf_counter() - clock))
             results.append(metrics)
@@ -129,17 +149,42 @@ class Trainer:
                 break
         return results
 
+    def model(self, hp, seed: int, build: Callable[[Any], keras.Model] | None = None) -> keras.Model:
+        """The model with this setting, in the state in which its training begins."""
+        seed_everything(seed)
+        fresh = (build or self.hypermodel.build)(hp)
+        if not isinstance(fresh, keras.Model):
+            raise SearchError(f"The model function must return a keras.Model; received {type(fresh).__name__}.")
+        model = self.models.take(fresh)
+        reseed(seed)  # building a model has drawn random numbers, and putting a warm one into its state others
+        return model
+
+    def epochs_of(self, hp) -> dict[str, int]:
+        """For how many epochs a setting trains, where Hyperband says so.
+
+        No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
+        """
+        return {"epochs": hp.values["tuner/epochs"]} if "tuner/epochs" in hp.values else {}
+
     def _fit(self, hp, model, kwargs):
         if type(self.hypermodel).fit is keras_tuner.HyperModel.fit:  # which calls model.fit
             return epochs.fit(model, *self.fit_args, **kwargs)
         return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
 
+    def settle(self, report: Report, model: keras.Model) -> None:
+        """Reports how the epochs of this model are compiled, if that was open, and compiles those of all others in this way."""
+        if self.models.ways is None or len(self.models.ways) == 1:
+            return
+        way = epochs.way_of(model)
+        self.models.ways = None if way is None else (way,)
+        report(Chosen("way", way, epochs.measurements_of(model)))
+
     def __getstate__(self):
-        return {**vars(self), "models": None}
+        return {**vars(self), "models": self.models.ways}
 
     def __setstate__(self, state):
         vars(self).update(state)
-        self.models = WarmModels()
+        self.models = WarmModels(ways=state["models"])
 
 
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
@@ -147,34 +192,37 @@ def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
 
 
-class _Seeds(keras.callbacks.Callback):
+class _Started(keras.callbacks.Callback):
     """Seeds again when training begins: a model that still had to be built has drawn random numbers, a warm one has not."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, started):
         super().__init__()
-        self.seed = seed
+        self.seed, self.started = seed, started
 
     def on_train_begin(self, logs=None):
         reseed((self.seed + 1) % 2**32)
+        self.started(self.model)
 
 
-class _Curve(keras.callbacks.Callback):
+class Curve(keras.callbacks.Callback):
     """Reports each epoch, and stops a training that diverged."""
 
     def __init__(self, trial, execution, objective, report, model, epoch_began, epoch_ended):
         super().__init__()
         self.trial, self.execution, self.objective, self.report = trial, execution, objective, report
-        self.trained_model = model
+        self.trained_model = model  # or anything with an attribute stop_training
         self.epoch_began, self.epoch_ended = epoch_began, epoch_ended
         self.epochs: list[dict[str, float]] = []
         self.diverged = False
         self.stopped = False  # by whoever hears the reports
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Passes it on."""
         if self.epoch_began is not None:
             self.epoch_began(self.trained_model, epoch)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Reports the epoch, and stops the training if it diverged or whoever hears the report says so."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         self.epochs.append(metrics)
         self.stopped = bool(self.report(EpochEnded(self.trial, self.execution, epoch, metrics)))
@@ -189,21 +237,26 @@ class _Curve(keras.callbacks.Callback):
             self.trained_model.stop_training = True
 
 
-def _best(returned, curve: _Curve, objective) -> tuple[dict[str, float], int]:
+def best_epoch(epochs: Sequence[dict[str, float]], objective) -> tuple[dict[str, float], int]:
+    """(metrics, epoch) at the best one of a learning curve."""
+    if not epochs or not objective.has_value(epochs[0]):
+        raise SearchError(
+            f"The objective must be one of the metrics that training reports, {', '.join(epochs[0]) if epochs else 'none'}; "
+            f"received {objective.name!r}."
+        )
+    scores = [objective.get_value(metrics) for metrics in epochs]
+    best = int(np.argmax(scores) if objective.direction == "max" else np.argmin(scores))
+    return {**epochs[best], objective.name: scores[best]}, best
+
+
+def best(returned, curve: Curve, objective) -> tuple[dict[str, float], int]:
     """(metrics, epoch) at the best epoch, from whatever `fit` of a HyperModel may return."""
     if curve.diverged:
         return {**curve.epochs[-1], objective.name: math.nan}, len(curve.epochs) - 1
     if isinstance(returned, keras.callbacks.History):
         history = returned.history
         epochs = [{name: float(values[i]) for name, values in history.items()} for i in range(len(returned.epoch))]
-        if not epochs or not objective.has_value(epochs[0]):
-            raise SearchError(
-                f"The objective must be one of the metrics that training reports, {', '.join(history) or 'none'}; "
-                f"received {objective.name!r}."
-            )
-        scores = [objective.get_value(metrics) for metrics in epochs]
-        best = int(np.argmax(scores) if objective.direction == "max" else np.argmin(scores))
-        return {**epochs[best], objective.name: scores[best]}, best
+        return best_epoch(epochs, objective)
     last = max(len(curve.epochs) - 1, 0)
     if isinstance(returned, dict) and objective.name in returned:
         return {name: float(value) for name, value in returned.items()}, last

@@ -75,7 +75,7 @@ def fit(
         The `History`.
     """
     verbose = others.pop("verbose", 0)
-    if others or verbose or not _serves(model, x, y, validation_data, callbacks):
+    if others or verbose or not serves(model, x, y, validation_data, callbacks):
         return model.fit(
             x,
             y,
@@ -91,15 +91,9 @@ def fit(
             **others,
         )
     batch_size = batch_size or 32
-    train, validation = (x, y), validation_data
-    if validation is None and validation_split:
-        count = _count(train)
-        first = math.floor(count * (1 - validation_split))  # as Keras splits: the last samples, before any shuffling
-        train, validation = _on_device(train, 0, first), _on_device(train, first, count)
-    else:
-        train, validation = _on_device(train), validation and _on_device(tuple(validation))
+    train, validation = prepared(x, y, validation_data, validation_split)
     seed = np.random.randint(2**31)
-    _build(model, train, batch_size)
+    build(model, train, batch_size)
     compiled = _compiled(model, train, batch_size)
     orders = np.random.default_rng(seed)
     compiled.seed(seed)
@@ -110,8 +104,7 @@ def fit(
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         called.on_epoch_begin(epoch)
-        count = _count(train)
-        order = orders.permutation(count) if shuffle else np.arange(count)
+        order = orders.permutation(count(train)) if shuffle else np.arange(count(train))
         compiled.train(train, order.astype("int32"), batch_size)
         logs = _metrics(model)
         if validation is not None:
@@ -130,12 +123,20 @@ def fit(
     return model.history
 
 
+def prepared(x, y, validation_data, validation_split: float):
+    """The training data and the validation data, or `None`, on the device."""
+    if validation_data is not None or not validation_split:
+        return _on_device((x, y)), None if validation_data is None else _on_device(tuple(validation_data))
+    first = math.floor(count((x, y)) * (1 - validation_split))  # as Keras splits: the last samples, before any shuffling
+    return _on_device((x, y), 0, first), _on_device((x, y), first, count((x, y)))
+
+
 def evaluate(model: keras.Model, x, y, *, batch_size: int = 32) -> dict[str, float]:
     """What `model.evaluate(x, y, batch_size=batch_size, return_dict=True)` returns, computed as `fit` computes it."""
-    if not _serves(model, x, y, None, ()):
+    if not serves(model, x, y, None, ()):
         return model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
     data = _on_device((x, y))
-    _build(model, data, batch_size)
+    build(model, data, batch_size)
     compiled = _compiled(model, data, batch_size)
     model.reset_metrics()
     compiled.test(data, batch_size)
@@ -165,12 +166,18 @@ def measurements_of(model: keras.Model) -> dict[str, float]:
     return vars(model).get("_measured", {})
 
 
-def _compiled(model, train, batch_size):
-    """The compiled epochs of a model, made at the first call after `compile`."""
+def settled_way(model: keras.Model, train, batch_size: int) -> str:
+    """How the epochs of a model are compiled, measured if there is still a choice."""
     way = vars(model).get("_way") or _default_way(model)
     if not isinstance(way, str):
         way = way[0] if len(way) == 1 else _fastest(model, train, batch_size, way)
         set_way(model, way)
+    return way
+
+
+def _compiled(model, train, batch_size):
+    """The compiled epochs of a model, made at the first call after `compile`."""
+    way = settled_way(model, train, batch_size)
     kept = vars(model).get("_epochs")
     if kept is None or kept.way != way or kept.optimizer is not model.optimizer or kept.loss is not model._compile_loss:
         kept = vars(model)["_epochs"] = _of_backend().Epochs(model, way)
@@ -192,7 +199,7 @@ def _fastest(model, train, batch_size, candidates) -> str:
     """Trains a few steps in each way and leaves the model as it was."""
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     before = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
-    order = np.arange(min(_count(train) // batch_size or 1, MEASURED_STEPS) * batch_size, dtype="int32") % _count(train)
+    order = np.arange(min(count(train) // batch_size or 1, MEASURED_STEPS) * batch_size, dtype="int32") % count(train)
     measured = vars(model)["_measured"] = {}
     try:
         for way in candidates:
@@ -224,7 +231,8 @@ _BATCH_HOOKS = (
 )
 
 
-def _serves(model, x, y, validation_data, callbacks) -> bool:
+def serves(model, x, y, validation_data, callbacks) -> bool:
+    """Whether `fit` compiles the epochs of a training like this."""
     kind = type(model)
     own = any(
         getattr(kind, name) is not getattr(keras.Model, name)
@@ -280,12 +288,13 @@ def _tensor(array, first, last):
     return _RESIDENT[key]
 
 
-def _count(data) -> int:
+def count(data) -> int:
+    """How many samples there are."""
     return int(keras.tree.flatten(data)[0].shape[0])
 
 
-def _build(model, data, batch_size) -> None:
-    """Makes all variables before anything is compiled, as `model.fit` does."""
+def build(model, data, batch_size) -> None:
+    """Makes all variables of a model, its metrics and its optimizer, as `model.fit` does before it compiles anything."""
     model._symbolic_build(data_batch=keras.tree.map_structure(lambda tensor: tensor[:batch_size], data))
 
 
