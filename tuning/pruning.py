@@ -55,15 +55,9 @@ class Pruning:
             self.ended(number, by_number[number]["state"], by_number[number]["score"])
 
     def _new_study(self) -> None:
-        import optuna
+        from tuning.oracles.optuna import new_study
 
-        from tuning.oracles.optuna import STUDY, quietly
-
-        with quietly():
-            self._storage = optuna.storages.InMemoryStorage()
-            direction = "maximize" if self._objective.direction == "max" else "minimize"
-            self._study = optuna.create_study(storage=self._storage, study_name=STUDY, direction=direction, pruner=self._pruner)
-        self._study_id = self._storage.get_study_id_from_name(STUDY)
+        self._storage, self._study, self._study_id = new_study(self._objective, pruner=self._pruner)
 
     def began(self, number: int, epochs: int | None) -> None:
         """A trial begins, to train `epochs` epochs if that is known; or begins again, and what it had reached is forgotten."""

@@ -311,7 +311,7 @@ class Tuner(keras_tuner.Tuner):
         else:
             trial.status = TrialStatus.FAILED
         trial.message = message
-        if state == "pruned" and hasattr(self.oracle, "tell_pruned"):
+        if self._pruning is not None and state == "pruned" and hasattr(self.oracle, "tell_pruned"):
             self.oracle.tell_pruned(trial.trial_id, self._pruning.curve(number))
         self.oracle.end_trial(trial)
         oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))

@@ -17,8 +17,6 @@ from keras_tuner.engine.trial import TrialStatus
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import SAMPLERS, check_name
 
-STUDY = "search"
-
 
 class OptunaOracle(keras_tuner.Oracle):
     """An oracle that asks a sampler of Optuna; it works with `tuning.Tuner` and with KerasTuner's own.
@@ -56,13 +54,7 @@ class OptunaOracle(keras_tuner.Oracle):
             self._check_axes()
 
     def _new_study(self, attributes=()) -> None:
-        import optuna
-
-        with quietly():
-            self._storage = optuna.storages.InMemoryStorage()
-            direction = "maximize" if self.objective.direction == "max" else "minimize"
-            self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, study_name=STUDY, direction=direction)
-        self._study_id = self._storage.get_study_id_from_name(STUDY)
+        self._storage, self._study, self._study_id = new_study(self.objective, sampler=self._sampler)
         self._ids: dict[str, int] = {}  # KerasTuner's trial id -> Optuna's
         for name, value in dict(attributes).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
@@ -213,6 +205,18 @@ def _states():
     from optuna.trial import TrialState
 
     return TrialState
+
+
+def new_study(objective, **arguments):
+    """A study in memory with KerasTuner's objective: its storage, itself, and its number there."""
+    import optuna
+
+    with quietly():
+        storage = optuna.storages.InMemoryStorage()
+        directions = optuna.study.StudyDirection
+        direction = directions.MAXIMIZE if objective.direction == "max" else directions.MINIMIZE
+        study = optuna.create_study(storage=storage, study_name="search", direction=direction, **arguments)
+    return storage, study, storage.get_study_id_from_name("search")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras_tuner
 import numpy as np
 
@@ -18,7 +20,7 @@ class QuasirandomOracle(keras_tuner.Oracle):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._drawn = 0
-        self._sequence = (None, None)  # what it was made for, and the sequence itself, which stands at self._drawn
+        self._sequence: tuple[Any, Any] = (None, None)  # what it was made for, and itself, which stands at self._drawn
 
     def populate_space(self, trial_id):
         """The next point of the sequence; duplicates (after rounding, on short axes) are passed over."""
