@@ -107,9 +107,9 @@ def main() -> None:
             if not arguments.json:
                 found = results[oracle]
                 print(
-                    f"{oracle:12} {found['trials']:5} trials: {found['first_ms']:.2f} ms each at first, {found['last_ms']:.2f} ms "
+                    f"{oracle:12} {found['trials']:5} trials: {found['first_ms']:.2f} ms at first, {found['last_ms']:.2f} ms "
                     f"at last; +{found['kilobytes_per_trial']:.1f} kB of memory and {found['store_kilobytes_per_trial']:.1f} kB "
-                    f"of store per trial",
+                    f"of store each",
                     flush=True,
                 )
     if arguments.json:
