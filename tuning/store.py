@@ -65,7 +65,7 @@ class Store:
     def create(cls, directory: str | os.PathLike, config: dict[str, Any], oracle_state: dict[str, Any]) -> Store:
         """A new store in `directory`, which is made if it does not exist."""
         path = make_directory(directory) / FILE_NAME
-        with _explained(path):
+        with explained(path):
             connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
             connection.execute("PRAGMA journal_mode = WAL")
             # After each transaction the operating system has the data (safe against kill -9), and a checkpoint syncs the disk.
@@ -87,7 +87,7 @@ class Store:
         path = pathlib.Path(directory) / FILE_NAME
         if not exists(directory):
             raise SearchError(f"There is no search in {directory}: {FILE_NAME} is missing there.")
-        with _explained(path):
+        with explained(path):
             store = cls(_open(path.resolve().as_uri(), read_only), path)
             store._check()
             if not read_only:
@@ -121,7 +121,8 @@ class Store:
             )
         problem = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if problem != "ok":
-            raise SearchError(f"{self.path} is damaged ({problem}): restore it from a copy, or start over with --fresh.")
+            problem = " ".join(problem.removeprefix("*** in database main ***").split())
+            raise StoreError(f"{self.path} is damaged ({problem}): restore it from a copy, or start over with --fresh.")
 
     def close(self) -> None:
         """Closes the file; the write-ahead log is merged into it."""
@@ -138,7 +139,7 @@ class Store:
     @property
     def config(self) -> dict[str, Any]:
         """What is searched, how, with which versions."""
-        return json.loads(self._row("SELECT config FROM search")[0])
+        return self._json("SELECT config FROM search")
 
     @property
     def created(self) -> float:
@@ -148,18 +149,18 @@ class Store:
     @property
     def oracle_state(self) -> dict[str, Any]:
         """The state of the oracle after the last transaction."""
-        return json.loads(self._row("SELECT oracle FROM search")[0])
+        return self._json("SELECT oracle FROM search")
 
     def oracle_trials(self) -> list[dict[str, Any]]:
         """KerasTuner's records of the trials, in their order."""
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._connection.execute("SELECT oracle_trial FROM trials ORDER BY number").fetchall()
-        return [json.loads(row[0]) for row in rows]
+            return [json.loads(row[0]) for row in rows]
 
     def ended(self) -> list[int]:
         """The numbers of the trials that ended, in the order in which they did."""
         order = "ended_order" if self._row("PRAGMA user_version")[0] >= 2 else "ended"
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._connection.execute(f"SELECT number FROM trials WHERE {order} IS NOT NULL ORDER BY {order}").fetchall()
         return [row[0] for row in rows]
 
@@ -167,20 +168,27 @@ class Store:
         """What the search has measured and decided once, by name."""
         if self._row("PRAGMA user_version")[0] < 2:
             return {}
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._connection.execute("SELECT name, value FROM choices ORDER BY name").fetchall()
             return {name: json.loads(value) for name, value in rows}
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of `trials`, `executions` or `epochs`, in order, as dicts of column -> value."""
         order = {"trials": "number", "executions": "trial, execution", "epochs": "trial, execution, epoch, metric"}[table]
-        with _explained(self.path):
+        with explained(self.path):
             cursor = self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+            for row in rows if table == "trials" else ():
+                json.loads(row["hyperparameters"])  # what is damaged there is said here
+            return rows
+
+    def _json(self, query: str) -> Any:
+        with explained(self.path):
+            return json.loads(self._row(query)[0])
 
     def _row(self, query: str) -> tuple:
-        with _explained(self.path):
+        with explained(self.path):
             row = self._connection.execute(query).fetchone()
         if row is None:
             raise SearchError(f"{self.path} is damaged (it has no row for its search): start over with --fresh.")
@@ -253,7 +261,7 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _explained(self.path):
+        with explained(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -387,7 +395,8 @@ _REASONS = {
 
 
 @contextlib.contextmanager
-def _explained(path: pathlib.Path) -> Iterator[None]:
+def explained(path: pathlib.Path) -> Iterator[None]:
+    """Turns what SQLite and JSON say of a store that cannot be used into one sentence for its user."""
     try:
         yield
     except (sqlite3.DatabaseError, json.JSONDecodeError, UnicodeDecodeError) as error:

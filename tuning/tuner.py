@@ -339,7 +339,14 @@ class Tuner(keras_tuner.Tuner):
     def _restore(self, store: stores.Store) -> None:
         check_same_search(store.config, self.config, self.project_dir)
         rows, ended = store.rows("trials"), store.ended()
-        oracle_state.restore(self.oracle, store.oracle_state, store.oracle_trials(), ended)
+        state, records = store.oracle_state, store.oracle_trials()
+        try:
+            oracle_state.restore(self.oracle, state, records, ended)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{store.path} is damaged, or the oracle is not the one that wrote it ({one_line(error)}): restore it from a "
+                f"copy, or start over with --fresh."
+            ) from error
         self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
         self._ended, self._outcomes = 0, set()
         for row in rows:
