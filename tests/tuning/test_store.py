@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import sqlite3
 import stat
 import subprocess
@@ -14,7 +15,7 @@ import keras_tuner
 import pytest
 
 import tuning
-from tests.tuning.conftest import load, one_sentence
+from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
 from tuning.result import SearchResult
 from tuning.store import FILE_NAME, SCHEMA_VERSION, Lock, exists
@@ -162,6 +163,34 @@ def light(directory, trials, oracle="quasirandom", **kwargs):
     objective = keras_tuner.Objective("val_loss", "min")
     made = tuning.make_oracle(oracle, objective=objective, hyperparameters=space, trials=trials, epochs=3, seed=4)
     return Light(made, directory=str(directory), project_name="search", **kwargs)
+
+
+# -- the documented schema ------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_tables_and_columns_are_those_that_there_are(store):
+    documented: dict[str, list[str]] = {}
+    table = None
+    for name, column in re.findall(r"^\| (?:`(\w+)`)? ?\| `(\w+)` \|", PAGE, flags=re.MULTILINE):
+        table = name or table
+        documented.setdefault(table, []).append(column)
+    with sqlite3.connect(store.path) as plain:
+        names = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert documented == {name: [row[1] for row in plain.execute(f"PRAGMA table_info({name})")] for name in names}
+    plain.close()
+    assert f"version {SCHEMA_VERSION} of the schema" in PAGE
+
+
+def test_the_documented_queries_have_answers(store):
+    add(store, 0)
+    add(store, 1, "diverged", None)
+    queries = re.findall(r"^```sql\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+    assert len(queries) == 5
+    with sqlite3.connect(store.path) as plain:
+        assert all(plain.execute(query).fetchall() for query in queries)
+    plain.close()
 
 
 # -- what is written for a trial does not grow ----------------------------------------------------
