@@ -549,6 +549,28 @@ def test_the_command_says_that_the_disk_is_full(command, tiny):
     assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 3
 
 
+def test_a_trial_is_not_to_blame_for_a_disk_that_is_full_for_a_moment(tmp_path, monkeypatch):
+    written, add_epoch = [], Store.add_epoch
+
+    def full_once(store, *args):
+        written.append(args)
+        if len(written) == 8:
+            pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+            try:
+                add_epoch(store, *args[:3], {f"metric {i}": 1.0 for i in range(2000)})
+            finally:
+                store._connection.execute("PRAGMA max_page_count = 1000000")
+        add_epoch(store, *args)
+
+    monkeypatch.setattr(Store, "add_epoch", full_once)
+    with pytest.raises(SearchError, match="the disk is full"):
+        light(tmp_path, 5).search()
+    assert [trial.state for trial in SearchResult.load(tmp_path / "search").trials] == ["completed"] * 2 + ["running"]
+    light(tmp_path, 5).search()
+    assert SearchResult.load(tmp_path / "search").count("completed") == 5
+
+
 def read_only_is_said(directory, before):
     assert len(SearchResult.load(directory / "search").trials) == 12
     with pytest.raises(SearchError, match=r"cannot be written"):
