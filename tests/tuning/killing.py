@@ -55,7 +55,7 @@ class Light(tuning.Tuner):
 def make_tuner(case, directory, name, started=None):
     hyperparameters = keras_tuner.HyperParameters()
     for axis in ("x", "y"):
-        hyperparameters.merge([tuning.SearchAxis(axis, 0.0, 1.0, points=5)])
+        hyperparameters.merge([tuning.SearchAxis(axis, 0.0, 1.0, points=8)])
     oracle = tuning.make_oracle(
         case["oracle"],
         objective=keras_tuner.Objective("val_loss", "min"),
@@ -100,7 +100,7 @@ def held(directory, name):
 
 def torment(case, directory, chance):
     """Kills a search at random moments until it is done."""
-    snapshots, hits, longest = [], 0, 0.06
+    snapshots, hits, idle, longest = [], 0, 0, 0.05
     while True:
         child, hears = fork(case, directory, "killed")
         select.select([hears], [], [], 60)
@@ -116,7 +116,8 @@ def torment(case, directory, chance):
         hits += runs
         before = finished(snapshots[-1]) if snapshots else 0
         snapshots.append(held(directory, "killed"))
-        if finished(snapshots[-1]) == before:  # else a slow machine, or a slow oracle, would never come to its next trial
+        idle = idle + 1 if finished(snapshots[-1]) == before else 0
+        if idle >= 3:  # else a slow machine, or a slow oracle, would never come to its next trial
             longest *= 1.5
     child, hears = fork(case, directory, "whole")
     assert os.waitpid(child, 0)[1] == 0

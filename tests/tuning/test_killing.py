@@ -9,13 +9,13 @@ import pytest
 from tests.tuning.conftest import ROOT, environment
 
 CASES = {
-    "random": {"oracle": "random", "trials": 40, "kills": 20},
-    "quasirandom": {"oracle": "quasirandom", "trials": 40, "kills": 20, "pruner": "halving"},
-    "grid": {"oracle": "grid", "trials": 25, "kills": 20},
-    "hyperband": {"oracle": "hyperband", "trials": 25, "kills": 20},
-    "bayesian": {"oracle": "bayesian", "trials": 8, "kills": 5},
-    "tpe": {"oracle": "optuna", "trials": 25, "kills": 20, "pruner": "median"},
-    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 25, "kills": 20},
+    "random": {"oracle": "random", "trials": 64, "kills": 14},
+    "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
+    "grid": {"oracle": "grid", "trials": 64, "kills": 14},
+    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14},
+    "bayesian": {"oracle": "bayesian", "trials": 7, "kills": 4},
+    "tpe": {"oracle": "optuna", "trials": 30, "kills": 14, "pruner": "median"},
+    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14},
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="fork and kill -9")]

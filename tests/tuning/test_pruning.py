@@ -194,7 +194,7 @@ def test_without_a_pruner_nothing_stops(tmp_path):
 
 
 def test_the_command_prunes_shows_and_counts(command, tiny):
-    arguments = ("tune", "adam", "--problem", tiny, "--trials", 8, "--epochs", 4, "--pruner", "halving", "--directory", "out")
+    arguments = ("tune", "adam", "--problem", tiny, "--trials", 5, "--epochs", 4, "--pruner", "halving", "--directory", "out")
     status, stdout, stderr = command(*arguments, "--oracle", "optuna", "--json")
     assert status == 0, stderr
     found = load(stdout)
@@ -208,7 +208,7 @@ def test_the_command_prunes_shows_and_counts(command, tiny):
     _, stdout, _ = command("show", "out")
     assert f"{len(pruned)} pruned" in stdout
     assert f"pruned at {pruned[0]['score']:.6g}" in stdout
-    status, _, stderr = command("tune", "adam", "--problem", tiny, "--trials", 8, "--epochs", 4, "--directory", "out")
+    status, _, stderr = command("tune", "adam", "--problem", tiny, "--trials", 5, "--epochs", 4, "--directory", "out")
     assert status == 2
     assert 'pruner ("halving" there, null now)' in one_sentence(stderr)
 
