@@ -21,6 +21,7 @@ _HOMES = {
     "Space": "tuning.space",
     "SearchAxis": "tuning.space",
     "make_oracle": "tuning.oracles",
+    "OptunaOracle": "tuning.oracles.optuna",
     "Store": "tuning.store",
 }
 

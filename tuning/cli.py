@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, ORACLES, PRUNERS, SAMPLERS
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
-ORACLES = ("random", "quasirandom", "grid", "hyperband", "bayesian")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +84,14 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=_at_least_1, metavar="N", help="settings to try (default: 16; hyperband: one sweep)")
     parser.add_argument("--epochs", type=_at_least_1, metavar="N", help="of a trial (default: what the problem suggests)")
-    parser.add_argument("--oracle", choices=ORACLES, default="quasirandom", help="who proposes settings (default: %(default)s)")
+    parser.add_argument("--oracle", choices=ORACLES, default=DEFAULT_ORACLE, help="who proposes settings (default: %(default)s)")
+    parser.add_argument("--sampler", choices=SAMPLERS, help=f"of the oracle optuna (default: {DEFAULT_SAMPLER})")
+    parser.add_argument(
+        "--pruner",
+        choices=PRUNERS,
+        default=DEFAULT_PRUNER,
+        help="stop trials that are not promising: below the median, or by successive halving (default: %(default)s)",
+    )
     parser.add_argument(
         "--search",
         action="append",
@@ -120,7 +127,20 @@ def _search_options(options) -> dict[str, Any]:
 
 
 _PASSED_ON = (
-    *("problem", "trials", "epochs", "oracle", "seed", "repeats", "train_samples", "max_minutes", "engine", "workers"),
+    *(
+        "problem",
+        "trials",
+        "epochs",
+        "oracle",
+        "sampler",
+        "pruner",
+        "seed",
+        "repeats",
+        "train_samples",
+        "max_minutes",
+        "engine",
+        "workers",
+    ),
     *("directory", "data_dir", "fresh"),
 )
 
@@ -152,7 +172,7 @@ def _tune(options) -> int:
 def _say_best(result) -> None:
     best = result.best
     if best is None:
-        counts = ", ".join(f"{result.count(state)} {state}" for state in ("diverged", "failed") if result.count(state))
+        counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
         print(f"No trial completed ({counts or 'none began'}); see {result.directory}.", file=sys.stderr)
         return
     print(f"Best {result.objective}: {best.score:.6g} (trial {best.number} of {len(result.trials)})", file=sys.stderr)

@@ -9,6 +9,10 @@ class SearchError(ValueError):
     exit_status = 2
 
 
+class StoreError(SearchError):
+    """The store of a search cannot be read or written. It ends the search; no trial is to blame."""
+
+
 class NoUsableTrialError(SearchError):
     """The search ran, but every trial failed in the same way: the error is in the problem or the optimizer."""
 
@@ -16,7 +20,7 @@ class NoUsableTrialError(SearchError):
 
 
 # What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
-_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas"}
+_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes"}
 _BACKENDS = {"tensorflow", "jax", "torch"}
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from tuning import store as stores
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, ORACLES, check_name
 from tuning.result import SearchResult
 
 DEFAULT_TRIALS = 16
-DEFAULT_ORACLE = "quasirandom"
 
 
 def search(
@@ -25,6 +25,8 @@ def search(
     trials: int | None = None,
     epochs: int | None = None,
     oracle: str = DEFAULT_ORACLE,
+    sampler: Any = None,
+    pruner: Any = DEFAULT_PRUNER,
     search: Mapping[str, Any] | None = None,
     fix: Mapping[str, Any] | None = None,
     seed: int = 0,
@@ -46,8 +48,11 @@ def search(
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
         trials: how many settings to try; 16, or one sweep of Hyperband. A search that is resumed with more goes on.
         epochs: of a trial, with Hyperband of the longest; by default what the problem suggests.
-        oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"` or
-            `"bayesian"`.
+        oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
+            `"bayesian"`, or `"optuna"`.
+        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
+        pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
+            first execution decides. Not with Hyperband, which stops trials itself.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, or `None` for the declared range.
         fix: hyperparameters and options to pin: name -> value.
         seed: any int >= 0. The same seed gives the same trials.
@@ -79,10 +84,13 @@ def search(
         raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
     if engine != "local":
         raise SearchError(f"The engine must be 'local'; received {engine!r}.")
+    check_name("oracle", oracle, ORACLES)
+    if oracle == "optuna" and sampler is None:
+        sampler = DEFAULT_SAMPLER
     with missing_packages_explained():
         import keras
 
-        from tuning import oracles
+        from tuning import oracles, pruning
         from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
@@ -90,8 +98,6 @@ def search(
         from tuning.tuner import Tuner
         from tuning.view import View
 
-    if oracle not in oracles.NAMES:
-        raise SearchError(f"The oracle must be one of {', '.join(oracles.NAMES)}; received {oracle!r}.")
     space = Space.of(optimizer, search, fix)
     made = make_problem(problem, data_dir)
     epochs = made.epochs if epochs is None else epochs
@@ -105,11 +111,14 @@ def search(
         trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
     elif trials is None and oracle != "hyperband":
         trials = DEFAULT_TRIALS
+    wanted_pruning = pruning.make_pruning(pruner, objective)
     config = {
         "optimizer": optimizer if isinstance(optimizer, str) else space.get_config()["call"],
         "problem": problem if isinstance(problem, str) else made.name,
         "space": space.get_config(),
         "oracle": oracle,
+        "sampler": sampler if sampler is None or isinstance(sampler, str) else type(sampler).__qualname__,
+        "pruner": None if wanted_pruning is None else wanted_pruning.name,
         "grid": points,
         "trials": trials,
         "epochs": epochs,
@@ -125,7 +134,7 @@ def search(
     }
     hyperparameters = space.hyperparameters(points)
     tuner_oracle = oracles.make_oracle(
-        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
+        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, sampler=sampler
     )
     model = ProblemModel(space, problem, data_dir, train_samples, made)
     if workers == 1:
@@ -143,6 +152,7 @@ def search(
         listener=view,
         engine=LocalEngine(workers) if workers > 1 else None,
         max_seconds=None if max_minutes is None else 60 * max_minutes,
+        pruner=pruner,
     )
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):

@@ -13,6 +13,8 @@ from typing import Any
 from tuning import store as stores
 from tuning.errors import SearchError
 
+STATES = ("completed", "pruned", "diverged", "failed", "running")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrialRecord:
@@ -20,10 +22,11 @@ class TrialRecord:
 
     Args:
         number: 0, 1, ... in the order of beginning.
-        state: `"running"` (or interrupted), `"completed"`, `"diverged"` or `"failed"`.
+        state: `"running"` (or interrupted), `"completed"`, `"pruned"`, `"diverged"` or `"failed"`.
         hyperparameters: the searched ones, by name.
         epochs: how many it trains.
-        score: mean over executions of the objective at its best epoch; `None` unless completed.
+        score: mean over executions of the objective at its best epoch, of a pruned trial the best until it was stopped; `None`
+            unless completed or pruned.
         executions: the score of each training; `None` if it diverged.
         curves: for each execution, metric -> its value after each epoch; `None` where it was not a number.
         message: why it failed.
@@ -149,7 +152,7 @@ class SearchResult:
             "directory": str(self.directory),
             "objective": self.objective,
             "best": best.to_json() if best else None,
-            "counts": {state: self.count(state) for state in ("completed", "diverged", "failed", "running")},
+            "counts": {state: self.count(state) for state in STATES},
             "trials": [trial.to_json() for trial in self.trials],
             "config": json_ready(self.config),
         }

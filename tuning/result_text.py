@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuning.result import SearchResult, TrialRecord
+from tuning.result import STATES, SearchResult, TrialRecord
 
 
 def table(result: SearchResult) -> str:
@@ -17,7 +17,7 @@ def table(result: SearchResult) -> str:
     rows = [heads, *(_cells(trial, names) for trial in [*ranked, *others])]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    counts = ", ".join(f"{result.count(state)} {state}" for state in ("completed", "diverged", "failed", "running"))
+    counts = ", ".join(f"{result.count(state)} {state}" for state in STATES if state != "pruned" or result.count(state))
     wanted = result.config.get("trials")
     of = f" of {wanted}" if wanted else ""
     title = f"{result.config.get('optimizer', 'search')} on {result.config.get('problem', 'a model')}"
@@ -33,6 +33,8 @@ def table(result: SearchResult) -> str:
 def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
     values = [trial.hyperparameters.get(name, "") for name in names]
     score = trial.state if trial.score is None else f"{trial.score:.6g}"
+    if trial.state == "pruned":
+        score = f"pruned at {score}"
     seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
     return [
         str(trial.number),

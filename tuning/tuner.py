@@ -14,13 +14,15 @@ import keras
 import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
-from keras_tuner.oracles import GridSearchOracle
+from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 
+from tuning import oracle_state
 from tuning import store as stores
 from tuning import trial as trials
-from tuning.errors import NoUsableTrialError, SearchError, one_line
+from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.interruption import Interruption
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
+from tuning.pruning import make_pruning
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
 
@@ -35,7 +37,7 @@ class Listener(Protocol):
         """A running trial has trained one more epoch."""
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
-        """A trial is `completed` with a score, `diverged`, or `failed` with a message."""
+        """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
 
 
 class Tuner(keras_tuner.Tuner):
@@ -62,6 +64,7 @@ class Tuner(keras_tuner.Tuner):
         listener: a `Listener`.
         engine: where trials run; `None`: one after the other in this process.
         max_seconds: no trial begins later than this after `search` was called.
+        pruner: stops trials that are not promising: a name in `tuning.names.PRUNERS`, an Optuna pruner, or `None`.
         **kwargs: of `keras_tuner.Tuner`.
 
     Raises:
@@ -82,6 +85,7 @@ class Tuner(keras_tuner.Tuner):
         listener: Listener | None = None,
         engine=None,
         max_seconds: float | None = None,
+        pruner=None,
         **kwargs,
     ):
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -94,6 +98,9 @@ class Tuner(keras_tuner.Tuner):
         self._epochs: int | None = None
         self._store: stores.Store | None = None
         self._trainer: trials.Trainer | None = None
+        self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
+        self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
+        self._ended = 0
         self._interruption = Interruption()
         super().__init__(
             oracle,
@@ -103,12 +110,23 @@ class Tuner(keras_tuner.Tuner):
             executions_per_trial=executions_per_trial,
             **kwargs,
         )
+        self._pruning = make_pruning(pruner, self.oracle.objective)
+        if self._pruning is not None and isinstance(self.oracle, HyperbandOracle):
+            raise SearchError(
+                f"Hyperband stops trials itself and takes no pruner: leave it out, or choose another oracle; "
+                f"received {self._pruning.name!r}."
+            )
         self.config = config if config is not None else self._default_config()
         self.oracle.verbose = 0
         self.oracle.max_consecutive_failed_trials = math.inf
         # The oracle writes JSON files beside each other, which a kill can leave torn; its state goes to the store instead.
         self.oracle.save = self.oracle.reload = lambda: None
         self.oracle._save_trial = lambda trial: None
+        # It reads all trials whenever one ends, to count what has no limit here.
+        self.oracle._check_consecutive_failures = lambda: None
+        if self._pruning is not None:
+            self._oracles_best = self.oracle.get_best_trials
+            self.oracle.get_best_trials = self._best_trials
         if overwrite:
             with stores.Lock(self.project_dir):
                 stores.remove(self.project_dir)
@@ -148,7 +166,19 @@ class Tuner(keras_tuner.Tuner):
             "seed": self.seed,
             "repeats": self.executions_per_trial,
             "backend": keras.backend.backend(),
+            "sampler": getattr(self.oracle, "sampler_name", None),
+            "pruner": self._pruning.name if self._pruning is not None else None,
         }
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may be stopped early: then `record` has an answer for which it must wait."""
+        return self._pruning is not None
+
+    def _best_trials(self, num_trials=1):
+        """As KerasTuner's, but a trial that was stopped early ranks below all that were not."""
+        ranked = self._oracles_best(num_trials + len(self._pruned))
+        return sorted(ranked, key=lambda trial: int(trial.trial_id) in self._pruned)[:num_trials]
 
     # -- the search -------------------------------------------------------------------------------
 
@@ -181,7 +211,7 @@ class Tuner(keras_tuner.Tuner):
                 raise SearchError(f"{type(self.oracle).__name__} waits for a trial, and none is running.")
             try:
                 results = self.run_trial(trial, *fit_args, **fit_kwargs)
-            except keras_tuner.errors.FatalError:
+            except (keras_tuner.errors.FatalError, StoreError):
                 raise
             except Exception as error:
                 self.trial_failed(trial, one_line(error), traceback.format_exc())
@@ -201,7 +231,11 @@ class Tuner(keras_tuner.Tuner):
             return trial
         values, epochs = split_values(trial.hyperparameters.values, self._epochs)
         number = int(trial.trial_id)
-        self._opened.begin_trial(number, values, epochs, trial.get_state(), self.oracle.get_state())
+        state, record = oracle_state.split(self.oracle, trial)
+        self._opened.begin_trial(number, values, epochs, record, state)
+        if self._pruning is not None:
+            self._pruned.discard(number)
+            self._pruning.began(number, epochs)
         self.on_trial_begin(trial)
         if self.listener is not None:
             self.listener.trial_began(number, values, epochs)
@@ -231,40 +265,48 @@ class Tuner(keras_tuner.Tuner):
             fit_kwargs=fit_kwargs,
         )
 
-    def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> None:
-        """Writes what a running trial reports to the store."""
+    def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> bool:
+        """Writes what a running trial reports to the store; whether the trial is to stop here."""
         self._interruption.check()
         if isinstance(event, trials.EpochEnded):
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
+            if self._pruning is not None and self._pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
+                self._pruned.add(event.trial)
+            return event.trial in self._pruned
         else:
             self._opened.add_execution(
                 event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
             )
+            return False
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
-        """A trial came to its end: completed, or diverged."""
+        """A trial came to its end: completed, stopped by `record`, or diverged."""
         self._interruption.check()
         objective = self.oracle.objective
         if trials.diverged(results, objective):
+            self._pruned.discard(int(trial.trial_id))
             self._end(trial, "diverged", None)
             return
         metrics = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
-        self._end(trial, "completed", metrics[objective.name], metrics)
+        state = "pruned" if int(trial.trial_id) in self._pruned else "completed"
+        self._end(trial, state, metrics[objective.name], metrics)
 
     def trial_failed(self, trial: Trial, message: str, trace: str) -> None:
         """A trial raised. The search goes on, unless all its trials so far raised the same."""
         self._interruption.check()
+        self._pruned.discard(int(trial.trial_id))
         self._end(trial, "failed", None, message=message, trace=trace)
-        rows = [row for row in self._opened.rows("trials") if row["state"] != "running"]
-        if len(rows) >= SAME_FAILURES and {(row["state"], row["message"]) for row in rows} == {("failed", message)}:
-            raise NoUsableTrialError(f"All {len(rows)} trials so far failed with the same error, so the search stops: {message}")
+        if self._ended >= SAME_FAILURES and self._outcomes == {("failed", message)}:
+            raise NoUsableTrialError(
+                f"All {self._ended} trials so far failed with the same error, so the search stops: {message}"
+            )
 
     def _end(self, trial, state, score, metrics=None, message=None, trace=None):
-        objective = self.oracle.objective
+        objective, number = self.oracle.objective, int(trial.trial_id)
         trial.status = TrialStatus.COMPLETED
-        if state == "completed":
+        if state in ("completed", "pruned"):
             self.oracle.update_trial(trial.trial_id, metrics, step=0)
         elif isinstance(self.oracle, UNDERSTAND_INFINITY):
             worst = -math.inf if objective.direction == "max" else math.inf
@@ -273,12 +315,21 @@ class Tuner(keras_tuner.Tuner):
         else:
             trial.status = TrialStatus.FAILED
         trial.message = message
+        if self._pruning is not None and state == "pruned" and hasattr(self.oracle, "tell_pruned"):
+            self.oracle.tell_pruned(trial.trial_id, self._pruning.curve(number))
         self.oracle.end_trial(trial)
-        ended = self.oracle.get_trial(trial.trial_id)
-        number = int(trial.trial_id)
-        self._opened.end_trial(number, state, score, ended.get_state(), self.oracle.get_state(), message, trace)
+        oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
+        self._opened.end_trial(number, state, score, record, oracles, message, trace)
+        if self._pruning is not None:
+            self._pruning.ended(number, state, score)
+        self._note(state, message)
         if self.listener is not None:
             self.listener.trial_ended(number, state, score, message)
+
+    def _note(self, state, message):
+        self._ended += 1
+        if len(self._outcomes) < 2:  # with two it is known that they differ
+            self._outcomes.add((state, message))
 
     def on_trial_end(self, trial):
         """Not called: a trial ends in `trial_done` or `trial_failed`."""
@@ -291,11 +342,22 @@ class Tuner(keras_tuner.Tuner):
 
     def _restore(self, store: stores.Store) -> None:
         check_same_search(store.config, self.config, self.project_dir)
-        self.oracle.trials = {}
-        for state in store.oracle_trials():
-            restored = Trial.from_state(state)
-            self.oracle.trials[restored.trial_id] = restored
-        self.oracle.set_state(store.oracle_state)
+        rows, ended = store.rows("trials"), store.ended()
+        state, records = store.oracle_state, store.oracle_trials()
+        try:
+            oracle_state.restore(self.oracle, state, records, ended)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{store.path} is damaged, or the oracle is not the one that wrote it ({one_line(error)}): restore it from a "
+                f"copy, or start over with --fresh."
+            ) from error
+        self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
+        self._ended, self._outcomes = 0, set()
+        for row in rows:
+            if row["state"] != "running":
+                self._note(row["state"], row["message"])
+        if self._pruning is not None:
+            self._pruning.restart(rows, store.rows("epochs"), ended)
         if isinstance(self.oracle, GridSearchOracle) and not isinstance(self.oracle, GridOracle):
             find_place(self.oracle)
         self.oracle.verbose = 0

@@ -95,7 +95,7 @@ class View:
         if self._stream is None or self._live is not None:
             return
         setting = " ".join(f"{name}={value}" for name, value in running["hyperparameters"].items())
-        outcome = f"{self._objective.name} {_score(score)}" if state == "completed" else state
+        outcome = f"{self._objective.name} {_score(score)}" if state == "completed" else _stopped(state, score)
         if message:
             outcome += f" ({message})"
         best = f", best {_score(self._best[0])} (trial {self._best[1]})" if self._best else ""
@@ -196,10 +196,10 @@ class View:
             cells += [outcome] + ([_duration(seconds)] if with_time else [])
             table.add_row(*cells, style=style)
 
-        styles = {"diverged": "yellow", "failed": "red"}
+        styles = {"pruned": "dim", "diverged": "yellow", "failed": "red"}
         for number, hyperparameters, epochs, state, score, seconds in self._last:
             is_best = self._best is not None and number == self._best[1]
-            outcome = _score(score) + (" best" if is_best else "") if state == "completed" else state
+            outcome = _score(score) + (" best" if is_best else "") if state == "completed" else _stopped(state, score)
             row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
         for number, running in sorted(self._running.items()):
             seconds = time.monotonic() - running["begun"]
@@ -212,7 +212,7 @@ class View:
                 f"{symbol} {_value(hyperparameters.get(name))}" for symbol, name in zip(self._symbols, self._names, strict=True)
             )
             parts.append(Text(f"best: {_score(score)} in trial {number}:  {setting}", style="bold green"))
-        others = [f"{self._counts[state]} {state}" for state in ("diverged", "failed") if self._counts[state]]
+        others = [f"{self._counts[state]} {state}" for state in ("pruned", "diverged", "failed") if self._counts[state]]
         if self._resumed:
             others.append(f"{self._resumed} from before")
         if self._failure:
@@ -220,6 +220,10 @@ class View:
         if others:
             parts.append(Text(", ".join(others), style="dim"))
         return Group(*parts)
+
+
+def _stopped(state: str, score: float | None) -> str:
+    return f"pruned at {_score(score)}" if state == "pruned" else state
 
 
 def _score(value: float | None) -> str:

@@ -75,6 +75,7 @@ def test_the_line_reproduces_the_result(command, tiny):
         pytest.param("quasirandom", marks=pytest.mark.slow),
         pytest.param("grid", marks=pytest.mark.slow),
         pytest.param("bayesian", marks=pytest.mark.slow),
+        pytest.param("optuna", marks=pytest.mark.slow),
     ],
 )
 def test_every_oracle_searches(oracle, command, tiny):
@@ -156,6 +157,7 @@ def test_diverged_trials_are_results_and_never_end_a_search(command, tiny):
         pytest.param("grid", marks=pytest.mark.slow),
         pytest.param("hyperband", marks=pytest.mark.slow),
         pytest.param("bayesian", marks=pytest.mark.slow),
+        pytest.param("optuna", marks=pytest.mark.slow),
     ],
 )
 def test_a_search_goes_on_among_diverged_trials(oracle, command, tiny):
@@ -281,7 +283,7 @@ def test_optimizers_and_problems_are_listed_one_line_each(command):
         (("tune",), ["OPTIMIZER"]),
         (("fly",), ["fly"]),
         (("tune", "adamant"), ["adam", "'adamant'"]),
-        (("tune", "adam", "--oracle", "psychic"), ["quasirandom", "psychic"]),
+        (("tune", "adam", "--oracle", "psychic"), ["quasirandom", "optuna", "psychic"]),
         (("tune", "adam", "--engine", "ray"), ["local", "ray"]),
         (("tune", "adam", "--trials", "0"), ["--trials", "at least 1", "'0'"]),
         (("tune", "adam", "--trials", "many"), ["--trials", "at least 1", "'many'"]),
@@ -353,7 +355,10 @@ def test_search_takes_a_problem_object(tiny, capsys):
         ({"seed": "0"}, ["seed", "'0'"]),
         ({"repeats": True}, ["repeats", "True"]),
         ({"max_minutes": 0}, ["max_minutes"]),
-        ({"oracle": "x"}, ["quasirandom"]),
+        ({"oracle": "x"}, ["quasirandom", "'x'"]),
+        ({"sampler": "tpe"}, ["oracle optuna only", "quasirandom"]),
+        ({"oracle": "optuna", "sampler": 3}, ["tpe, cmaes", "3"]),
+        ({"pruner": "x"}, ["none, median, halving", "'x'"]),
         ({"engine": "cluster"}, ["local"]),
         ({"problem": 3}, ["digits_mlp", "3"]),
         ({"optimizer": keras.optimizers.Adam}, ["subclass of keras_optims.Optimizer"]),

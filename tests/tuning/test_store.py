@@ -2,11 +2,20 @@
 
 import json
 import os
+import pathlib
+import random
+import re
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 
+import keras_tuner
 import pytest
 
+import tuning
+from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
 from tuning.result import SearchResult
 from tuning.store import FILE_NAME, SCHEMA_VERSION, Lock, exists
@@ -111,6 +120,226 @@ def test_best_json_is_written_whole(store):
     assert [name for name in os.listdir(path.parent) if "best" in name] == ["best.json"]
 
 
+def test_choices_are_kept_as_json(store):
+    assert store.choices() == {}
+    store.set_choice("jit", {"on": True, "milliseconds": [1.5, 3.0]})
+    store.set_choice("jit", {"on": False})
+    store.set_choice("batch", None)
+    assert store.choices() == {"jit": {"on": False}, "batch": None}
+    with Store.open(store.path.parent, read_only=True) as reader:
+        assert reader.choices() == store.choices()
+
+
+def test_the_order_of_ending_is_kept(store):
+    for number in range(3):
+        store.begin_trial(number, {}, 1, {}, {})
+    for number in (2, 0):
+        store.end_trial(number, "completed", 0.5, {}, {})
+    assert store.ended() == [2, 0]
+    path = close(store)
+    with Store.open(path.parent) as again:
+        again.end_trial(1, "pruned", 0.1, {}, {})
+        assert again.ended() == [2, 0, 1]
+        assert [row["ended_order"] for row in again.rows("trials")] == [1, 2, 0]
+
+
+class Light(tuning.Tuner):
+    """Trains nothing; waits for `seconds`, and leaves a curve of some length."""
+
+    epochs = 3
+
+    def run_trial(self, trial, *args, **kwargs):
+        number, score = int(trial.trial_id), trial.hyperparameters["x"] ** 2
+        for epoch in range(self.epochs):
+            self.record(tuning.trial.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
+        self.record(tuning.trial.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
+        return {"val_loss": score}
+
+
+def light(directory, trials, oracle="quasirandom", **kwargs):
+    space = keras_tuner.HyperParameters()
+    for name in ("x", "y"):
+        space.merge([tuning.SearchAxis(name, 0.0, 1.0, points=40)])
+    objective = keras_tuner.Objective("val_loss", "min")
+    made = tuning.make_oracle(oracle, objective=objective, hyperparameters=space, trials=trials, epochs=3, seed=4)
+    return Light(made, directory=str(directory), project_name="search", **kwargs)
+
+
+# -- the documented schema ------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+
+
+def test_the_documented_tables_and_columns_are_those_that_there_are(store):
+    documented: dict[str, list[str]] = {}
+    table = None
+    for name, column in re.findall(r"^\| (?:`(\w+)`)? ?\| `(\w+)` \|", PAGE, flags=re.MULTILINE):
+        table = name or table
+        documented.setdefault(table, []).append(column)
+    with sqlite3.connect(store.path) as plain:
+        names = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        assert documented == {name: [row[1] for row in plain.execute(f"PRAGMA table_info({name})")] for name in names}
+    plain.close()
+    assert f"version {SCHEMA_VERSION} of the schema" in PAGE
+
+
+def test_the_documented_queries_have_answers(store):
+    add(store, 0)
+    add(store, 1, "diverged", None)
+    queries = re.findall(r"^```sql\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+    assert len(queries) == 5
+    with sqlite3.connect(store.path) as plain:
+        assert all(plain.execute(query).fetchall() for query in queries)
+    plain.close()
+
+
+# -- what is written for a trial does not grow ----------------------------------------------------
+
+
+@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "optuna"])
+def test_what_is_written_for_a_trial_does_not_grow(oracle, tmp_path, monkeypatch):
+    written, connect = [0], sqlite3.connect
+
+    def traced(*args, **kwargs):
+        connection = connect(*args, **kwargs)
+        connection.set_trace_callback(lambda statement: written.append(written.pop() + len(statement)))
+        return connection
+
+    class Counting(Light):
+        def trial_done(self, trial, results):
+            super().trial_done(trial, results)
+            written.append(0)
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    tuner = light(tmp_path, 150, oracle)
+    tuner.__class__ = Counting
+    tuner.search()
+    early, late = written[10:30], written[-21:-1]
+    assert len(written) == 151
+    assert sum(early) > 20 * 1000  # the statements with their values were seen
+    assert sum(late) <= 1.08 * sum(early)  # some numbers get longer
+
+
+# -- stores of the first version ------------------------------------------------------------------
+
+VERSION_1 = (
+    "CREATE TABLE search (id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, oracle TEXT NOT NULL, "
+    "created REAL NOT NULL)",
+    "CREATE TABLE trials (number INTEGER PRIMARY KEY, state TEXT NOT NULL, hyperparameters TEXT NOT NULL, epochs INTEGER, "
+    "score REAL, message TEXT, traceback TEXT, begun REAL NOT NULL, ended REAL, oracle_trial TEXT NOT NULL)",
+    "CREATE TABLE executions (trial INTEGER NOT NULL, execution INTEGER NOT NULL, seed INTEGER NOT NULL, score REAL, "
+    "best_epoch INTEGER, begun REAL NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (trial, execution)) WITHOUT ROWID",
+    "CREATE TABLE epochs (trial INTEGER NOT NULL, execution INTEGER NOT NULL, epoch INTEGER NOT NULL, metric TEXT NOT NULL, "
+    "value REAL, PRIMARY KEY (trial, execution, epoch, metric)) WITHOUT ROWID",
+    "PRAGMA application_id = 0x4B4F5054",
+    "PRAGMA user_version = 1",
+    "PRAGMA journal_mode = WAL",
+)
+
+
+def version_1(directory, tuner):
+    """The store of a search as version 1 wrote it."""
+    found, state = SearchResult.load(tuner.project_dir), json.loads(json.dumps(tuner.oracle.get_state()))
+    (directory / "search").mkdir(parents=True)
+    plain = sqlite3.connect(directory / "search" / FILE_NAME)
+    for statement in VERSION_1:
+        plain.execute(statement)
+    config = {name: value for name, value in found.config.items() if name not in ("sampler", "pruner")}
+    plain.execute("INSERT INTO search VALUES (1, ?, ?, 1000.0)", (json.dumps(config), json.dumps(state)))
+    for trial, record in zip(found.trials, tuner.oracle.trials.values(), strict=True):
+        plain.execute(
+            "INSERT INTO trials VALUES (?, ?, ?, ?, ?, NULL, NULL, 1000.0, ?, ?)",
+            (
+                *(trial.number, trial.state, json.dumps(trial.hyperparameters), trial.epochs, trial.score),
+                *(1000.0, json.dumps(record.get_state())),
+            ),
+        )
+    plain.commit()
+    plain.close()
+    return directory / "search" / FILE_NAME
+
+
+@pytest.mark.parametrize("oracle", ["random", "quasirandom", "grid", "hyperband"])
+def test_a_search_of_version_1_is_read_as_it_is_and_goes_on(oracle, tmp_path):
+    begun = light(tmp_path / "begun", 3, oracle)
+    begun.search()
+    path = version_1(tmp_path / "old", begun)
+    before = path.read_bytes()
+    found = SearchResult.load(path.parent)
+    assert [trial.state for trial in found.trials] == ["completed"] * 3
+    with Store.open(path.parent, read_only=True) as reader:
+        assert reader.choices() == {}
+        assert len(reader.ended()) == 3
+    assert path.read_bytes() == before
+
+    resumed = light(tmp_path / "old", 9, oracle)
+    assert path.read_bytes() == before
+    resumed.search()
+    whole = light(tmp_path / "whole", 9, oracle)
+    whole.search()
+
+    def settings(tuner):
+        return [(trial.hyperparameters, trial.score) for trial in SearchResult.load(tuner.project_dir).trials]
+
+    assert settings(resumed) == settings(whole)
+    with Store.open(path.parent) as upgraded:
+        assert upgraded.ended() == list(range(9))
+        upgraded.set_choice("jit", True)
+        assert upgraded._row("PRAGMA user_version") == (SCHEMA_VERSION,)
+
+
+def test_a_kill_while_a_store_is_upgraded_leaves_the_old_one(tmp_path, monkeypatch):
+    begun = light(tmp_path / "begun", 3)
+    begun.search()
+    path = version_1(tmp_path / "old", begun)
+    monkeypatch.setattr(tuning.store, "SCHEMA_VERSION", "(")  # the last statement of the upgrade fails
+    monkeypatch.setattr(Store, "_check", lambda self: None)
+    with pytest.raises(SearchError):
+        Store.open(path.parent)
+    monkeypatch.undo()
+    with sqlite3.connect(path) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "ended_order" not in plain.execute("SELECT sql FROM sqlite_master WHERE name = 'trials'").fetchone()[0]
+    plain.close()
+
+
+class Mine(keras_tuner.oracles.RandomSearchOracle):
+    """A user's own: it counts what it proposed, and retries what has no score."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.proposed = 0
+
+    def populate_space(self, trial_id):
+        self.proposed += 1
+        return super().populate_space(trial_id)
+
+    def get_state(self):
+        return {**super().get_state(), "proposed": self.proposed}
+
+    def set_state(self, state):
+        super().set_state(state)
+        self.proposed = state["proposed"]
+
+
+def test_ones_own_oracle_gets_its_whole_state_back(tmp_path):
+    def tuner(trials):
+        space = keras_tuner.HyperParameters()
+        space.Float("x", 0.0, 1.0)
+        objective = keras_tuner.Objective("val_loss", "min")
+        made = Mine(objective=objective, max_trials=trials, seed=1, hyperparameters=space)
+        return Light(made, directory=str(tmp_path), project_name="search")
+
+    first = tuner(4)
+    first.search()
+    second = tuner(4)
+    assert second.oracle.proposed == 4
+    assert json.dumps(second.oracle.get_state(), sort_keys=True) == json.dumps(first.oracle.get_state(), sort_keys=True)
+    second = tuner(6)
+    second.search()
+    assert second.oracle.proposed == 6
+
+
 # -- what can be wrong ----------------------------------------------------------------------------
 
 
@@ -131,17 +360,78 @@ def test_a_directory_without_a_search(tmp_path):
     assert not exists(tmp_path)
 
 
-@pytest.mark.parametrize("read_only", [True, False])
-def test_a_damaged_store(store, read_only):
-    add(store, 0)
-    path = close(store)
-    content = path.read_bytes()
-    path.write_bytes(content[:4096] + os.urandom(len(content) - 4096))
+def finished_search(directory):
+    tuner = light(directory, 12)
+    tuner.search()
+    return pathlib.Path(tuner.project_dir) / FILE_NAME
+
+
+DAMAGES = {
+    "truncated to half": lambda content: content[: len(content) // 2],
+    "truncated in the header": lambda content: content[:60],
+    "zeros": lambda content: bytes(len(content)),
+    "random bytes": lambda content: random.Random(0).randbytes(len(content)),
+    "random after the first page": lambda content: content[:4096] + random.Random(0).randbytes(len(content) - 4096),
+    "zeros in the middle": lambda content: content[:8192] + bytes(8192) + content[16384:],
+    "text": lambda content: b"this is not a database" * 100,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_is_said_to_be_and_left_as_it_is(damage, tmp_path, command):
+    path = finished_search(tmp_path)
+    damaged = DAMAGES[damage](path.read_bytes())
+    path.write_bytes(damaged)
+    for read_only in (True, False):
+        with pytest.raises(SearchError, match="is damaged"):
+            opened(path, read_only)
+        assert path.read_bytes() == damaged
     with pytest.raises(SearchError, match="damaged"):
-        opened(path, read_only)
-    path.write_bytes(b"this is not a database" * 100)
-    with pytest.raises(SearchError, match="damaged"):
-        opened(path, read_only)
+        light(tmp_path, 12)
+    status, stdout, stderr = command("show", path.parent)
+    assert (status, stdout) == (2, "")
+    assert "damaged" in one_sentence(stderr)
+    assert path.read_bytes() == damaged
+
+
+def test_wherever_a_store_is_overwritten_it_is_read_or_said_to_be_damaged(tmp_path):
+    path = finished_search(tmp_path)
+    content, chance = path.read_bytes(), random.Random(0)
+    said = 0
+    for _ in range(60):
+        place, length = chance.randrange(100, len(content) - 64), chance.choice((1, 8, 64))
+        damaged = content[:place] + chance.randbytes(length) + content[place + length :]
+        path.write_bytes(damaged)
+        try:
+            light(tmp_path, 12)
+            SearchResult.load(path.parent)
+            message = ""
+        except SearchError as error:
+            message = str(error)
+        said += bool(message)
+        assert "\n" not in message
+        assert path.read_bytes() == damaged
+    assert said >= 10
+
+
+def test_a_damaged_log_loses_what_came_after_the_damage_and_nothing_else(tmp_path):
+    path = finished_search(tmp_path)
+    whole = [trial.to_json() for trial in SearchResult.load(path.parent).trials]
+    with Store.open(path.parent) as store:
+        for number in range(12, 18):
+            add(store, number)
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        for name in (FILE_NAME, f"{FILE_NAME}-wal"):
+            (copy / name).write_bytes((path.parent / name).read_bytes())
+    log = copy / f"{FILE_NAME}-wal"
+    content = log.read_bytes()
+    log.write_bytes(content[: len(content) // 2] + random.Random(0).randbytes(len(content) - len(content) // 2))
+    found = SearchResult.load(copy)
+    assert [trial.to_json() for trial in found.trials][:12] == whole
+    assert 12 < len(found.trials) < 18
+    log.write_bytes(random.Random(0).randbytes(5000))
+    assert len(SearchResult.load(copy).trials) >= 12
 
 
 def test_some_other_database(tmp_path):
@@ -189,17 +479,126 @@ def test_a_full_disk_is_said_and_keeps_what_was_there(store):
     assert len(store.rows("epochs")) == 4
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the administrator may write everywhere")
-def test_a_read_only_directory(store):
-    add(store, 0)
-    path = close(store)
-    os.chmod(path.parent, stat.S_IRUSR | stat.S_IXUSR)
+@pytest.fixture
+def mounted(tmp_path):
+    """A small file system of its own: bytes -> its folder. Only the administrator can have one."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+
+    def mount(*options):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True)
+        if done.returncode:
+            pytest.skip("this user cannot mount a file system")
+        return folder
+
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only the administrator of a Linux machine can mount a file system")
+    yield mount
+    subprocess.run(["umount", str(folder)], capture_output=True)
+
+
+def finishes_once_there_is_room(directory, room):
+    """A search that ends because the disk is full, with one sentence, then ends well, and repeats nothing."""
+    with pytest.raises(SearchError, match=r"full.*make room") as raised:
+        light(directory, 60).search()
+    assert "\n" not in str(raised.value)
+    before = SearchResult.load(directory / "search").trials
+    finished = [trial for trial in before if trial.state == "completed"]
+    assert 3 <= len(finished) < 60
+    assert {trial.state for trial in before} <= {"completed", "running"}
+    room()
+    resumed = light(directory, 60)
+    resumed.search()
+    found = SearchResult.load(resumed.project_dir)
+    assert found.count("completed") == 60
+    assert found.trials[: len(finished)] == finished
+
+
+def test_a_disk_that_becomes_full_ends_the_search_which_goes_on_when_there_is_room(mounted):
+    folder = mounted("size=400k")
+    finishes_once_there_is_room(folder, lambda: mounted("remount", "size=10m"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_a_quota_that_is_used_up_ends_the_search_which_goes_on_when_there_is_more(tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        assert len(SearchResult.load(path.parent).trials) == 1
-        with pytest.raises(SearchError, match="cannot be written"):
-            Lock(path.parent).__enter__()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+        finishes_once_there_is_room(tmp_path, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before))
     finally:
-        os.chmod(path.parent, stat.S_IRWXU)
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process")
+def test_the_command_says_that_the_disk_is_full(command, tiny):
+    import resource
+
+    arguments = ("tune", "adam", "--problem", tiny, "--trials", 3, "--directory", "out", "--json")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (90_000, before[1]))
+        status, stdout, stderr = command(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (status, stdout) == (2, "")
+    assert "make room, and the same command goes on" in one_sentence(stderr)
+    status, stdout, stderr = command(*arguments)
+    assert status == 0, stderr
+    assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 3
+
+
+def test_a_trial_is_not_to_blame_for_a_disk_that_is_full_for_a_moment(tmp_path, monkeypatch):
+    written, add_epoch = [], Store.add_epoch
+
+    def full_once(store, *args):
+        written.append(args)
+        if len(written) == 8:
+            pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+            store._connection.execute(f"PRAGMA max_page_count = {pages}")
+            try:
+                add_epoch(store, *args[:3], {f"metric {i}": 1.0 for i in range(2000)})
+            finally:
+                store._connection.execute("PRAGMA max_page_count = 1000000")
+        add_epoch(store, *args)
+
+    monkeypatch.setattr(Store, "add_epoch", full_once)
+    with pytest.raises(SearchError, match="the disk is full"):
+        light(tmp_path, 5).search()
+    assert [trial.state for trial in SearchResult.load(tmp_path / "search").trials] == ["completed"] * 2 + ["running"]
+    light(tmp_path, 5).search()
+    assert SearchResult.load(tmp_path / "search").count("completed") == 5
+
+
+def read_only_is_said(directory, before):
+    assert len(SearchResult.load(directory / "search").trials) == 12
+    with pytest.raises(SearchError, match=r"cannot be written"):
+        light(directory, 13).search()
+    with pytest.raises(SearchError, match=r"cannot be (made|written)"):
+        light(directory / "new", 2).search()
+    assert (directory / "search" / FILE_NAME).read_bytes() == before
+
+
+def test_a_read_only_file_system(mounted):
+    folder = mounted("size=10m")
+    path = finished_search(folder)
+    before = path.read_bytes()
+    mounted("remount", "ro")
+    read_only_is_said(folder, before)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the administrator may write everywhere")
+def test_a_read_only_directory(tmp_path):
+    path = finished_search(tmp_path)
+    before = path.read_bytes()
+    for folder in (path.parent, tmp_path):
+        os.chmod(folder, stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        read_only_is_said(tmp_path, before)
+    finally:
+        for folder in (tmp_path, path.parent):
+            os.chmod(folder, stat.S_IRWXU)
 
 
 def test_reading_leaves_no_files_behind(store):

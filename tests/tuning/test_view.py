@@ -55,6 +55,18 @@ def test_a_terminal_gets_a_table_headed_by_symbols(terminal):
     assert "best: 0.75 in trial 0:  η 0.00123  β₁ 0.9" in last
 
 
+def test_a_pruned_trial_shows_where_it_was_stopped_and_is_never_the_best(terminal):
+    for stream in (terminal(), io.StringIO()):
+        view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 2, stream)
+        with view.showing(None):
+            for number, (state, score) in enumerate([("completed", 0.75), ("pruned", 0.83)]):
+                view.trial_began(number, {"learning_rate": 0.01}, 5)
+                view.trial_ended(number, state, score, None)
+        text = stream.text() if isinstance(stream, Terminal) else stream.getvalue()
+        assert "pruned at 0.83" in text
+        assert "best 0.75 (trial 0)" in text or ("best: 0.75 in trial 0" in text and "1 pruned" in text)
+
+
 def test_the_cursor_stays_visible(terminal):
     written = show(terminal())
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")

@@ -1,0 +1,143 @@
+"""Searches whose trials take some milliseconds, killed again and again. Run by test_killing.py in a process of its own.
+
+    python -m tests.tuning.killing DIRECTORY SEED CASES_AS_JSON
+
+All that takes long is imported once; each try is a fork of this process, and kill -9 ends it at a random moment. Printed is, for
+each case, how many kills hit a running search, and what the store held after each of them and at the end.
+"""
+
+import json
+import os
+import pathlib
+import random
+import select
+import signal
+import sys
+import time
+import traceback
+
+import cmaes  # noqa: F401
+import keras_tuner
+import optuna  # noqa: F401
+import scipy.stats.qmc  # noqa: F401
+
+import tuning
+import tuning.oracles
+import tuning.tuner
+from tuning.store import Store, exists
+from tuning.trial import EpochEnded, ExecutionEnded
+
+EPOCHS = 4
+
+
+class Light(tuning.Tuner):
+    """Trains nothing: the curve follows from the setting."""
+
+    started = None  # the pipe in which to say that the search runs
+
+    def on_search_begin(self):
+        if self.started is not None:
+            os.write(self.started, b"!")
+
+    def run_trial(self, trial, *args, **kwargs):
+        number, values = int(trial.trial_id), trial.hyperparameters.values
+        begun, losses = time.time(), []
+        for epoch in range(values.get("tuner/epochs", EPOCHS)):
+            time.sleep(0.001)
+            losses.append((values["x"] - 0.3) ** 2 + values["y"] / (epoch + 1))
+            if self.record(EpochEnded(number, 0, epoch, {"loss": losses[-1], "val_loss": losses[-1]})):
+                break
+        loss = float("nan") if values["x"] > 0.9 else min(losses)  # some diverge
+        self.record(ExecutionEnded(number, 0, number, loss, 0, begun, time.time() - begun))
+        return {"val_loss": loss}
+
+
+def make_tuner(case, directory, name, started=None):
+    hyperparameters = keras_tuner.HyperParameters()
+    for axis in ("x", "y"):
+        hyperparameters.merge([tuning.SearchAxis(axis, 0.0, 1.0, points=8)])
+    oracle = tuning.make_oracle(
+        case["oracle"],
+        objective=keras_tuner.Objective("val_loss", "min"),
+        hyperparameters=hyperparameters,
+        trials=case["trials"],
+        epochs=EPOCHS,
+        seed=0,
+        sampler=case.get("sampler"),
+    )
+    tuner = Light(oracle, directory=str(directory), project_name=name, pruner=case.get("pruner"))
+    tuner.started = started
+    return tuner
+
+
+def fork(case, directory, name) -> tuple[int, int]:
+    """Starts a search in a child; its number, and the pipe that tells when the search runs."""
+    hears, tells = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(tells)
+        return child, hears
+    status = 1
+    try:
+        make_tuner(case, directory, name, tells).search(epochs=EPOCHS)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def held(directory, name):
+    """The trials in the store, and how many executions each has."""
+    if not exists(directory / name):
+        return []
+    with Store.open(directory / name, read_only=True) as store:
+        rows, executions = store.rows("trials"), [row["trial"] for row in store.rows("executions")]
+    wanted = ("number", "state", "hyperparameters", "epochs", "score", "begun", "ended")
+    return [{**{key: row[key] for key in wanted}, "executions": executions.count(row["number"])} for row in rows]
+
+
+def torment(case, directory, chance):
+    """Kills a search at random moments until it is done."""
+    snapshots, hits, idle, longest = [], 0, 0, 0.05
+    while True:
+        child, hears = fork(case, directory, "killed")
+        select.select([hears], [], [], 60)
+        if hits < case["kills"]:
+            time.sleep(chance.uniform(0, longest))
+            os.kill(child, signal.SIGKILL)  # it stays a zombie, and its number its own, until it is waited for
+        _, status = os.waitpid(child, 0)
+        runs = os.read(hears, 1) == b"!"
+        os.close(hears)
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+            break
+        hits += runs
+        before = finished(snapshots[-1]) if snapshots else 0
+        snapshots.append(held(directory, "killed"))
+        idle = idle + 1 if finished(snapshots[-1]) == before else 0
+        if idle >= 3:  # else a slow machine, or a slow oracle, would never come to its next trial
+            longest *= 1.5
+    child, hears = fork(case, directory, "whole")
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(hears)
+    return {"hits": hits, "snapshots": snapshots, "end": held(directory, "killed"), "whole": held(directory, "whole")}
+
+
+def finished(rows):
+    return sum(row["state"] != "running" for row in rows)
+
+
+def main():
+    directory, seed, cases = pathlib.Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+    chance, results = random.Random(seed), {}
+    for name, case in cases.items():
+        begun = time.perf_counter()
+        results[name] = torment(case, directory / name, chance)
+        results[name]["seconds"] = time.perf_counter() - begun
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A search that is killed again and again, at any moment, loses nothing, repeats nothing, and ends as an undisturbed one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.tuning.conftest import ROOT, environment
+
+CASES = {
+    "random": {"oracle": "random", "trials": 64, "kills": 14},
+    "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
+    "grid": {"oracle": "grid", "trials": 64, "kills": 14},
+    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14},
+    "bayesian": {"oracle": "bayesian", "trials": 7, "kills": 4},
+    "tpe": {"oracle": "optuna", "trials": 30, "kills": 14, "pruner": "median"},
+    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14},
+}
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="fork and kill -9")]
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """What became of each case: see tests/tuning/killing.py."""
+    arguments = [sys.executable, "-m", "tests.tuning.killing", str(tmp_path_factory.mktemp("killed")), "1", json.dumps(CASES)]
+    done = subprocess.run(arguments, env=environment(OMP_NUM_THREADS="1"), cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def without_times(rows):
+    return [{name: value for name, value in row.items() if name not in ("begun", "ended")} for row in rows]
+
+
+def test_at_least_fifty_kills_hit_a_running_search(killed):
+    assert sum(case["hits"] for case in killed.values()) >= 50
+    assert all(case["hits"] >= 2 for case in killed.values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_search_killed_at_random_moments_ends_as_an_undisturbed_one(killed, name):
+    case = killed[name]
+    finished = {}
+    for snapshot in [*case["snapshots"], case["end"]]:
+        rows = {row["number"]: row for row in snapshot}
+        for number, row in finished.items():
+            assert rows[number] == row  # the very same, times and all: neither lost nor run again
+        finished.update({number: row for number, row in rows.items() if row["state"] != "running"})
+        assert sum(row["state"] == "running" for row in snapshot) <= 1
+    assert [row["number"] for row in case["end"]] == list(range(CASES[name]["trials"]))
+    assert all(row["executions"] == 1 for row in case["end"])
+    assert without_times(case["end"]) == without_times(case["whole"])
+
+
+def test_the_killed_searches_had_trials_of_every_kind(killed):
+    states = {row["state"] for case in killed.values() for row in case["end"]}
+    assert states == {"completed", "pruned", "diverged"}

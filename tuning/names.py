@@ -1,0 +1,36 @@
+"""The names by which a search is told what to do, in one place; importing this needs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tuning.errors import SearchError
+
+ORACLES = {
+    "random": "points drawn by chance",
+    "quasirandom": "points of a scrambled Sobol sequence: chance without gaps and clusters",
+    "grid": "the finest regular grid that fits the number of trials",
+    "hyperband": "many short trials, of which the best go on for longer (Hyperband)",
+    "bayesian": "a Gaussian process of the scores proposes the next point",
+    "optuna": "a sampler of Optuna proposes the next point (--sampler)",
+}
+DEFAULT_ORACLE = "quasirandom"
+
+SAMPLERS = {
+    "tpe": "tree-structured Parzen estimators: what good trials have in common",
+    "cmaes": "CMA-ES, an evolution strategy: for numbers, and for budgets of some hundred trials",
+}
+DEFAULT_SAMPLER = "tpe"
+
+PRUNERS = {
+    "none": "every trial trains to its end",
+    "median": "a trial stops when it is worse than the median of the earlier ones at the same epoch",
+    "halving": "after 1, 3, 9, ... epochs only the best third goes on (asynchronous successive halving)",
+}
+DEFAULT_PRUNER = "none"
+
+
+def check_name(what: str, name: str, allowed: Iterable[str]) -> None:
+    """Raises `SearchError` unless `name` is one of those that are allowed."""
+    if name not in allowed:
+        raise SearchError(f"The {what} must be one of {', '.join(allowed)}; received {name!r}.")

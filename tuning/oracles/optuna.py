@@ -1,0 +1,332 @@
+"""Optuna's samplers behind KerasTuner's Oracle interface."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import random
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine import hyperparameters as kinds
+from keras_tuner.engine.trial import TrialStatus
+
+from tuning.errors import SearchError, missing_packages_explained
+from tuning.names import SAMPLERS, check_name
+
+
+class OptunaOracle(keras_tuner.Oracle):
+    """An oracle that asks a sampler of Optuna; it works with `tuning.Tuner` and with KerasTuner's own.
+
+        oracle = tuning.OptunaOracle("tpe", objective="val_accuracy", max_trials=50, seed=1)
+        oracle = tuning.OptunaOracle(optuna.samplers.GPSampler(), objective="val_loss", max_trials=50, seed=1)
+
+    Optuna sees each hyperparameter on the scale on which it is searched: a float as its place in [0, 1] along its scale
+    (linear, log, log1m, reverse_log), steps and ordered choices as a whole number, an int on a log scale as such, unordered
+    choices as categories; hyperparameters of branches that are not taken it does not see.
+
+    A proposal follows from the seed, the number of the trial, and the trials told so far. For that the sampler's random
+    states are set anew before each proposal, from a copy of the sampler as it was given; what it keeps in Optuna's study is
+    kept in the oracle's state. So a search that was killed goes on as an undisturbed one (CMA-ES keeps its state as Optuna
+    does, pickled: resume only searches that you trust). No setting is tried twice: in place of a repeated one comes a random one.
+
+    A score that is not finite is told as it is: the samplers go by ranks, so a diverged trial is the worst one without
+    spoiling any scale, and unlike a failed one it counts. A trial that was pruned is told as pruned, with its curve.
+
+    Args:
+        sampler: `"tpe"`, `"cmaes"`, or any Optuna sampler for one objective.
+        **kwargs: of `keras_tuner.Oracle`.
+    """
+
+    per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracle_state`
+
+    def __init__(self, sampler="tpe", **kwargs):
+        super().__init__(**kwargs)
+        self.sampler_name = sampler if isinstance(sampler, str) else type(sampler).__qualname__
+        with missing_packages_explained():
+            self._sampler = _make_sampler(sampler)
+        self._records: dict[str, dict[str, Any]] = {}
+        self._new_study()
+        if not self.allow_new_entries:
+            self._check_axes()
+
+    def _new_study(self, attributes=()) -> None:
+        self._storage, self._study, self._study_id = new_study(self.objective, sampler=self._sampler)
+        self._ids: dict[str, int] = {}  # KerasTuner's trial id -> Optuna's
+        for name, value in dict(attributes).items():
+            self._storage.set_study_system_attr(self._study_id, name, value)
+
+    def _check_axes(self) -> None:
+        numeric = [hp.name for hp in self.hyperparameters.space if _is_numeric(hp)]
+        if self.sampler_name == "cmaes" and not numeric:
+            raise SearchError("CMA-ES searches numbers, and this space has none: choose the sampler tpe.")
+
+    # -- asking and telling -----------------------------------------------------------------------
+
+    def populate_space(self, trial_id):
+        """What the sampler proposes next."""
+        self._check_axes()
+        sampler = copy.deepcopy(self._sampler)
+        _reseed(sampler, [self.seed, len(self.trials)])
+        with quietly():
+            self._study.sampler = sampler
+            asked = self._study.ask()
+            hps = keras_tuner.HyperParameters()
+            for name, hp in self._named_space():  # parents come before the conditional ones that depend on them
+                hps.merge([hp])
+                if hps.is_active(hp):
+                    hps.values[hp.name] = _suggest(asked, name, hp)
+            values = hps.values
+            if self._duplicate(values):
+                values = self._random_values()
+                if values is None:
+                    self._study.tell(asked, state=_states().FAIL)
+                    return {"status": "STOPPED", "values": None}
+                self._put(asked._trial_id, values)
+        self._ids[trial_id] = asked._trial_id
+        self._keep(trial_id)
+        return {"status": "RUNNING", "values": values}
+
+    def tell_pruned(self, trial_id: str, curve: dict[int, float]) -> None:
+        """The trial, which is about to end, was stopped as not promising; `curve`: epochs trained -> objective."""
+        self._records[trial_id]["curve"] = {str(step): value for step, value in curve.items()}
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        """As KerasTuner's; Optuna hears of it too."""
+        super().end_trial(trial)
+        self._tell(trial.trial_id)
+        self._keep(trial.trial_id)
+
+    def _tell(self, trial_id: str) -> None:
+        optunas = self._ids[trial_id]
+        number = self._storage.get_trial_number_from_id(optunas)
+        state, value = self._outcome(trial_id)
+        if not state.is_finished():  # KerasTuner will try it again
+            return
+        with quietly():
+            for step, point in self._curve(trial_id).items():
+                self._storage.set_trial_intermediate_value(optunas, step, point)
+            self._study.tell(number, value if state == _states().COMPLETE else None, state=state)
+
+    def _outcome(self, trial_id: str):
+        """Optuna's state of a trial, and its value."""
+        states, trial = _states(), self.trials[trial_id]
+        if trial.status == TrialStatus.COMPLETED:
+            curve = self._curve(trial_id)
+            return (states.PRUNED, curve[max(curve)]) if curve else (states.COMPLETE, float(trial.score))
+        return (states.FAIL if trial.status == TrialStatus.FAILED else states.RUNNING), None
+
+    def _curve(self, trial_id: str) -> dict[int, float]:
+        return {int(step): value for step, value in self._records[trial_id].get("curve", {}).items()}
+
+    def _named_space(self) -> Iterator[tuple[str, Any]]:
+        """The hyperparameters with names of their own: under different conditions the same name may have several ranges."""
+        seen: dict[str, int] = {}
+        for hp in self.hyperparameters.space:
+            seen[hp.name] = seen.get(hp.name, 0) + 1
+            yield (hp.name if seen[hp.name] == 1 else f"{hp.name} #{seen[hp.name]}"), hp
+
+    def _put(self, optunas: int, values: dict[str, Any]) -> None:
+        """Replaces what the sampler proposed by what will be tried."""
+        hps = keras_tuner.HyperParameters()
+        for name, hp in self._named_space():
+            hps.merge([hp])
+            if hp.name in values and hps.is_active(hp):
+                hps.values[hp.name] = values[hp.name]
+                distribution = _distribution(hp)
+                if distribution is not None:
+                    inner = distribution.to_internal_repr(_coordinate(hp, values[hp.name]))
+                    self._storage.set_trial_param(optunas, name, inner, distribution)
+
+    # -- the state --------------------------------------------------------------------------------
+
+    def _keep(self, trial_id: str) -> None:
+        from optuna.distributions import distribution_to_json
+
+        trial = self._storage.get_trial(self._ids[trial_id])
+        record = {
+            "number": trial.number,
+            "params": dict(trial.params),
+            "distributions": {name: distribution_to_json(each) for name, each in trial.distributions.items()},
+            "attributes": dict(trial.system_attrs),
+        }
+        if "curve" in self._records.get(trial_id, {}):
+            record["curve"] = self._records[trial_id]["curve"]
+        self._records[trial_id] = record
+
+    def get_state(self):
+        """With what Optuna knows of each trial, under `optuna`."""
+        attributes = self._storage.get_study_system_attrs(self._study_id)
+        return {**super().get_state(), "optuna": self._records, "study": dict(attributes)}
+
+    def set_state(self, state):
+        """The inverse of `get_state`."""
+        from optuna.distributions import json_to_distribution
+        from optuna.trial import create_trial
+
+        super().set_state(state)
+        self._new_study(state["study"])
+        self._records = dict(state["optuna"])
+        for trial_id, record in sorted(self._records.items(), key=lambda item: item[1]["number"]):
+            outcome, value = self._outcome(trial_id)
+            trial = create_trial(
+                state=outcome,
+                value=value,
+                params=record["params"],
+                distributions={name: json_to_distribution(each) for name, each in record["distributions"].items()},
+                system_attrs=record["attributes"],
+                intermediate_values=self._curve(trial_id) if outcome.is_finished() else {},
+            )
+            self._ids[trial_id] = self._storage.create_new_trial(self._study_id, trial)
+
+
+def _make_sampler(sampler):
+    import optuna
+
+    if isinstance(sampler, optuna.samplers.BaseSampler):
+        return sampler
+    if not isinstance(sampler, str):
+        raise SearchError(f"The sampler must be one of {', '.join(SAMPLERS)} or an Optuna sampler; received {sampler!r}.")
+    check_name("sampler", sampler, SAMPLERS)
+    with quietly():
+        if sampler == "tpe":
+            return optuna.samplers.TPESampler(constant_liar=True)  # trials that others are running count as bad ones
+        import cmaes  # noqa: F401  Optuna needs it, and would say so later
+
+        # A pruned trial ranks by where it was stopped; else a generation would last until enough trials have survived.
+        return optuna.samplers.CmaEsSampler(consider_pruned_trials=True)
+
+
+def _states():
+    from optuna.trial import TrialState
+
+    return TrialState
+
+
+def new_study(objective, **arguments):
+    """A study in memory with KerasTuner's objective: its storage, itself, and its number there."""
+    import optuna
+
+    with quietly():
+        storage = optuna.storages.InMemoryStorage()
+        directions = optuna.study.StudyDirection
+        direction = directions.MAXIMIZE if objective.direction == "max" else directions.MINIMIZE
+        study = optuna.create_study(storage=storage, study_name="search", direction=direction, **arguments)
+    return storage, study, storage.get_study_id_from_name("search")
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Optuna logs each study, and warns of whatever is experimental."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+# -- hyperparameters as Optuna sees them ----------------------------------------------------------
+
+
+def _is_numeric(hp) -> bool:
+    return not isinstance(hp, (kinds.Fixed, kinds.Boolean)) and (not isinstance(hp, kinds.Choice) or hp.ordered)
+
+
+def _is_log_int(hp) -> bool:
+    return isinstance(hp, kinds.Int) and hp.step is None and hp.sampling == "log"
+
+
+def _count(hp) -> int | None:
+    """How many values a discrete hyperparameter has; `None` for the others."""
+    if isinstance(hp, kinds.Boolean):
+        return 2
+    if isinstance(hp, kinds.Choice) or getattr(hp, "step", None) is not None:
+        return len(tuple(hp.values))
+    return None
+
+
+def _distribution(hp):
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(hp, kinds.Fixed):
+        return None
+    count = _count(hp)
+    if count is not None:
+        return IntDistribution(0, count - 1) if _is_numeric(hp) else CategoricalDistribution(tuple(range(count)))
+    if _is_log_int(hp):
+        return IntDistribution(hp.min_value, hp.max_value, log=True)
+    return FloatDistribution(0.0, 1.0)
+
+
+def _suggest(asked, name: str, hp) -> Any:
+    """What the sampler proposes for one hyperparameter, as its value."""
+    distribution = _distribution(hp)
+    if distribution is None:
+        return hp.value
+    if not hasattr(distribution, "low"):
+        coordinate = asked.suggest_categorical(name, distribution.choices)
+    elif isinstance(distribution.low, int):
+        coordinate = asked.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
+    else:
+        coordinate = asked.suggest_float(name, distribution.low, distribution.high)
+    count = _count(hp)
+    if count is not None:
+        return hp.prob_to_value((coordinate + 0.5) / count)
+    if _is_log_int(hp):
+        return coordinate
+    if isinstance(hp, kinds.Int):  # KerasTuner's range for its places excludes the end
+        coordinate = min(coordinate, np.nextafter(1.0, 0.0))
+    return hp.prob_to_value(coordinate)
+
+
+def _coordinate(hp, value) -> float:
+    """The inverse of what `_suggest` makes of a coordinate."""
+    count = _count(hp)
+    if count is not None:
+        return int(hp.value_to_prob(value) * count)
+    return value if _is_log_int(hp) else min(max(hp.value_to_prob(value), 0.0), 1.0)
+
+
+# -- randomness -----------------------------------------------------------------------------------
+
+
+def _reseed(sampler, entropy: list[int]) -> None:
+    """Sets every random state that the sampler has; Optuna's `reseed_rng` would take seeds from the clock."""
+    states = list(_random_states(sampler, set()))
+    for state, sequence in zip(states, np.random.SeedSequence(entropy).spawn(len(states)), strict=True):
+        if isinstance(state, np.random.Generator):
+            state.bit_generator.state = type(state.bit_generator)(sequence).state
+        else:
+            state.seed(int(sequence.generate_state(1)[0]))
+
+
+def _random_states(holder, seen: set[int]) -> Iterator[Any]:
+    if id(holder) in seen:
+        return
+    seen.add(id(holder))
+    if isinstance(holder, (np.random.RandomState, np.random.Generator, random.Random)):
+        yield holder
+    elif isinstance(holder, (list, tuple)):
+        for item in holder:
+            yield from _random_states(item, seen)
+    elif isinstance(holder, dict):
+        for item in holder.values():
+            yield from _random_states(item, seen)
+    elif _belongs_to_optuna(holder) and hasattr(holder, "__dict__"):
+        if isinstance(getattr(type(holder), "rng", None), property):  # Optuna makes its random states when they are first used
+            yield from _random_states(holder.rng, seen)
+        for _, item in sorted(vars(holder).items()):
+            yield from _random_states(item, seen)
+
+
+def _belongs_to_optuna(holder) -> bool:
+    return any(cls.__module__.partition(".")[0] == "optuna" for cls in type(holder).__mro__)
