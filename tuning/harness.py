@@ -38,6 +38,7 @@ def search(
     fresh: bool = False,
     progress: bool = True,
     command: str | None = None,
+    confirm: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Searches good hyperparameters of an optimizer on a problem, or goes on with the search in `directory`.
 
@@ -61,6 +62,9 @@ def search(
         fresh: delete what is in the store of `directory` and start over.
         progress: show how it goes, on stderr.
         command: how a person called this, to be kept in the store.
+        confirm: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times, each from
+            a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are evaluated
+            too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
 
     Returns:
         A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial.
@@ -96,6 +100,11 @@ def search(
     made = make_problem(problem, data_dir)
     epochs = made.epochs if epochs is None else epochs
     folder = pathlib.Path(directory) if directory is not None else default_directory(space.optimizer, made.name)
+    if confirm is not None:
+        if set(confirm) != set(space.axes):
+            raise SearchError(f"A setting to confirm has values of {', '.join(space.axes)}; received {dict(confirm)}.")
+        oracle, seed = "confirmation", fresh_seed(seed)
+        folder = folder if directory is not None else folder.with_name(f"{folder.name}-confirmation")
     objective = _objective(made)
     points = None
     if oracle == "grid":
@@ -122,15 +131,16 @@ def search(
         "backend": keras.backend.backend(),
         "versions": _versions(),
         "command": command,
+        **({} if confirm is None else {"confirms": dict(confirm)}),
     }
     hyperparameters = space.hyperparameters(points)
     tuner_oracle = oracles.make_oracle(
-        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
+        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, setting=confirm
     )
-    model = ProblemModel(space, problem, data_dir, train_samples, made)
+    model = ProblemModel(space, problem, data_dir, train_samples, made, reports_test=confirm is not None)
     if workers == 1:
         model.load()  # bad data is an error of the search, not of its first trial
-    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None)
+    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
     tuner = Tuner(
         tuner_oracle,
         model,
@@ -148,8 +158,16 @@ def search(
     with view.showing(already):
         tuner.search(epochs=epochs)
     result = SearchResult.load(folder)
-    result.write_best()
+    if confirm is None:
+        result.write_best()
     return result
+
+
+def fresh_seed(seed: int) -> int:
+    """The search seed of a confirmation: far from that of the search, whose every training it must not share a seed with."""
+    import numpy as np
+
+    return int(np.random.SeedSequence([seed, 0xC0F1]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:

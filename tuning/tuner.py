@@ -34,6 +34,9 @@ class Listener(Protocol):
     def epoch_ended(self, event: trials.EpochEnded) -> None:
         """A running trial has trained one more epoch."""
 
+    def execution_ended(self, event: trials.ExecutionEnded) -> None:
+        """One training of a running trial is over."""
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """A trial is `completed` with a score, `diverged`, or `failed` with a message."""
 
@@ -238,6 +241,8 @@ class Tuner(keras_tuner.Tuner):
             self._opened.add_execution(
                 event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
             )
+            if self.listener is not None:
+                self.listener.execution_ended(event)
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end: completed, or diverged."""
