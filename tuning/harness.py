@@ -175,8 +175,12 @@ def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
     import keras_optims
 
     names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
-    problem_name = problem_name.replace(":", ".").replace(os.sep, "_")
-    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{problem_name}"
+    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{folder_name(problem_name)}"
+
+
+def folder_name(problem_name: str) -> str:
+    """A problem's name as part of a folder's."""
+    return problem_name.replace(":", ".").replace(os.sep, "_")
 
 
 def _objective(problem):

@@ -119,17 +119,21 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def plus_minus(mean: float, half: float | None, sign: str = "±") -> str:
-    """`0.9722 ± 0.0041`: the half-width with two significant digits, the mean with as many decimals."""
+    """`0.9722 ± 0.0041`: a half-width with two significant digits at least, and the mean with four if it is the larger."""
     if half is None or not math.isfinite(half):
         return f"{mean:.4g}"
     if half == 0:
         return f"{mean:.4g} {sign} 0"
-    exponent = math.floor(math.log10(float(f"{half:.1e}")))
-    largest = max(abs(mean), half)
-    if not 1e-4 <= largest < 1e6:
+    if not 1e-4 <= max(abs(mean), half) < 1e6:
         return f"{mean:.3e} {sign} {half:.1e}"
-    decimals = min(max(1 - exponent, 0), 8)
+    decimals = max(_decimals(half, 2), _decimals(mean, 4) if abs(mean) >= half else 0)
     return f"{mean:.{decimals}f} {sign} {half:.{decimals}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    """How many decimals show so many significant digits."""
+    exponent = math.floor(math.log10(float(f"{abs(value):.{digits - 1}e}")))
+    return min(max(digits - 1 - exponent, 0), 8)
 
 
 def _quantile(freedom: float) -> float:

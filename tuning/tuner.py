@@ -309,8 +309,8 @@ class Tuner(keras_tuner.Tuner):
 IDENTITY_EXCLUDES = ("trials", "versions", "command", "data_dir")
 
 
-def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory) -> None:
-    """Raises `SearchError` naming what differs, if the stored search is not the one that is wanted."""
+def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:
+    """Raises `SearchError` naming what differs, if the stored search (or comparison) is not the one that is wanted."""
     wanted = json.loads(json.dumps(wanted))  # as the store has it: tuples are lists there
     differences = []
     for name in sorted({*stored, *wanted} - set(IDENTITY_EXCLUDES)):
@@ -319,7 +319,7 @@ def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory)
             differences.append(f"{name} ({_brief(old)} there, {_brief(new)} now)")
     if differences:
         raise SearchError(
-            f"The search in {directory} is another one: it differs in {', '.join(differences)}; "
+            f"The {what} in {directory} is another one: it differs in {', '.join(differences)}; "
             f"choose another --directory, or --fresh to delete it and start over."
         )
 
