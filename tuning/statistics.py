@@ -119,14 +119,14 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def plus_minus(mean: float, half: float | None, sign: str = "±") -> str:
-    """`0.9722 ± 0.0041`: a half-width with two significant digits at least, and the mean with four if it is the larger."""
+    """`0.9722 ± 0.0041`: a half-width with two significant digits at least, and the mean with four decimals if it is the larger."""
     if half is None or not math.isfinite(half):
         return f"{mean:.4g}"
     if half == 0:
         return f"{mean:.4g} {sign} 0"
     if not 1e-4 <= max(abs(mean), half) < 1e6:
         return f"{mean:.3e} {sign} {half:.1e}"
-    decimals = max(_decimals(half, 2), _decimals(mean, 4) if abs(mean) >= half else 0)
+    decimals = max(_decimals(half, 2), min(_decimals(mean, 4), 4) if abs(mean) >= half else 0)
     return f"{mean:.{decimals}f} {sign} {half:.{decimals}f}"
 
 

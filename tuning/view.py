@@ -213,6 +213,7 @@ class View:
             table.add_column("epochs" if width >= 60 else "ep", justify="right", no_wrap=True, min_width=2)
         table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
         with_time = width >= 60
+        with_interval = width >= 40 + 11 * len(self._names) + 9 * with_epochs
         if with_time:
             table.add_column("time", justify="right", style="dim", no_wrap=True)
 
@@ -225,7 +226,7 @@ class View:
         styles = {"diverged": "yellow", "failed": "red"}
         for number, hyperparameters, epochs, state, score, seconds, interval in self._last:
             is_best = self._best is not None and number == self._best[1]
-            mean = self._mean(score, interval if width >= 60 else None)
+            mean = self._mean(score, interval if with_interval else None)
             outcome = mean + (" best" if is_best else "") if state == "completed" else state
             row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
         for number, running in sorted(self._running.items()):
