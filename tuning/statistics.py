@@ -119,7 +119,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def plus_minus(mean: float, half: float | None, sign: str = "±") -> str:
-    """`0.9722 ± 0.0041`: a half-width with two significant digits at least, and the mean with four decimals if it is the larger."""
+    """`0.9722 ± 0.0041`: a half-width with two significant digits at least, and a mean with four decimals if it is larger."""
     if half is None or not math.isfinite(half):
         return f"{mean:.4g}"
     if half == 0:

@@ -221,7 +221,7 @@ def test_a_longer_comparison_extends_the_searches_and_confirms_the_new_best(tmp_
     assert kept.config["confirms"] == first.optimizers[0]["hyperparameters"]
     fewer = compare(tmp_path, ["adam", "momentum"], trials=3, confirmations=1)
     assert [entry["test"]["seeds"] for entry in fewer.optimizers] == [adam["test"]["seeds"][:1]] * 2
-    with pytest.raises(SearchError, match=r"adam has 3 trials .* budgets are equal; received 2"):
+    with pytest.raises(SearchError, match=r"momentum has 3 trials .* budgets are equal; received 2"):
         compare(tmp_path, trials=2)
 
 
