@@ -14,7 +14,7 @@ from typing import Any
 from tuning import store as stores
 from tuning.comparison_result import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.harness import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _objective, _versions, folder_name
+from tuning.harness import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _check_seed, _objective, _versions, folder_name
 from tuning.harness import search as search_one
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
@@ -77,6 +77,7 @@ def compare(
     }.items():
         _check_number(name, value, int, optional=True)
     _check_number("repeats", repeats, int)
+    _check_seed(seed)
     _check_number("max_minutes", max_minutes, float, optional=True)
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     with missing_packages_explained():

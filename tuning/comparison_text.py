@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from tuning.comparison_result import Comparison
 from tuning.statistics import plus_minus
+
+LINE = 120  # of running text, at most
 
 
 def table(comparison: Comparison, width: int | None = None) -> str:
@@ -20,7 +23,7 @@ def table(comparison: Comparison, width: int | None = None) -> str:
         ["sd", *(_deviation(_reported(entry)) for entry in comparison.optimizers)],
         ["seeds", *(_seeds(entry, content["confirmations"]) for entry in comparison.optimizers)],
         ["in the search", *(_number(entry["search_score"]) for entry in comparison.optimizers)],
-        ["trials", *(_trials(entry["trials"]) for entry in comparison.optimizers)],
+        ["trials", *(_words(entry["trials"]) or "none" for entry in comparison.optimizers)],
     ]
     if content["test_metric"]:
         columns.insert(4, [searched, *(_mean(entry["validation"]) for entry in comparison.optimizers)])
@@ -29,12 +32,13 @@ def table(comparison: Comparison, width: int | None = None) -> str:
     widths = [max(map(len, column)) for column in columns]
     for row in zip(*columns, strict=True):
         text.append("  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip())
-    text += ["", *_notes(content)]
+    for note in ("", *_notes(content)):
+        text.append(textwrap.fill(note, min(width or LINE, LINE)))
     if comparison.differences:
         text += ["", *_differences(comparison)]
-    settings = [(entry["optimizer"], entry["line"]) for entry in comparison.optimizers if entry["line"]]
-    if settings:
-        text += ["", f"The best settings by {searched}:", *(f"  {line}" for _, line in settings)]
+    lines = [entry["line"] for entry in comparison.optimizers if entry["line"]]
+    if lines:
+        text += ["", f"The best settings by {searched}:", *(f"  {line}" for line in lines)]
     return "\n".join(text)
 
 
@@ -53,13 +57,15 @@ def _notes(content: dict[str, Any]) -> list[str]:
     searched = content["objective"]
     notes = []
     if content["test_metric"]:
-        notes.append(f"{content['test_metric']} is of trainings with fresh seeds, mean ± 95 % interval, at the epoch of the best")
-        notes.append(f"{searched}. The test data selected nothing: neither the settings nor the epochs.")
+        notes.append(
+            f"{content['test_metric']}: mean ± 95 % interval of trainings with fresh seeds, at the epoch with the best "
+            f"{searched}. The test data selected nothing, neither settings nor epochs."
+        )
     elif any(entry["validation"] for entry in content["optimizers"]):
         notes.append(
-            f"{content['problem']} has no test data: {searched} is of trainings with fresh seeds, mean ± 95 % interval, but"
+            f"{searched}: mean ± 95 % interval of trainings with fresh seeds. {content['problem']} has no test data, so these "
+            f"numbers are of the validation data that selected settings and epochs, and may be a little too good."
         )
-        notes.append("of the validation data that selected settings and epochs, so it may be a little too good.")
     if not content["complete"]:
         notes.append("Unfinished: these are the results so far; the same command goes on.")
     for entry in content["optimizers"]:
@@ -107,10 +113,6 @@ def _seeds(entry: dict[str, Any], wanted: int) -> str:
     sample = _reported(entry)
     count = sample["count"] if sample else 0
     return str(count) if count == wanted else f"{count} of {wanted}"
-
-
-def _trials(counts: dict[str, int]) -> str:
-    return _words(counts) or "none"
 
 
 def _words(counts: dict[str, int]) -> str:

@@ -79,8 +79,7 @@ def search(
     _check_number("train_samples", train_samples, int, optional=True)
     _check_number("workers", workers, int)
     _check_number("max_minutes", max_minutes, float, optional=True)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+    _check_seed(seed)
     if engine != "local":
         raise SearchError(f"The engine must be 'local'; received {engine!r}.")
     with missing_packages_explained():
@@ -219,6 +218,11 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "unknown"
     return versions
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
 
 
 def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:

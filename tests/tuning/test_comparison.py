@@ -55,7 +55,7 @@ def compare(directory, optimizers=("momentum", "adam"), made=None, **options):
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """A comparison that several tests look at, and leave as it is."""
-    return compare(tmp_path_factory.mktemp("compared"), repeats=2, confirmations=3)
+    return compare(tmp_path_factory.mktemp("compared"))
 
 
 def query(directory, sql):
@@ -72,7 +72,7 @@ def test_all_optimizers_have_the_same_budget(compared):
         assert [trial.epochs for trial in search.trials] == [3, 3]
         budgets.append([trial.seeds for trial in search.trials])
         assert search.config["batch_size"] == 16
-    assert budgets[0] == budgets[1] == [[execution_seed(0, trial, execution) for execution in (0, 1)] for trial in (0, 1)]
+    assert budgets[0] == budgets[1] == [[execution_seed(0, trial, 0)] for trial in (0, 1)]
     assert [entry["trials"]["completed"] for entry in compared.optimizers] == [2, 2]
 
 
@@ -83,7 +83,7 @@ def test_the_confirmation_has_fresh_seeds_the_same_for_all(compared):
         for name in ("momentum", "adam")
     ]
     assert seeds[0] == seeds[1]
-    assert len(set(seeds[0])) == 3
+    assert len(set(seeds[0])) == 2
     assert not used & set(seeds[0])
     for entry in compared.optimizers:
         assert entry["validation"]["seeds"] == entry["test"]["seeds"] == seeds[0]
@@ -128,56 +128,51 @@ def test_it_is_kept_and_shown(compared, command):
     assert status == 0
     for entry in kept["optimizers"]:
         assert entry["line"] in stdout
-    assert "2 optimizers on small, 2 trials each, 3 epochs, 2 repeats" in stdout
-    assert "The test data selected nothing" in stdout
-    assert Comparison.load(compared.directory).to_dataframe().shape == (6, 4)
+    assert "2 optimizers on small, 2 trials each, 3 epochs, in" in stdout
+    assert "The test data selected nothing" in " ".join(stdout.split())
+    assert Comparison.load(compared.directory).to_dataframe().shape == (4, 4)
     status, stdout, _ = command("show", compared.directory / "adam")  # a search of it, by itself
     assert "2 of 2 trials" in stdout
-    assert "±" in stdout
 
 
-def test_test_data_select_nothing_and_change_nothing(tmp_path):
-    found = {
-        test: compare(tmp_path / test, ["adam"], problem(test), trials=1, confirmations=2).optimizers[0]
-        for test in ("true", "garbage", "none")
-    }
+def test_test_data_select_nothing_and_change_nothing(compared, tmp_path):
+    found = {test: compare(tmp_path / test, ["adam"], problem(test)).optimizers[0] for test in ("garbage", "none")}
+    found["true"] = next(entry for entry in compared.optimizers if entry["optimizer"] == "adam")
     for test in ("garbage", "none"):
         for name in ("line", "search_score", "validation"):
             assert found[test][name] == found["true"][name]
     assert found["garbage"]["test"]["values"] == pytest.approx([1 - value for value in found["true"]["test"]["values"]])
-    for search in ("true", "garbage"):  # which a search does not even look at
-        metrics = {metric for (metric,) in query(tmp_path / search / "adam", "SELECT DISTINCT metric FROM epochs")}
+    for directory in (compared.directory, tmp_path / "garbage"):  # which a search does not even look at
+        metrics = {metric for (metric,) in query(directory / "adam", "SELECT DISTINCT metric FROM epochs")}
         assert metrics == {"loss", "accuracy", "val_loss", "val_accuracy"}
     without = Comparison.load(tmp_path / "none")
     assert without.content["test_metric"] is found["none"]["test"] is None
-    assert "has no test data" in table(without)
+    assert "has no test data" in " ".join(table(without).split())
 
 
-def test_an_interrupted_comparison_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_comparison_goes_on_where_it_was(compared, tmp_path):
     trainings = []
 
     def interrupting():
         trainings.append(1)
-        if len(trainings) == 4:  # 1 and 1 of the searches, 1 of the first confirmation
+        if len(trainings) == 6:  # 2 and 2 of the searches, 1 of the first confirmation
             raise KeyboardInterrupt
         return model()
 
     with pytest.raises(KeyboardInterrupt):
-        compare(tmp_path / "cut", made=problem(model=interrupting), trials=1)
+        compare(tmp_path / "cut", made=problem(model=interrupting))
     assert Comparison.load(tmp_path / "cut").content["complete"] is False
     assert "Unfinished" in table(Comparison.load(tmp_path / "cut"))
     places = ("momentum", "adam", "momentum-confirmation")
     before = [SearchResult.load(tmp_path / "cut" / place).trials[:1] for place in places]
-    resumed = compare(tmp_path / "cut", made=problem(model=interrupting), trials=1)
-    assert len(trainings) == 7
+    resumed = compare(tmp_path / "cut", made=problem(model=interrupting))
+    assert len(trainings) == 9
     after = [SearchResult.load(tmp_path / "cut" / place).trials[:1] for place in places]
     assert after == before  # the very same, times and all
     assert [trial.state for (trial,) in before] == ["completed"] * 3
-    whole = compare(tmp_path / "whole", trials=1)
-    for entry in (*resumed.optimizers, *whole.optimizers):
-        entry.pop("seconds")
-    assert resumed.optimizers == whole.optimizers
-    assert resumed.differences == whole.differences
+    for entry, undisturbed in zip(resumed.optimizers, compared.optimizers, strict=True):
+        assert entry | {"seconds": 0} == undisturbed | {"seconds": 0}
+    assert resumed.differences == compared.differences
 
 
 def test_the_command_says_which_optimizer_is_at_work_and_how_to_go_on(command, tiny, tmp_path):
@@ -225,6 +220,7 @@ def test_a_longer_comparison_extends_the_searches_and_confirms_the_new_best(tmp_
         compare(tmp_path, trials=2)
 
 
+@pytest.mark.slow
 def test_another_comparison_in_the_same_directory_is_an_error(tmp_path):
     compare(tmp_path, ["gradient_descent"], trials=1, confirmations=1)
     for changes, words in (
@@ -249,7 +245,13 @@ def test_another_comparison_in_the_same_directory_is_an_error(tmp_path):
 def test_changes_of_the_space_are_for_those_who_have_the_hyperparameter(tmp_path):
     found = compare(
         *(tmp_path, ["momentum", "adam"]),
-        **{"trials": 1, "confirmations": 1, "search": {"beta_1": (0.1, 0.2)}, "fix": {"nesterov": True, "learning_rate": 0.01}},
+        **{
+            "trials": 1,
+            "repeats": 2,
+            "confirmations": 1,
+            "search": {"beta_1": (0.1, 0.2)},
+            "fix": {"nesterov": True, "learning_rate": 0.01},
+        },
     )
     lines = {entry["optimizer"]: entry["line"] for entry in found.optimizers}
     assert "nesterov=True" in lines["momentum"]
@@ -257,6 +259,8 @@ def test_changes_of_the_space_are_for_those_who_have_the_hyperparameter(tmp_path
     assert all("learning_rate=0.01" in line for line in lines.values())
     values = {entry["optimizer"]: entry["hyperparameters"] for entry in found.optimizers}
     assert 0.1 <= values["adam"]["beta_1"] <= 0.2
+    assert len(SearchResult.load(tmp_path / "adam").trials[0].executions) == found.content["repeats"] == 2
+    assert "1 trials each, 3 epochs, 2 repeats" in table(found)
 
 
 class Broken(keras_optims.Adam):
@@ -286,6 +290,7 @@ def test_without_any_usable_trial_the_status_is_1(command, tiny):
     assert "no completed trial (1 diverged)" in stderr
 
 
+@pytest.mark.slow
 def test_when_time_is_up_nothing_is_confirmed_and_the_same_call_goes_on(tmp_path):
     cut = compare(tmp_path, trials=1, confirmations=1, max_minutes=1e-9)
     assert cut.content["complete"] is False
@@ -298,10 +303,10 @@ def test_when_time_is_up_nothing_is_confirmed_and_the_same_call_goes_on(tmp_path
 def test_diverged_confirmations_are_told(compared):
     content = json.loads(json.dumps(compared.to_json()))
     entry = content["optimizers"][0]
-    entry["confirmations"] |= {"completed": 2, "diverged": 1}
-    entry["test"]["count"] = 2
+    entry["confirmations"] |= {"completed": 1, "diverged": 1}
+    entry["test"]["count"] = 1
     text = table(Comparison(compared.directory, content))
-    assert "2 of 3" in text
+    assert "1 of 2" in text
     assert f"Of {entry['optimizer']}'s trainings with fresh seeds, 1 diverged: its mean leaves them out." in text
 
 
@@ -360,6 +365,7 @@ def test_wrong_use_is_one_clear_sentence_and_status_2(arguments, words, command,
         ({"confirmations": 0}, ["confirmations", "0"]),
         ({"trials": 0}, ["trials", "0"]),
         ({"repeats": None}, ["repeats", "None"]),
+        ({"seed": -1}, ["seed", "-1"]),
     ],
 )
 def test_wrong_arguments_from_python(changes, words, tmp_path, monkeypatch):
