@@ -18,6 +18,7 @@ from tuning.harness import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _check
 from tuning.harness import search as search_one
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
+CHOOSES = ("sampler", "pruner")  # arguments of a search that have no place where nothing is chosen, and none may be stopped
 IDENTITY = (
     *("problem", "objective", "direction", "epochs", "repeats", "seed", "oracle", "search", "fix", "train_samples"),
     *("batch_size", "backend"),
@@ -144,7 +145,8 @@ def compare(
             if best is not None:
                 place = _confirmation_place(folder, name, best)
                 budget = {"trials": confirmations, "epochs": best.epochs, "confirm": best.hyperparameters}
-                contest.phase(name, "confirmation", place, **common, **changes[name], **budget)
+                rest = {option: value for option, value in common.items() if option not in CHOOSES}
+                contest.phase(name, "confirmation", place, **rest, **changes[name], **budget)
         return contest.result()
 
 

@@ -81,7 +81,7 @@ def _differences(comparison: Comparison) -> list[str]:
     pairs = comparison.differences
     paired = "paired by seed" if all(pair["paired"] for pair in pairs) else "paired where the seeds are the same"
     adjusted = f", adjusted for {len(pairs)} comparisons (Holm)" if len(pairs) > 1 else ""
-    lines = [f"Differences in {pairs[0]['metric']} (95 % interval; p-value of a t-test, {paired}{adjusted}):"]
+    lines = [f"Differences in {pairs[0]['metric']} (95 % interval of each alone; p-value of a t-test, {paired}{adjusted}):"]
     for pair in pairs:
         one, other, gap = pair["one"], pair["other"], abs(pair["difference"])
         if pair["p_adjusted"] is None:
@@ -106,7 +106,7 @@ def _mean(sample: dict[str, Any] | None) -> str:
 
 
 def _deviation(sample: dict[str, Any] | None) -> str:
-    return "-" if sample is None or sample["sd"] is None else f"{sample['sd']:.2g}"
+    return "-" if sample is None or sample["sd"] is None else f"{sample['sd']:#.2g}".rstrip(".")
 
 
 def _seeds(entry: dict[str, Any], wanted: int) -> str:

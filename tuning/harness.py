@@ -86,6 +86,7 @@ def search(
         import keras
 
         from tuning import oracles
+        from tuning.confirmation import ConfirmationOracle, fresh_seed
         from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
@@ -133,9 +134,12 @@ def search(
         **({} if confirm is None else {"confirms": dict(confirm)}),
     }
     hyperparameters = space.hyperparameters(points)
-    tuner_oracle = oracles.make_oracle(
-        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, setting=confirm
-    )
+    if confirm is not None:
+        tuner_oracle = ConfirmationOracle(confirm, objective=objective, max_trials=trials, hyperparameters=hyperparameters)
+    else:
+        tuner_oracle = oracles.make_oracle(
+            oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
+        )
     model = ProblemModel(space, problem, data_dir, train_samples, made, reports_test=confirm is not None)
     if workers == 1:
         model.load()  # bad data is an error of the search, not of its first trial
@@ -160,13 +164,6 @@ def search(
     if confirm is None:
         result.write_best()
     return result
-
-
-def fresh_seed(seed: int) -> int:
-    """The search seed of a confirmation: far from that of the search, whose every training it must not share a seed with."""
-    import numpy as np
-
-    return int(np.random.SeedSequence([seed, 0xC0F1]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:

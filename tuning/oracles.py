@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -106,29 +104,10 @@ class BayesianOracle(BayesianOptimizationOracle):
         return x, np.where(finite, y, worst)
 
 
-class ConfirmationOracle(keras_tuner.Oracle):
-    """One setting, in every trial: each trains it from another seed."""
-
-    def __init__(self, setting, **kwargs):
-        super().__init__(**kwargs)
-        self._setting = dict(setting)
-
-    def populate_space(self, trial_id):
-        """The setting."""
-        return {"status": "RUNNING", "values": dict(self._setting)}
-
-
 NAMES = ("random", "quasirandom", "grid", "hyperband", "bayesian")
 
 # Those that can be told an infinitely bad score.
-UNDERSTAND_INFINITY = (
-    ConfirmationOracle,
-    QuasirandomOracle,
-    GridSearchOracle,
-    RandomSearchOracle,
-    HyperbandOracle,
-    BayesianOracle,
-)
+UNDERSTAND_INFINITY = (QuasirandomOracle, GridSearchOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle)
 
 
 def make_oracle(
@@ -139,7 +118,6 @@ def make_oracle(
     trials: int | None,
     epochs: int,
     seed: int,
-    setting: Mapping[str, Any] | None = None,
 ) -> keras_tuner.Oracle:
     """An oracle by name.
 
@@ -150,9 +128,8 @@ def make_oracle(
         trials: how many at most. Hyperband: `None` means one sweep over all its brackets, a number goes on with further sweeps.
         epochs: of a trial; with Hyperband, of the longest ones.
         seed: any int >= 0; 0 is a seed like any other.
-        setting: what `confirmation` repeats; that oracle is not for searching.
     """
-    if name not in NAMES and setting is None:
+    if name not in NAMES:
         raise SearchError(f"The oracle must be one of {', '.join(NAMES)}; received {name!r}.")
     # KerasTuner takes seed 0 for "no seed", and draws with seed, seed + 1, ...: neighbouring seeds would share most draws.
     spread = int(np.random.SeedSequence([seed, 0x04AC1E]).generate_state(1)[0] >> 1) + 1
@@ -163,8 +140,6 @@ def make_oracle(
         "tune_new_entries": False,
         "seed": spread,
     }
-    if setting is not None:
-        return ConfirmationOracle(setting, max_trials=trials, **common)
     if name == "hyperband":
         oracle = HyperbandOracle(max_epochs=epochs, factor=3, hyperband_iterations=1 if trials is None else None, **common)
         oracle.max_trials = trials
