@@ -395,7 +395,7 @@ def test_every_way_to_search_compares(options, command, tiny, tmp_path):
         "    return dataclasses.replace(made, data=dataclasses.replace(data, test=data.validation))\n"
     )
     status, stdout, stderr = command(
-        *("compare", "gradient_descent", "adam", "--problem", "tested_problem:make_problem", "--trials", 4, "--confirmations", 3),
+        *("compare", "gradient_descent", "--problem", "tested_problem:make_problem", "--trials", 4, "--confirmations", 3),
         *("--directory", "out", "--json", *options),
     )
     assert status == 0, stderr
