@@ -12,6 +12,8 @@ import importlib
 
 _HOMES = {
     "search": "tuning.harness",
+    "compare": "tuning.comparison",
+    "Comparison": "tuning.comparison_result",
     "SearchError": "tuning.errors",
     "SearchResult": "tuning.result",
     "TrialRecord": "tuning.result",

@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import json
 import os
+import pathlib
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -59,7 +61,24 @@ def _parser() -> argparse.ArgumentParser:
     _search_arguments(tune)
     tune.set_defaults(run=_tune)
 
-    show = commands.add_parser("show", help="the results so far, of a running or ended search")
+    compare = commands.add_parser(
+        "compare",
+        help="several optimizers with equal budgets, and which differences are significant",
+        description="Searches good hyperparameters of several optimizers with equal budgets, then trains each one's best setting "
+        "with fresh seeds and reports the test data, which selected nothing. After Ctrl-C, or whatever ends it, the same command "
+        "goes on where it stopped.",
+    )
+    compare.add_argument("optimizers", nargs="+", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    compare.add_argument(
+        "--confirmations",
+        type=_at_least_1,
+        metavar="K",
+        help="trainings of each best setting with fresh seeds (default: 10, or --repeats if that is more)",
+    )
+    _search_arguments(compare, directory="results/compare-PROBLEM, with a folder for each optimizer")
+    compare.set_defaults(run=_compare)
+
+    show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
     show.add_argument("directory", metavar="DIR")
     show.add_argument("--json", action="store_true", help="as one JSON object, with all learning curves")
     show.set_defaults(run=_show)
@@ -74,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _search_arguments(parser: argparse.ArgumentParser) -> None:
+def _search_arguments(parser: argparse.ArgumentParser, directory: str = "results/OPTIMIZER-PROBLEM") -> None:
     """What every command that searches takes; `_search_options` reads it."""
     parser.add_argument(
         "--problem",
@@ -108,10 +127,10 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
     parser.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
     parser.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
-    parser.add_argument("--directory", metavar="DIR", help="of the results (default: results/OPTIMIZER-PROBLEM)")
+    parser.add_argument("--directory", metavar="DIR", help=f"of the results (default: {directory})")
     parser.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
-    parser.add_argument("--fresh", action="store_true", help="delete the search in DIR and start over")
+    parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
 
 
 def _search_options(options) -> dict[str, Any]:
@@ -152,20 +171,30 @@ def _tune(options) -> int:
     arguments = _search_options(options)
     from tuning.quiet import import_keras_quietly
 
-    # With --json, stdout is for the JSON object alone, whatever a user's problem or a library prints.
-    guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
-    with guard, _terminate_like_ctrl_c():
+    with _searching(options):
         import_keras_quietly()
         from tuning.harness import search as run_search
 
-        try:
-            result = run_search(options.optimizer, **arguments)
-        except KeyboardInterrupt:
-            print(f"Interrupted; finished trials are kept. To go on: {options.command_line}", file=sys.stderr)
-            return INTERRUPTED
+        result = run_search(options.optimizer, **arguments)
     if options.json:
         _print_json(result.to_json())
     _say_best(result)
+    return DONE if result.best is not None else NO_USABLE_TRIAL
+
+
+def _compare(options) -> int:
+    arguments = _search_options(options)
+    from tuning.comparison_text import table
+    from tuning.quiet import import_keras_quietly
+
+    with _searching(options):
+        import_keras_quietly()
+        from tuning.comparison import compare
+
+        result = compare(options.optimizers, confirmations=options.confirmations, **arguments)
+    if options.json:
+        _print_json(result.to_json())
+    print(f"\n{table(result, _width(sys.stderr))}\nKept in {result.directory} (comparison.json)", file=sys.stderr)
     return DONE if result.best is not None else NO_USABLE_TRIAL
 
 
@@ -175,21 +204,36 @@ def _say_best(result) -> None:
         counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
         print(f"No trial completed ({counts or 'none began'}); see {result.directory}.", file=sys.stderr)
         return
-    print(f"Best {result.objective}: {best.score:.6g} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
+    score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
+    print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
     print(f"    {best.line}", file=sys.stderr)
     print(f"Kept in {result.directory} (best.json, {_store_name()})", file=sys.stderr)
 
 
 def _show(options) -> int:
+    from tuning import comparison_result, store
     from tuning.result import SearchResult
 
-    result = SearchResult.load(options.directory)
+    directory = pathlib.Path(options.directory)
+    if (directory / comparison_result.FILE_NAME).is_file() and not store.exists(directory):
+        return _show_comparison(comparison_result.Comparison.load(directory), options.json)
+    result = SearchResult.load(directory)
     if options.json:
         _print_json(result.to_json())
         return DONE
     from tuning.result_text import table
 
     print(table(result))
+    return DONE
+
+
+def _show_comparison(comparison, as_json: bool) -> int:
+    from tuning.comparison_text import table
+
+    if as_json:
+        _print_json(comparison.to_json())
+    else:
+        print(table(comparison, _width(sys.stdout)))
     return DONE
 
 
@@ -271,6 +315,29 @@ def _version() -> str:
         return importlib.metadata.version("keras-optims")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
+
+
+def _width(stream) -> int | None:
+    """Of the terminal that a stream is; `None` for anything else."""
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
+
+
+class _Interrupted(SearchError):
+    exit_status = INTERRUPTED
+
+
+@contextlib.contextmanager
+def _searching(options) -> Iterator[None]:
+    """What holds while a command searches: how it is interrupted, and what may be written to stdout.
+
+    With --json that is for the JSON object alone, whatever a user's problem or a library prints.
+    """
+    guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with guard, _terminate_like_ctrl_c():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise _Interrupted(f"interrupted; finished trials are kept. To go on: {options.command_line}") from None
 
 
 @contextlib.contextmanager

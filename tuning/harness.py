@@ -40,6 +40,7 @@ def search(
     fresh: bool = False,
     progress: bool = True,
     command: str | None = None,
+    confirm: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Searches good hyperparameters of an optimizer on a problem, or goes on with the search in `directory`.
 
@@ -66,6 +67,9 @@ def search(
         fresh: delete what is in the store of `directory` and start over.
         progress: show how it goes, on stderr.
         command: how a person called this, to be kept in the store.
+        confirm: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times, each from
+            a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are evaluated
+            too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
 
     Returns:
         A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial.
@@ -80,8 +84,7 @@ def search(
     _check_number("train_samples", train_samples, int, optional=True)
     _check_number("workers", workers, int)
     _check_number("max_minutes", max_minutes, float, optional=True)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+    _check_seed(seed)
     if engine != "local":
         raise SearchError(f"The engine must be 'local'; received {engine!r}.")
     check_name("oracle", oracle, ORACLES)
@@ -91,6 +94,7 @@ def search(
         import keras
 
         from tuning import oracles, pruning
+        from tuning.confirmation import ConfirmationOracle, fresh_seed
         from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
@@ -102,6 +106,11 @@ def search(
     made = make_problem(problem, data_dir)
     epochs = made.epochs if epochs is None else epochs
     folder = pathlib.Path(directory) if directory is not None else default_directory(space.optimizer, made.name)
+    if confirm is not None:
+        if set(confirm) != set(space.axes):
+            raise SearchError(f"A setting to confirm has values of {', '.join(space.axes)}; received {dict(confirm)}.")
+        oracle, seed = "confirmation", fresh_seed(seed)
+        folder = folder if directory is not None else folder.with_name(f"{folder.name}-confirmation")
     objective = _objective(made)
     points = None
     if oracle == "grid":
@@ -131,15 +140,19 @@ def search(
         "backend": keras.backend.backend(),
         "versions": _versions(),
         "command": command,
+        **({} if confirm is None else {"confirms": dict(confirm)}),
     }
     hyperparameters = space.hyperparameters(points)
-    tuner_oracle = oracles.make_oracle(
-        oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, sampler=sampler
-    )
-    model = ProblemModel(space, problem, data_dir, train_samples, made)
+    if confirm is not None:
+        tuner_oracle = ConfirmationOracle(confirm, objective=objective, max_trials=trials, hyperparameters=hyperparameters)
+    else:
+        tuner_oracle = oracles.make_oracle(
+            oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, sampler=sampler
+        )
+    model = ProblemModel(space, problem, data_dir, train_samples, made, reports_test=confirm is not None)
     if workers == 1:
         model.load()  # bad data is an error of the search, not of its first trial
-    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None)
+    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
     tuner = Tuner(
         tuner_oracle,
         model,
@@ -158,7 +171,8 @@ def search(
     with view.showing(already):
         tuner.search(epochs=epochs)
     result = SearchResult.load(folder)
-    result.write_best()
+    if confirm is None:
+        result.write_best()
     return result
 
 
@@ -167,8 +181,12 @@ def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
     import keras_optims
 
     names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
-    problem_name = problem_name.replace(":", ".").replace(os.sep, "_")
-    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{problem_name}"
+    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{folder_name(problem_name)}"
+
+
+def folder_name(problem_name: str) -> str:
+    """A problem's name as part of a folder's."""
+    return problem_name.replace(":", ".").replace(os.sep, "_")
 
 
 def _objective(problem):
@@ -207,6 +225,11 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "unknown"
     return versions
+
+
+def _check_seed(seed: Any) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
 
 
 def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:

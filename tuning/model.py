@@ -22,6 +22,7 @@ class ProblemModel(keras_tuner.HyperModel):
         data_dir: the folder with the data sets.
         train_samples: use only so many training samples.
         made: the `Problem` that `make_problem` has made already.
+        reports_test: evaluate the test data too, if the problem has any, after each epoch, and report it as `test_*`.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class ProblemModel(keras_tuner.HyperModel):
         data_dir=None,
         train_samples: int | None = None,
         made: Problem | None = None,
+        reports_test: bool = False,
     ):
-        self._arguments = (space, problem, data_dir, train_samples)
+        self._arguments = (space, problem, data_dir, train_samples, None, reports_test)
+        self.reports_test = reports_test
         self.space = space
         self.problem = make_problem(problem, data_dir) if made is None else made
         self.train_samples = train_samples
@@ -62,7 +65,10 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
-        return epochs.fit(model, **self.fit_arguments(), **kwargs)
+        arguments, test = self.fit_arguments(), self.load().test
+        if self.reports_test and test is not None:  # first, so that the others hear of its metrics
+            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs.get("callbacks", ())]
+        return epochs.fit(model, **arguments, **kwargs)
 
     def fit_arguments(self):
         """What `fit` gives to `tuning.epochs.fit`, whatever the setting."""
@@ -76,6 +82,19 @@ class ProblemModel(keras_tuner.HyperModel):
             "batch_size": batch_size,
             "validation_batch_size": validation_batch_size(len(keras.tree.flatten(validation)[0]), batch_size),
         }
+
+
+class _TestData(keras.callbacks.Callback):
+    """Evaluates the test data after each epoch, and reports its metrics beside those of the validation data."""
+
+    def __init__(self, test, batch_size):
+        super().__init__()
+        self._x, self._y = test
+        self._batch_size = validation_batch_size(len(keras.tree.flatten(test)[0]), batch_size)
+
+    def on_epoch_end(self, epoch, logs=None):
+        metrics = epochs.evaluate(self.model, self._x, self._y, batch_size=self._batch_size)
+        logs.update({f"test_{name}": value for name, value in metrics.items()})
 
 
 def _anew(metric):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tuning import store as stores
 from tuning.errors import SearchError
+from tuning.statistics import Summary, summary
 
 STATES = ("completed", "pruned", "diverged", "failed", "running")
 
@@ -33,6 +34,8 @@ class TrialRecord:
         begun: in seconds since 1970.
         seconds: how long it took; `None` while it runs.
         line: the setting as a line of Python.
+        seeds: of each training.
+        best_epochs: of each training, from 0: the epoch whose objective is its score.
     """
 
     number: int
@@ -46,10 +49,24 @@ class TrialRecord:
     begun: float
     seconds: float | None
     line: str
+    seeds: list[int] = dataclasses.field(default_factory=list)
+    best_epochs: list[int | None] = dataclasses.field(default_factory=list)
+
+    @property
+    def summary(self) -> Summary | None:
+        """Mean, standard deviation and 95 % interval over the executions; `None` unless the trial has a score."""
+        scores = [score for score in self.executions if score is not None and math.isfinite(score)]
+        return summary(scores) if self.score is not None and scores else None
+
+    @property
+    def spread(self) -> dict[str, float | None]:
+        """The standard deviation (`sd`) and the 95 % interval (`low`, `high`) of the score; `None` from a single training."""
+        found = self.summary
+        return {name: getattr(found, name, None) for name in ("sd", "low", "high")}
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; infinities, which JSON does not have, become null."""
-        return json_ready(dataclasses.asdict(self))
+        return json_ready({**dataclasses.asdict(self), **self.spread})
 
 
 class SearchResult:
@@ -77,9 +94,9 @@ class SearchResult:
         with stores.Store.open(directory, read_only=True) as store:
             config, trials = store.config, store.rows("trials")
             executions, epochs = store.rows("executions"), store.rows("epochs")
-        scores: dict[int, list] = {}
+        executed: dict[int, list] = {}
         for row in executions:
-            scores.setdefault(row["trial"], []).append(row["score"])
+            executed.setdefault(row["trial"], []).append(row)
         curves: dict[int, dict[int, dict[str, list]]] = {}
         for row in epochs:
             curve = curves.setdefault(row["trial"], {}).setdefault(row["execution"], {})
@@ -91,12 +108,14 @@ class SearchResult:
                 hyperparameters=json.loads(row["hyperparameters"]),
                 epochs=row["epochs"],
                 score=row["score"],
-                executions=scores.get(row["number"], []),
+                executions=[execution["score"] for execution in executed.get(row["number"], [])],
                 curves=list(curves.get(row["number"], {}).values()),
                 message=row["message"],
                 begun=row["begun"],
                 seconds=None if row["ended"] is None else row["ended"] - row["begun"],
                 line=python_line(config, json.loads(row["hyperparameters"])),
+                seeds=[execution["seed"] for execution in executed.get(row["number"], [])],
+                best_epochs=[execution["best_epoch"] for execution in executed.get(row["number"], [])],
             )
             for row in trials
         ]
@@ -127,7 +146,10 @@ class SearchResult:
         return sum(trial.state == state for trial in self.trials)
 
     def to_dataframe(self):
-        """A pandas DataFrame: one row per trial, indexed by its number, one column per hyperparameter."""
+        """A pandas DataFrame: one row per trial, indexed by its number, one column per hyperparameter.
+
+        `sd`, `low` and `high` are the standard deviation and the 95 % interval of the score over the trainings of a trial.
+        """
         import pandas
 
         rows = [
@@ -137,12 +159,13 @@ class SearchResult:
                 "epochs": trial.epochs,
                 "state": trial.state,
                 "score": trial.score,
+                **trial.spread,
                 "seconds": trial.seconds,
             }
             for trial in self.trials
         ]
         names = list(self.config.get("space", {}).get("axes", {})) if isinstance(self.config.get("space"), dict) else []
-        columns = ["number", *names, "epochs", "state", "score", "seconds"]
+        columns = ["number", *names, "epochs", "state", "score", "sd", "low", "high", "seconds"]
         return pandas.DataFrame(rows, columns=columns if names or not rows else None).set_index("number")
 
     def to_json(self) -> dict[str, Any]:
@@ -168,23 +191,15 @@ class SearchResult:
             "line": best.line,
             "objective": self.objective,
             "score": best.score,
+            **best.spread,
+            "executions": best.executions,
             "trial": best.number,
             "epochs": best.epochs,
             "problem": self.config.get("problem"),
             "seed": self.config.get("seed"),
             "versions": self.config.get("versions"),
         }
-        path = self.directory / "best.json"
-        temporary = self.directory / f".best-{os.getpid()}.json"
-        try:
-            temporary.write_text(json.dumps(json_ready(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise SearchError(f"{path} cannot be written: {error.strerror}.") from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        return path
+        return write_json(self.directory / "best.json", content)
 
 
 def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
@@ -193,6 +208,20 @@ def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
     call, fixed = (space["call"], space["fixed"]) if isinstance(space, dict) else ("dict", {})
     arguments = ", ".join(f"{name}={value!r}" for name, value in {**hyperparameters, **fixed}.items())
     return f"{call}({arguments})"
+
+
+def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:
+    """Writes a JSON file, all of it or nothing, and returns its path."""
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}.json")
+    try:
+        temporary.write_text(json.dumps(json_ready(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise SearchError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
 
 
 def json_ready(value: Any) -> Any:

@@ -32,9 +32,14 @@ def table(result: SearchResult) -> str:
 
 def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
     values = [trial.hyperparameters.get(name, "") for name in names]
-    score = trial.state if trial.score is None else f"{trial.score:.6g}"
-    if trial.state == "pruned":
-        score = f"pruned at {score}"
+    if trial.score is None:
+        score = trial.state
+    elif trial.state == "pruned":
+        score = f"pruned at {trial.score:.6g}"
+    elif len(trial.executions) > 1 and trial.summary is not None:
+        score = f"{trial.summary} (sd {trial.summary.sd:.2g})"
+    else:
+        score = f"{trial.score:.6g}"
     seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
     return [
         str(trial.number),

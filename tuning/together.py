@@ -27,6 +27,8 @@ def possible(trainer: Trainer) -> str | None:
         return f"it needs the JAX backend; received {keras.backend.backend()}"
     if trainer.fit_kwargs.get("callbacks"):
         return "callbacks see one model at a time"
+    if getattr(trainer.hypermodel, "reports_test", False):
+        return "the test data are evaluated after each epoch"
     if not hasattr(trainer.hypermodel, "fit_arguments") and type(trainer.hypermodel).fit is not keras_tuner.HyperModel.fit:
         return "the HyperModel has a fit of its own"
     return None

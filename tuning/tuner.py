@@ -36,6 +36,9 @@ class Listener(Protocol):
     def epoch_ended(self, event: trials.EpochEnded) -> None:
         """A running trial has trained one more epoch."""
 
+    def execution_ended(self, event: trials.ExecutionEnded) -> None:
+        """One training of a running trial is over."""
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
 
@@ -279,6 +282,8 @@ class Tuner(keras_tuner.Tuner):
             self._opened.add_execution(
                 event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
             )
+            if self.listener is not None:
+                self.listener.execution_ended(event)
             return False
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
@@ -370,8 +375,8 @@ class Tuner(keras_tuner.Tuner):
 IDENTITY_EXCLUDES = ("trials", "versions", "command", "data_dir")
 
 
-def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory) -> None:
-    """Raises `SearchError` naming what differs, if the stored search is not the one that is wanted."""
+def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:
+    """Raises `SearchError` naming what differs, if the stored search (or comparison) is not the one that is wanted."""
     wanted = json.loads(json.dumps(wanted))  # as the store has it: tuples are lists there
     differences = []
     for name in sorted({*stored, *wanted} - set(IDENTITY_EXCLUDES)):
@@ -380,7 +385,7 @@ def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory)
             differences.append(f"{name} ({_brief(old)} there, {_brief(new)} now)")
     if differences:
         raise SearchError(
-            f"The search in {directory} is another one: it differs in {', '.join(differences)}; "
+            f"The {what} in {directory} is another one: it differs in {', '.join(differences)}; "
             f"choose another --directory, or --fresh to delete it and start over."
         )
 

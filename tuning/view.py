@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tuning.statistics import Summary, plus_minus, summary
+
 if TYPE_CHECKING:
     from tuning.result import SearchResult
     from tuning.space import Space
-    from tuning.trial import EpochEnded
+    from tuning.trial import EpochEnded, ExecutionEnded
 
 SHOWN_TRIALS = 8  # in the live table
 
@@ -26,19 +28,21 @@ class View:
         objective: the KerasTuner Objective.
         trials: how many there will be; `None`: not known.
         stream: where to write; `None`: nowhere.
+        confirms: all trials are of one setting: it is not shown again and again, and none of them is the best.
     """
 
-    def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None):
-        self._names = list(space.axes)
+    def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms=False):
+        self._names = [] if confirms else list(space.axes)
         self._symbols = [space.symbol(name) for name in self._names]
-        self._title = f"{space.optimizer.__name__} on {problem}"
+        self._confirms = confirms
+        self._title = f"{space.optimizer.__name__} on {problem}" + (", its best setting with fresh seeds" if confirms else "")
         self._objective = objective
         self._trials = trials
         self._stream = stream
         self._live: Any = None
         self._running: dict[int, dict[str, Any]] = {}
         self._last: collections.deque = collections.deque(maxlen=SHOWN_TRIALS)
-        self._best: tuple[float, int, dict] | None = None
+        self._best: tuple[float, int, dict, str] | None = None  # score, trial, setting, score with its interval
         self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
@@ -52,7 +56,8 @@ class View:
         """Shows what happens until the end of the block, beginning with the trials of an earlier session."""
         for trial in already.trials if already else ():
             if trial.state != "running":
-                self._note(trial.number, trial.hyperparameters, trial.epochs, trial.state, trial.score, trial.seconds)
+                interval = trial.summary if len(trial.executions) > 1 else None
+                self._note(trial.number, trial.hyperparameters, trial.epochs, trial.state, trial.score, trial.seconds, interval)
                 self._resumed += 1
         self._begun = time.monotonic()
         if self._stream is None:
@@ -73,6 +78,7 @@ class View:
             "epochs": epochs,
             "begun": time.monotonic(),
             "now": "",
+            "scores": [],
         }
 
     def epoch_ended(self, event: EpochEnded) -> None:
@@ -85,31 +91,51 @@ class View:
         of = f"/{running['epochs']}" if running["epochs"] else ""
         running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
 
+    def execution_ended(self, event: ExecutionEnded) -> None:
+        """See `tuning.tuner.Listener`."""
+        if event.trial in self._running:
+            self._running[event.trial]["scores"].append(event.score)
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """See `tuning.tuner.Listener`."""
         running = self._running.pop(number)
         seconds = time.monotonic() - running["begun"]
-        self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds)
+        scores = running["scores"]
+        interval = summary(scores) if state == "completed" and len(scores) > 1 else None
+        self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds, interval)
         if message:
             self._failure = f"trial {number} failed: {message}"
         if self._stream is None or self._live is not None:
             return
-        setting = " ".join(f"{name}={value}" for name, value in running["hyperparameters"].items())
-        outcome = f"{self._objective.name} {_score(score)}" if state == "completed" else _stopped(state, score)
+        names = () if self._confirms else running["hyperparameters"]
+        setting = "".join(f" {name}={running['hyperparameters'][name]}" for name in names) + ":" * bool(names)
+        outcome = f"{self._objective.name} {self._mean(score, interval)}" if state == "completed" else _stopped(state, score)
         if message:
             outcome += f" ({message})"
-        best = f", best {_score(self._best[0])} (trial {self._best[1]})" if self._best else ""
-        self._line(f"trial {number}: {setting}: {outcome} in {_duration(seconds)}{best}{self._remaining()}")
+        best = f", best {self._best[3]} (trial {self._best[1]})" if self._best else ""
+        self._line(f"trial {number}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
 
-    def _note(self, number, hyperparameters, epochs, state, score, seconds):
+    def _note(self, number, hyperparameters, epochs, state, score, seconds, interval):
         self._counts[state] += 1
-        self._last.append((number, hyperparameters, epochs, state, score, seconds))
-        if state != "completed" or (epochs or 0) < self._longest:
+        self._last.append((number, hyperparameters, epochs, state, score, seconds, interval))
+        if state != "completed" or (epochs or 0) < self._longest or self._confirms:
             return
         longer = (epochs or 0) > self._longest
         if longer or self._best is None or self._objective.better_than(score, self._best[0]):
-            self._best = (score, number, hyperparameters)
+            self._best = (score, number, hyperparameters, self._mean(score, interval))
             self._longest = epochs or 0
+
+    def _mean(self, score: float | None, interval: Summary | None) -> str:
+        """A score, with its interval if there is one."""
+        return _score(score) if interval is None else plus_minus(interval.mean, interval.half, self._sign)
+
+    @property
+    def _sign(self) -> str:
+        try:
+            "±".encode(getattr(self._stream, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            return "+/-"
+        return "±"
 
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -187,6 +213,7 @@ class View:
             table.add_column("epochs" if width >= 60 else "ep", justify="right", no_wrap=True, min_width=2)
         table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
         with_time = width >= 60
+        with_interval = width >= 40 + 11 * len(self._names) + 9 * with_epochs
         if with_time:
             table.add_column("time", justify="right", style="dim", no_wrap=True)
 
@@ -197,9 +224,10 @@ class View:
             table.add_row(*cells, style=style)
 
         styles = {"pruned": "dim", "diverged": "yellow", "failed": "red"}
-        for number, hyperparameters, epochs, state, score, seconds in self._last:
+        for number, hyperparameters, epochs, state, score, seconds, interval in self._last:
             is_best = self._best is not None and number == self._best[1]
-            outcome = _score(score) + (" best" if is_best else "") if state == "completed" else _stopped(state, score)
+            mean = self._mean(score, interval if with_interval else None)
+            outcome = mean + (" best" if is_best else "") if state == "completed" else _stopped(state, score)
             row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
         for number, running in sorted(self._running.items()):
             seconds = time.monotonic() - running["begun"]
@@ -207,11 +235,11 @@ class View:
         parts.append(table)
 
         if self._best is not None:
-            score, number, hyperparameters = self._best
+            _, number, hyperparameters, mean = self._best
             setting = "  ".join(
                 f"{symbol} {_value(hyperparameters.get(name))}" for symbol, name in zip(self._symbols, self._names, strict=True)
             )
-            parts.append(Text(f"best: {_score(score)} in trial {number}:  {setting}", style="bold green"))
+            parts.append(Text(f"best: {mean} in trial {number}:  {setting}", style="bold green"))
         others = [f"{self._counts[state]} {state}" for state in ("pruned", "diverged", "failed") if self._counts[state]]
         if self._resumed:
             others.append(f"{self._resumed} from before")

@@ -22,6 +22,8 @@ HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich",
         "from tuning.cli import main; assert main(['tune', 'adam', '--search', 'x=1']) == 2",
         "from tuning.cli import main; assert main(['show', 'nowhere']) == 2",
         "import tuning.store, tuning.result, tuning.names",
+        "import tuning.comparison_text",
+        "from tuning.cli import main; assert main(['compare', '--help']) == 0",
     ],
 )
 def test_nothing_heavy_is_imported(code, tmp_path):

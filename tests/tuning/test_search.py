@@ -335,7 +335,7 @@ def test_search_from_python(tiny):
     assert result.best.score == max(trial.score for trial in result.trials)
     assert result.directory == pathlib.Path("results/rmsprop-tiny")
     assert "rho=0.8" in result.best.line
-    assert result.to_dataframe().shape == (2, 5)
+    assert result.to_dataframe().shape == (2, 8)
 
 
 def test_search_takes_a_problem_object(tiny, capsys):

@@ -108,7 +108,7 @@ def test_a_dataframe_has_a_row_per_trial(store):
     add(store, 0)
     add(store, 1, "failed", None)
     frame = SearchResult.load(store.path.parent).to_dataframe()
-    assert list(frame.columns) == ["learning_rate", "epochs", "state", "score", "seconds"]
+    assert list(frame.columns) == ["learning_rate", "epochs", "state", "score", "sd", "low", "high", "seconds"]
     assert list(frame.index) == [0, 1]
     assert frame.loc[1, "state"] == "failed"
 

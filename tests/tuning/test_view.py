@@ -7,7 +7,7 @@ import keras_tuner
 import pytest
 
 from tuning import Space
-from tuning.trial import EpochEnded
+from tuning.trial import EpochEnded, ExecutionEnded
 from tuning.view import View, _duration, _value
 
 
@@ -104,3 +104,45 @@ def test_values_and_times_are_short():
         *("0.00123", "0.900", "0.999877", "0.99999900", "3", "1e-07"),
     ]
     assert [_duration(seconds) for seconds in (None, 0.42, 59.4, 61, 3700)] == ["-", "0.4 s", "59 s", "1:01 min", "1:01 h"]
+
+
+def show_repeats(stream, confirms=False):
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    view = View(Space.of("adam"), "digits_mlp", objective, 2, stream, confirms=confirms)
+    setting = {"learning_rate": 0.00123456, "beta_1": 0.9, "beta_2": 0.99987654}
+    with view.showing(None):
+        for number, scores in enumerate([(0.9722, 0.9694, 0.9750), (0.9444, 0.9722, 0.9500)]):
+            view.trial_began(number, setting, 5)
+            for execution, score in enumerate(scores):
+                view.epoch_ended(EpochEnded(number, execution, 0, {"val_accuracy": score}))
+                view.execution_ended(ExecutionEnded(number, execution, 1, score, 0, 0.0, 0.1))
+            view.trial_ended(number, "completed", sum(scores) / 3, None)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("columns", [100, 73, 46])
+def test_repeats_are_shown_with_their_interval_where_there_is_room(columns, terminal):
+    stream = terminal(columns)
+    show_repeats(stream)
+    last = stream.text()[stream.text().rindex("Adam on digits_mlp") :]
+    assert max(map(len, last.splitlines())) <= columns
+    assert "0.9722 ± 0.0070 best" in last if columns >= 73 else "0.9722 best" in last
+    assert "best: 0.9722 ± 0.0070 in trial 0" in last
+    assert "0.9555 ± 0.0365 " in last if columns >= 73 else "0.9555 " in last
+
+
+def test_plain_lines_show_the_interval_too():
+    lines = show_repeats(io.StringIO()).splitlines()
+    assert "beta_2=0.99987654: val_accuracy 0.9722 ± 0.0070 in " in lines[1]
+    assert "val_accuracy 0.9555 ± 0.0365 in " in lines[2]
+    assert "best 0.9722 ± 0.0070 (trial 0)" in lines[2]
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    ascii_only.getvalue = ascii_only.buffer.getvalue
+    assert b"val_accuracy 0.9722 +/- 0.0070 in " in show_repeats(ascii_only)
+
+
+def test_a_confirmation_shows_the_seeds_and_no_best():
+    lines = show_repeats(io.StringIO(), confirms=True).splitlines()
+    assert lines[0] == "Adam on digits_mlp, its best setting with fresh seeds: 2 trials, val_accuracy (max)"
+    assert lines[1].startswith("trial 0: val_accuracy 0.9722 ± 0.0070 in ")
+    assert "best" not in lines[2]
