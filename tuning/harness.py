@@ -84,6 +84,7 @@ def search(
 
         from tuning import oracles
         from tuning.engines.local import LocalEngine
+        from tuning.machine import machine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
         from tuning.space import Space
@@ -121,6 +122,7 @@ def search(
         "direction": objective.direction,
         "backend": keras.backend.backend(),
         "versions": _versions(),
+        "machine": machine(),
         "command": command,
     }
     hyperparameters = space.hyperparameters(points)

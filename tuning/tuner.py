@@ -301,7 +301,7 @@ class Tuner(keras_tuner.Tuner):
         self.oracle.ongoing_trials = {}
 
 
-IDENTITY_EXCLUDES = ("trials", "versions", "command", "data_dir")
+IDENTITY_EXCLUDES = ("trials", "versions", "machine", "command", "data_dir")
 
 
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory) -> None:
