@@ -22,6 +22,8 @@ _HOMES = {
     "SearchAxis": "tuning.space",
     "make_oracle": "tuning.oracles",
     "Store": "tuning.store",
+    "write_report": "tuning.report",
+    "export": "tuning.export",
 }
 
 __all__ = sorted(_HOMES)

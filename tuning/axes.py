@@ -73,13 +73,15 @@ class Axis:
         if not self.is_number:
             return [(float(i), str(choice)) for i, choice in enumerate(self.choices)]
         values = [value for value in self._round_values() if self.low <= value <= self.high] or [self.low, self.high]
+        if self.kind == "int":
+            values = [value for value in values if value == round(value)]
         places = [(self.position(value), number(value)) for value in dict.fromkeys(values)]
         return [(position, text) for position, text in places if position is not None]
 
     def _round_values(self) -> Sequence[float]:
         first, last = sorted(self.ends)
         if self.scale == "linear" or last - first < 0.6:
-            return _nice(self.low, self.high)
+            return round_values(self.low, self.high)
         decades = range(math.floor(first) - 1, math.ceil(last) + 1)
         sign = 1 if self.scale == "log" else -1  # log1m counts the decades of 1-x downwards
         for digits in ((1,), (1, 3), (1, 2, 5)):
@@ -190,7 +192,7 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other  # True is not 1 here
 
 
-def _nice(low: float, high: float) -> list[float]:
+def round_values(low: float, high: float) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between two numbers."""
     if high <= low:
         return [low]

@@ -132,7 +132,7 @@ def _to_optuna(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
         storage = optuna.storages.RDBStorage(f"sqlite:///{temporary.resolve()}")
         try:
             study = optuna.create_study(
-                study_name=f"{search.name} ({pathlib.Path(search.result.directory).resolve().name})",
+                study_name=search.name,
                 direction="maximize" if search.direction == "max" else "minimize",
                 storage=storage,
             )

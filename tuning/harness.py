@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import pathlib
@@ -12,6 +11,8 @@ from typing import Any
 
 from tuning import store as stores
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.machine import machine
+from tuning.machine import versions as _versions
 from tuning.result import SearchResult
 
 DEFAULT_TRIALS = 16
@@ -84,7 +85,6 @@ def search(
 
         from tuning import oracles
         from tuning.engines.local import LocalEngine
-        from tuning.machine import machine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
         from tuning.space import Space
@@ -183,22 +183,6 @@ def _known_direction(metric: str) -> str:
     if direction is None:
         raise ValueError(metric)
     return direction
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    import importlib.metadata
-    import platform
-
-    import keras
-
-    versions = {"python": platform.python_version(), "keras": keras.__version__}
-    for package in ("keras-optims", "keras-tuner", "numpy", "scipy", keras.backend.backend()):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions
 
 
 def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:

@@ -1,8 +1,10 @@
-"""On what machine a search ran, for those who read its results elsewhere."""
+"""With which versions and on what machine a search ran, for those who read its results elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.metadata
 import os
 import pathlib
 import platform
@@ -19,6 +21,20 @@ def machine() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "accelerators": _accelerators(),
     }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that a trial's result depends on."""
+    import keras
+
+    found = {"python": platform.python_version(), "keras": keras.__version__}
+    for package in ("keras-optims", "keras-tuner", "numpy", "scipy", keras.backend.backend()):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found
 
 
 def _processor() -> str | None:

@@ -66,8 +66,8 @@ def _parameter(axis: Axis, value: Any):
     if not axis.is_number:
         return _category(value), CategoricalDistribution([_category(choice) for choice in axis.choices])
     if axis.scale == "log1m" and axis.high < 1:
-        complement = float(f"{1 - value:.15g}")  # 15 digits drop the binary noise of the subtraction
-        low, high = (float(f"{1 - bound:.15g}") for bound in (axis.high, axis.low))
+        complement = round(1 - value, 15)  # without the binary noise of the subtraction
+        low, high = (round(1 - bound, 15) for bound in (axis.high, axis.low))
         return complement, FloatDistribution(min(low, complement), max(high, complement), log=True)
     logarithmic = axis.scale == "log" and axis.low > 0
     if axis.kind == "int":

@@ -82,8 +82,9 @@ class StoredSearch:
     @property
     def name(self) -> str:
         """What was tuned on what."""
-        optimizer = self.config.get("optimizer") or self.config.get("hypermodel") or "A search"
-        problem = self.config.get("problem")
+        optimizer, problem = self.config.get("optimizer"), self.config.get("problem")
+        if not optimizer:
+            return pathlib.Path(self.result.directory).resolve().name
         return f"{optimizer} on {problem}" if problem else str(optimizer)
 
     def end_of(self, trial: TrialRecord) -> float:

@@ -20,6 +20,7 @@ from tuning import store as stores
 from tuning import trial as trials
 from tuning.errors import NoUsableTrialError, SearchError, one_line
 from tuning.interruption import Interruption
+from tuning.machine import machine, versions
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
@@ -147,6 +148,8 @@ class Tuner(keras_tuner.Tuner):
             "seed": self.seed,
             "repeats": self.executions_per_trial,
             "backend": keras.backend.backend(),
+            "versions": versions(),
+            "machine": machine(),
         }
 
     # -- the search -------------------------------------------------------------------------------

@@ -99,13 +99,14 @@ def confirmed_curves(confirmations: Named) -> Chart | None:
     data: list[dict[str, Any]] = []
     objective, values = None, []
     for i, (name, search) in enumerate(confirmations):
-        best = search.result.best
-        if best is None:
+        completed = [trial for trial in search.trials if trial.state == "completed"]
+        if not completed:
             continue
         objective = objective or search.result.objective
-        mean = mean_curve(best, objective)
+        curves = [curve for trial in completed for curve in trial.curves]
+        mean = mean_curve(curves, objective)
         colour = _colour(i)
-        for curve in best.curves:
+        for curve in curves:
             single = list(map(rounded, curve.get(objective, [])))
             values += [value for value in single if value is not None]
             data.append(

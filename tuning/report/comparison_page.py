@@ -38,7 +38,9 @@ def make(directory: pathlib.Path) -> str:
     objective, direction = comparison.get("objective") or "score", comparison.get("direction") or "max"
     test = comparison.get("test_metric") if any(each.found.get("test") for each in compared) else None
     kind = "test" if test else "validation"
-    compared = sorted(compared, key=lambda each: _rank(each, kind, direction if kind == "validation" else _direction(test, direction)))
+    compared = sorted(
+        compared, key=lambda each: _rank(each, kind, direction if kind == "validation" else _direction(test, direction))
+    )
     rows = [(each.name, each.found[kind]) for each in compared if each.found.get(kind)]
     searches = [(each.name, each.search) for each in compared if each.search is not None]
     confirmations = [(each.name, each.confirmation) for each in compared if each.confirmation is not None]
@@ -172,14 +174,15 @@ def _differences(comparison: dict[str, Any]) -> Table | None:
 
 
 def _plan(comparison: dict[str, Any]) -> list[tuple[str, str]]:
-    names = ("problem", "objective", "direction", "test_metric", "trials", "epochs", "repeats", "confirmations", "seed")
+    names = ("problem", "objective", "direction", "test_metric", "oracle", "trials", "epochs", "repeats", "confirmations", "seed")
     return [(name.replace("_", " "), str(comparison[name])) for name in names if comparison.get(name) is not None]
 
 
 def _snippet(each: Compared) -> str | None:
     search = each.confirmation
-    best = search.result.best if search is not None else None
-    return reproduction.snippet(search, best) if search is not None and best is not None else None
+    if search is None:
+        return None
+    return next((reproduction.snippet(search, trial) for trial in search.trials if trial.state == "completed"), None)
 
 
 def _listed(names: list[str]) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuning.report.figure import GREY, ORANGE, PALETTE, PURPLE, Chart, figure, plain, rounded, setting_text, titled
+from tuning.report.figure import GREY, ORANGE, PALETTE, PURPLE, Chart, figure, plain, rounded, setting_text, titled, titled_values
 from tuning.result import TrialRecord
 from tuning.stored import StoredSearch
 
@@ -46,11 +46,11 @@ def _of_metric(search: StoredSearch, metric: str, best: Sequence[TrialRecord], o
         ("pruned", ("pruned",), PURPLE),
         ("diverged", ("diverged",), ORANGE),
     ):
-        drawn = [trial for trial in others if trial.state in states and mean_curve(trial, metric)]
+        drawn = [trial for trial in others if trial.state in states and mean_curve(trial.curves, metric)]
         if drawn:
             data.append(_many(drawn, metric, name, colour))
     for i, trial in enumerate(best):
-        curve = mean_curve(trial, metric)
+        curve = mean_curve(trial.curves, metric)
         data.append(
             {
                 "type": "scatter",
@@ -64,18 +64,27 @@ def _of_metric(search: StoredSearch, metric: str, best: Sequence[TrialRecord], o
                 "hovertemplate": f"<b>Trial {trial.number}</b>, epoch %{{x}}: %{{y}}<br>%{{text}}<extra></extra>",
             }
         )
-    known = [value for trace in data for value in trace["y"] if value is not None]
-    logarithmic = bool(known) and min(known) > 0 and max(known) > 50 * min(known)
-    scale = {"type": "log", "exponentformat": "power"} if logarithmic else {}
     longest = max((value for trace in data for value in trace["x"] if value is not None), default=1)
     ticks = {"dtick": 1} if longest <= 12 else {}
     return figure(
         data,
         xaxis=titled("epoch", range=[0.8, longest + 0.2] if longest > 1 else [0.5, 1.5], **ticks),
-        yaxis=titled(plain(metric) + (" (log)" if logarithmic else ""), **scale),
+        yaxis=titled_values(plain(metric), _worth_showing(data), ends=True),
         showlegend=True,
         height=430,
     )
+
+
+def _worth_showing(data: Sequence[dict[str, Any]]) -> list[float]:
+    """The values that the chart shows before one zooms out: all of the best, and of the others those that are not extreme."""
+    shown: list[float] = []
+    for trace in data:
+        values = sorted(value for value in trace["y"] if value is not None)
+        if "customdata" in trace:  # many trials
+            cut = len(values) // 20 if trace["name"] != "diverged" else (len(values) if shown else len(values) // 4)
+            values = values[cut : len(values) - cut]
+        shown += values
+    return shown
 
 
 def _many(trials: Sequence[TrialRecord], metric: str, name: str, colour: str) -> dict[str, Any]:
@@ -84,7 +93,7 @@ def _many(trials: Sequence[TrialRecord], metric: str, name: str, colour: str) ->
     y: list[float | None] = []
     numbers: list[int | None] = []
     for trial in trials:
-        curve = mean_curve(trial, metric)
+        curve = mean_curve(trial.curves, metric)
         x += [*range(1, len(curve) + 1), None]
         y += [*curve, None]
         numbers += [*[trial.number] * len(curve), None]
@@ -102,9 +111,9 @@ def _many(trials: Sequence[TrialRecord], metric: str, name: str, colour: str) ->
     }
 
 
-def mean_curve(trial: TrialRecord, metric: str) -> list[float | None]:
+def mean_curve(executions: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:
     """After each epoch the mean over the executions that have trained so long; `None` where one was not a number."""
-    curves = [curve[metric] for curve in trial.curves if metric in curve]
+    curves = [curve[metric] for curve in executions if metric in curve]
     means: list[float | None] = []
     for epoch in range(max(map(len, curves), default=0)):
         values = [curve[epoch] for curve in curves if epoch < len(curve)]

@@ -44,6 +44,9 @@ class Chart:
     choices: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
+MARGIN_BELOW_COLOURS = {"l": 64, "r": 14, "t": 76, "b": 52}  # of a chart with a colour bar above it
+
+
 def plain(text: Any) -> str:
     """A text as Plotly shows it literally: it knows some HTML, entities, and templates such as %{x}."""
     short = " ".join(str(text).split())
@@ -55,17 +58,37 @@ def figure(data: list[dict[str, Any]], **layout: Any) -> dict[str, Any]:
     """A figure with the layout that all charts have."""
     common: dict[str, Any] = {
         "height": 380,
-        "margin": {"l": 56, "r": 14, "t": 14, "b": 48},
+        "margin": {"l": 64, "r": 14, "t": 14, "b": 52},
         "hovermode": "closest",
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "xanchor": "left"},
         "showlegend": False,
     }
+    if "coloraxis" not in layout:  # plotly.js misplaces a title with a distance of its own under a horizontal colour bar
+        layout["xaxis"] = {**layout["xaxis"], "title": {**layout["xaxis"]["title"], "standoff": 10}}
     return {"data": data, "layout": {**common, **layout}}
 
 
 def titled(text: str, **axis: Any) -> dict[str, Any]:
     """A cartesian axis with a title."""
-    return {"title": {"text": text, "standoff": 8}, "automargin": True, "zeroline": False, **axis}
+    return {"title": {"text": text}, "zeroline": False, **axis}
+
+
+def titled_values(text: str, values: Iterable[float], ends: bool = False) -> dict[str, Any]:
+    """A cartesian axis for these values: logarithmic if they are positive and differ by orders of magnitude.
+
+    With `ends` it ends a little beyond them, whatever else is drawn.
+    """
+    known = list(values)
+    logarithmic = bool(known) and min(known) > 0 and max(known) > 50 * min(known)
+    more: dict[str, Any] = {}
+    if logarithmic:
+        places = Axis(text, scale="log", low=min(known), high=max(known)).ticks()
+        more = {"type": "log", "tickvals": [10**place for place, _ in places], "ticktext": [label for _, label in places]}
+    if known and ends:
+        low, high = (math.log10(end) if logarithmic else end for end in (min(known), max(known)))
+        margin = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
+        more["range"] = [low - margin, high + margin]
+    return titled(f"{text} (log)" if logarithmic else text, **more)
 
 
 def scaled(axis: Axis, **more: Any) -> dict[str, Any]:
@@ -128,7 +151,7 @@ def score_colours(search: StoredSearch, scores: Iterable[float]) -> dict[str, An
 def colour_bar(title: str, **more: Any) -> dict[str, Any]:
     """A thin colour bar above the chart, where a narrow screen has room for it as well."""
     above = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.02, "yanchor": "bottom", "len": 0.9, "thickness": 10}
-    return {"title": {"text": title, "side": "top"}, "outlinewidth": 0, "nticks": 6, **above, **more}
+    return {"title": {"text": title, "side": "top", "font": {"size": 13}}, "outlinewidth": 0, "nticks": 6, **above, **more}
 
 
 def state_key(states: Iterable[str], scored: bool = True) -> list[dict[str, Any]]:

@@ -61,7 +61,7 @@ def _measured(search: StoredSearch, trials, axes: list[Axis]) -> dict[str, dict[
     from tuning.export import quiet_optuna
     from tuning.optuna_study import add_trials, parameter_name
 
-    evaluators = {"fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)}
+    evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {"fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)}
     with quiet_optuna():
         if len(trials) >= 4 * LEAST_GOOD:
             quantile = max(0.1, LEAST_GOOD / len(trials))
@@ -97,9 +97,9 @@ def _chart(axes: list[Axis], measured: dict[str, dict[str, float]]) -> Chart:
             data,
             barmode="group",
             xaxis=titled("importance (%)", range=[0, 100]),
-            yaxis={"automargin": True, "type": "category"},
+            yaxis={"automargin": True, "type": "category", "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)"},
             height=130 + 46 * len(axes),
-            showlegend=True,
+            showlegend=len(measured) > 1,
             legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "reversed"},
         ),
         "How much of the score's variation each hyperparameter explains (fANOVA)"

@@ -110,8 +110,7 @@ def _when(search: StoredSearch, clock: Callable[[float], float], paused: bool) -
                     "name": plain(state),
                     "base": list(map(rounded, begun)),
                     "x": [
-                        rounded(clock(search.end_of(trial)) / seconds - start)
-                        for trial, start in zip(trials, begun, strict=True)
+                        rounded(clock(search.end_of(trial)) / seconds - start) for trial, start in zip(trials, begun, strict=True)
                     ],
                     "y": [trial.number for trial in trials],
                     "text": [hover_text(search, trial) for trial in trials],

@@ -45,9 +45,10 @@ def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | N
             f"data = problem.load({samples if samples is not None else ''})",
             seed,
             "model = problem.model()",
-            f"model.compile(optimizer={trial.line}, loss=problem.loss, metrics=list(problem.metrics))",
-            f"history = model.fit(*data.train, batch_size=problem.batch_size, epochs={trial.epochs or search.config.get('epochs')}, "
-            "validation_data=data.validation)",
+            f"optimizer = {trial.line}",
+            "model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(problem.metrics))",
+            f"epochs = {trial.epochs or search.config.get('epochs')}",
+            "history = model.fit(*data.train, batch_size=problem.batch_size, epochs=epochs, validation_data=data.validation)",
             f"print({best}(history.history[{objective!r}])){result}",
         ]
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import Axis, learning_rate_axis, number
+from tuning.axes import Axis, learning_rate_axis, number, round_values
 from tuning.report.figure import (
     GREY,
+    MARGIN_BELOW_COLOURS,
     ORANGE,
     STATE_COLOUR,
     STATE_SYMBOL,
@@ -22,6 +23,7 @@ from tuning.report.figure import (
     scaled,
     score_colours,
     titled,
+    titled_values,
 )
 from tuning.result import TrialRecord
 from tuning.stored import STATES, StoredSearch
@@ -49,18 +51,20 @@ def sensitivity(search: StoredSearch) -> Chart | None:
         of_state = [trial for trial in scored if trial.state == state]
         if of_state:
             data.append(_scored_points(search, of_state, first, second, state))
-    y_axis = score_axis(search, [trial.score for trial in scored if trial.score is not None])
+    y_axis = score_axis(search, [trial.score for trial in scored if trial.score is not None], fixed=True)
     layout: dict[str, Any] = {"xaxis": scaled(first), "yaxis": y_axis, "height": 430}
     if second is not None and scored:
         ticks = second.ticks()
+        ticks = ticks[:: math.ceil(len(ticks) / 5)]
         low, high = second.ends
         bar = colour_bar(
             plain(second.scale_label), tickvals=[place for place, _ in ticks], ticktext=[plain(text) for _, text in ticks]
         )
         layout["coloraxis"] = {"cmin": low, "cmax": high if high > low else low + 1, "colorbar": bar}
-        layout["margin"] = {"l": 56, "r": 14, "t": 64, "b": 48}
+        layout["margin"] = MARGIN_BELOW_COLOURS
     if unscored:
         layout.update(_strip_below(data, search, unscored, first, y_axis))
+        layout["xaxis"]["anchor"] = "y2"
     coloured = f", coloured by {second.label}" if second is not None else ""
     return Chart(
         figure(data, **layout),
@@ -70,11 +74,12 @@ def sensitivity(search: StoredSearch) -> Chart | None:
     )
 
 
-def score_axis(search: StoredSearch, scores: Sequence[float]) -> dict[str, Any]:
-    """The axis of the objective: logarithmic if scores differ by orders of magnitude."""
-    logarithmic = bool(scores) and min(scores) > 0 and max(scores) > 50 * min(scores)
-    scale = {"type": "log", "exponentformat": "power"} if logarithmic else {}
-    return titled(plain(search.result.objective) + (" (log)" if logarithmic else ""), **scale)
+def score_axis(search: StoredSearch, scores: Sequence[float], fixed: bool = False) -> dict[str, Any]:
+    """The axis of the objective: logarithmic if scores differ by orders of magnitude.
+
+    With `fixed` it ends at the scores; wide intervals, as two trainings give, may reach beyond it.
+    """
+    return titled_values(plain(search.result.objective), scores, ends=fixed)
 
 
 def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: Axis | None, state: str) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: A
         marker["color"] = STATE_COLOUR[state]
     else:
         marker.update(color=[_place(trial, second) for trial in trials], coloraxis="coloraxis")
-    trace = {
+    trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "name": state,
@@ -152,7 +157,11 @@ def _map(search: StoredSearch, first: Axis, other: Axis) -> Chart:
     if best is not None and best in trials:
         ring = {"symbol": "circle-open", "size": 22, "color": ORANGE, "line": {"width": 2.5}}
         data.append({**_points(search, [best], first, other, ring), "name": "best"})
-    colours = score_colours(search, [trial.score for trial in trials if trial.score is not None])
+    scores = [trial.score for trial in trials if trial.score is not None]
+    colours = score_colours(search, scores)
+    worst = colours["cmin"] if search.direction == "max" else colours["cmax"]
+    beyond = min(scores) < worst if search.direction == "max" else max(scores) > worst
+    note = f"; scores worse than {number(worst, 3)} have the colour of that" if beyond else ""
     return Chart(
         figure(
             data,
@@ -160,9 +169,9 @@ def _map(search: StoredSearch, first: Axis, other: Axis) -> Chart:
             yaxis=scaled(other),
             coloraxis=colours,
             height=440,
-            margin={"l": 56, "r": 14, "t": 64, "b": 48},
+            margin=MARGIN_BELOW_COLOURS,
         ),
-        f"{search.result.objective} as colour over {first.label} and {other.label}; the best trial has a ring.",
+        f"{search.result.objective} as colour over {first.label} and {other.label}; the best trial has a ring{note}.",
     )
 
 
@@ -188,26 +197,28 @@ def parallel(search: StoredSearch) -> Chart | None:
     dimensions = [_dimension(axis, trials) for axis in search.axes]
     scores = [trial.score for trial in trials if trial.score is not None]
     y_axis = score_axis(search, scores)
-    logarithmic = y_axis.get("type") == "log"
+    logarithmic = "type" in y_axis
     heights = [math.log10(score) if logarithmic else score for score in scores]
     low, high = min(heights), max(heights)
     if low == high:
         low, high = low - 0.5, high + 0.5
     last: dict[str, Any] = {"label": y_axis["title"]["text"], "values": list(map(rounded, heights)), "range": [low, high]}
     if logarithmic:
-        powers = [power for power in range(math.floor(low), math.ceil(high) + 1) if low <= power <= high]
-        last.update(tickvals=powers, ticktext=[number(10.0**power) for power in powers])
+        last.update(tickvals=[math.log10(tick) for tick in y_axis["tickvals"]], ticktext=y_axis["ticktext"])
+    else:
+        last.update(tickvals=(ticks := round_values(low, high)), ticktext=[number(tick, 3) for tick in ticks])
     trace = {
         "type": "parcoords",
         "dimensions": [*dimensions, last],
         "line": {"color": scores, "coloraxis": "coloraxis"},
         "labelangle": 0,
-        "domain": {"x": [0.03, 0.97]},
+        "labelfont": {"size": 13},
+        "tickfont": {"size": 12},
     }
     colours = score_colours(search, scores)
     colours["showscale"] = False
     return Chart(
-        figure([trace], coloraxis=colours, height=420, margin={"l": 40, "r": 40, "t": 48, "b": 24}),
+        figure([trace], coloraxis=colours, height=420, margin={"l": 64, "r": 64, "t": 48, "b": 24}),
         f"Each line is a trial, across its hyperparameters to its {search.result.objective}; drag along an axis to select, "
         "click it to clear.",
         wide=True,
@@ -248,7 +259,9 @@ def divergence(search: StoredSearch) -> list[Chart]:
 def _diverged_plane(search: StoredSearch, first: Axis, other: Axis, trials) -> Chart:
     data = []
     for diverged in (False, True):
-        chosen = [trial for trial in trials if (trial.state == "diverged") == diverged and _on(trial, first) and _on(trial, other)]
+        chosen = [
+            trial for trial in trials if (trial.state == "diverged") == diverged and _on(trial, first) and _on(trial, other)
+        ]
         marker = {"symbol": "x" if diverged else "circle-open", "color": ORANGE if diverged else GREY, "size": 9}
         data.append({**_points(search, chosen, first, other, marker), "name": "diverged" if diverged else "trained"})
     return Chart(

@@ -2,6 +2,7 @@
 
 const figures = JSON.parse(document.getElementById("figures").textContent);
 const root = document.documentElement;
+const coarse = matchMedia("(pointer: coarse), (max-width: 600px)");
 
 /* The colours of a chart that depend on the theme. The scale is viridis without the end that the ground would swallow, so
    that the best scores stand out on either. */
@@ -20,15 +21,15 @@ function themed(figure) {
       font: { color: theme.text, family: getComputedStyle(document.body).fontFamily, size: 13 },
       paper_bgcolor: theme.card,
       plot_bgcolor: theme.card,
-      xaxis: axis,
-      yaxis: axis,
+      xaxis: { ...axis, title: { font: { size: 13 } } },
+      yaxis: { ...axis, title: { font: { size: 13 } }, automargin: true },
       hoverlabel: { bgcolor: theme.card, bordercolor: theme.grid, font: { color: theme.text }, align: "left" },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: "#8a8f98", activecolor: theme.text },
     },
   };
   const layout = { ...figure.layout, template };
   if (layout.coloraxis) layout.coloraxis = { ...layout.coloraxis, colorscale: theme.scale };
-  if (matchMedia("(pointer: coarse)").matches) layout.dragmode = false; /* a finger scrolls the page */
+  if (coarse.matches) layout.dragmode = false; /* a finger scrolls the page */
   return [figure.data, layout];
 }
 
@@ -42,7 +43,8 @@ function draw(id) {
   const options = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    displayModeBar: coarse.matches || figures[id].choices[""]?.data[0].type === "parcoords" ? false : "hover",
+    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
   };
   const element = document.getElementById(id);
   return Plotly.react(element, ...structuredClone(themed(current(id))), options).catch(() => {
