@@ -23,7 +23,7 @@ _HOMES = {
     "make_oracle": "tuning.oracles",
     "Store": "tuning.store",
     "write_report": "tuning.report",
-    "export": "tuning.export",
+    "export_search": "tuning.export",
 }
 
 __all__ = sorted(_HOMES)

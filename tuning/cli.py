@@ -206,9 +206,9 @@ def _report(options) -> int:
 
 
 def _export(options) -> int:
-    from tuning.export import export
+    from tuning.export import export_search
 
-    paths = [str(path) for path in export(options.directory, options.to, options.output)]
+    paths = [str(path) for path in export_search(options.directory, options.to, options.output)]
     if options.json:
         _print_json({"files": paths})
     else:

@@ -31,7 +31,7 @@ _TRIAL_COLUMNS = ("trial", "state", "score")
 _CURVE_COLUMNS = ("trial", "execution", "epoch", "metric", "value")
 
 
-def export(directory: str | os.PathLike, to: str, output: str | os.PathLike | None = None) -> list[pathlib.Path]:
+def export_search(directory: str | os.PathLike, to: str, output: str | os.PathLike | None = None) -> list[pathlib.Path]:
     """Writes a search in another format.
 
     Args:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.tuning.conftest import environment, run
 
-HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy")
+HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy", "plotly", "jinja2")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich",
         "from tuning.cli import main; assert main(['problems']) == 0",
         "from tuning.cli import main; assert main(['tune', 'adam', '--search', 'x=1']) == 2",
         "from tuning.cli import main; assert main(['show', 'nowhere']) == 2",
+        "from tuning.cli import main; assert main(['export', 'nowhere', '--to', 'optuna']) == 2",
         "import tuning.store, tuning.result",
     ],
 )

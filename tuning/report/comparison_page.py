@@ -119,26 +119,31 @@ def _direction(metric: str | None, otherwise: str) -> str:
 
 def _table(comparison: dict[str, Any], compared: list[Compared], objective: str, test: str | None) -> Table:
     heads = ["optimizer", *([f"{test} (mean, 95 %)"] if test else []), f"{objective} (mean, 95 %)", f"best {objective} in search"]
-    heads += ["trials", "time", "best setting"]
+    heads += ["trials", "confirmations", "time"]
     rows = []
     for each in compared:
         found = each.found
-        cells = [Cell(each.name, each.name, "long")]
+        cells = [Cell(each.name, each.name, "name")]
         for kind in ("test", "validation") if test else ("validation",):
             measured = found.get(kind) or {}
             cells.append(Cell(_with_interval(measured), measured.get("mean")))
         score = found.get("search_score")
-        counts = found.get("trials") or {}
         cells += [
             Cell("" if score is None else number(score), score),
-            Cell(", ".join(f"{count} {state}" for state, count in counts.items() if count), sum(counts.values())),
+            _counted(found.get("trials")),
+            _counted(found.get("confirmations")),
             Cell(duration(found.get("seconds")), found.get("seconds")),
-            Cell(found.get("line") or "none completed", found.get("line"), "long"),
         ]
         rows.append(cells)
     seeds = comparison.get("confirmations")
     caption = f"The best setting of each, trained again with {seeds} fresh seeds" if seeds else "The best setting of each"
     return Table(f"{caption}; best first.", heads, rows, sortable=True)
+
+
+def _counted(counts: Any) -> Cell:
+    """How many trials are in each state."""
+    counts = counts if isinstance(counts, dict) else {}
+    return Cell(", ".join(f"{count} {state}" for state, count in counts.items() if count), sum(counts.values()))
 
 
 def _with_interval(measured: dict[str, Any]) -> str:
@@ -161,7 +166,7 @@ def _differences(comparison: dict[str, Any]) -> Table | None:
         difference = entry.get("difference")
         rows.append(
             [
-                Cell(f"{entry.get('one')} − {entry.get('other')}", str(entry.get("one")), "long"),
+                Cell(f"{entry.get('one')} − {entry.get('other')}", str(entry.get("one")), "name"),
                 Cell("" if difference is None else f"{difference:+.3g}", difference),
                 Cell(interval),
                 Cell("" if p is None else f"{p:.2g}", p),

@@ -10,14 +10,15 @@ from tuning.result import TrialRecord
 from tuning.stored import StoredSearch
 
 HIGHLIGHTED = 5
-MOST_POINTS = 40_000  # of all other trials and metrics together; beyond it the page would be slow
+MOST_POINTS = 25_000  # of all other trials and metrics together; beyond it the page would be slow
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
 def learning_curves(search: StoredSearch) -> Chart | None:
     """The objective after each epoch, and by choice every other metric."""
     objective = search.result.objective
-    metrics = list(dict.fromkeys(name for trial in search.trials for curve in trial.curves for name in curve))
+    drawable = (name for trial in search.trials for curve in trial.curves for name in curve if mean_curve(trial.curves, name))
+    metrics = list(dict.fromkeys(drawable))
     if not metrics:
         return None
     if objective in metrics:

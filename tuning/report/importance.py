@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from tuning.axes import Axis
 from tuning.report.figure import BLUE, ORANGE, Chart, figure, plain, rounded, titled
+from tuning.result import TrialRecord
 from tuning.stored import StoredSearch
 
 LEAST_TRIALS, LEAST_PER_AXIS = 10, 4  # with fewer completed trials the numbers would be guesses
+MOST_TRIALS = 200  # that fANOVA gets: its time grows with their square
 LEAST_GOOD = 5  # trials that PED-ANOVA needs among the best, after its documentation
 
 
@@ -49,6 +52,8 @@ def importance(search: StoredSearch) -> Importance:
         note += " Trials that trained for different numbers of epochs are compared here."
     if len(in_all) < len(axes):
         note += f" Left out, as not all trials have them: {', '.join(axis.label for axis in axes if axis not in in_all)}."
+    if len(trials) > MOST_TRIALS:
+        note += f" fANOVA sees {MOST_TRIALS} of them, spread over all scores."
     if len(measured) == 1:
         note += f" PED-ANOVA needs at least {4 * LEAST_GOOD} trials."
     return Importance(_chart(in_all, measured), note)
@@ -61,19 +66,27 @@ def _measured(search: StoredSearch, trials, axes: list[Axis]) -> dict[str, dict[
     from tuning.export import quiet_optuna
     from tuning.optuna_study import add_trials, parameter_name
 
-    evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {"fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)}
+    evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {
+        "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)
+    }
     with quiet_optuna():
         if len(trials) >= 4 * LEAST_GOOD:
             quantile = max(0.1, LEAST_GOOD / len(trials))
             evaluators["PED-ANOVA"] = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
-        study = optuna.create_study(direction="maximize" if search.direction == "max" else "minimize")
-        add_trials(study, search, trials)
         names = {axis.name: parameter_name(axis) for axis in axes}
         found = {}
         for label, evaluator in evaluators.items():
+            study = optuna.create_study(direction="maximize" if search.direction == "max" else "minimize")
+            add_trials(study, search, _spread(trials, MOST_TRIALS) if label == "fANOVA" else trials)
             shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=list(names.values()))
             found[label] = {axis: 100 * shares[parameter] for axis, parameter in names.items()}
     return found
+
+
+def _spread(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
+    """At most so many of the trials, evenly from the best to the worst."""
+    count = min(len(ranked), most)
+    return [ranked[round(i * (len(ranked) - 1) / max(count - 1, 1))] for i in range(count)]
 
 
 def _chart(axes: list[Axis], measured: dict[str, dict[str, float]]) -> Chart:
