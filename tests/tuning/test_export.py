@@ -12,6 +12,8 @@ from tuning import SearchError, Store
 from tuning.export import export_search as export
 from tuning.result import SearchResult
 
+pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
+
 
 def read(path):
     with open(path, encoding="utf-8", newline="") as file:

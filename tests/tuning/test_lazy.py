@@ -9,7 +9,21 @@ import pytest
 
 from tests.tuning.conftest import environment, run
 
-HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy", "plotly", "jinja2")
+HEAVY = (
+    "tensorflow",
+    "torch",
+    "jax",
+    "keras",
+    "keras_tuner",
+    "pandas",
+    "rich",
+    "scipy",
+    "sklearn",
+    "numpy",
+    "plotly",
+    "jinja2",
+    "optuna",
+)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, parallel, sensitivity
 from tuning.stored import StoredSearch
 
+pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
+
 
 @pytest.fixture(autouse=True)
 def without_plotly(monkeypatch, request):
@@ -262,7 +264,7 @@ def test_importance_finds_what_matters_and_does_not_guess(tmp_path):
     pytest.importorskip("optuna")
     make_search(tmp_path / "many", ("completed",) * 24)
     found = importance(StoredSearch.load(tmp_path / "many"))
-    shares = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in found.chart.figure["data"]}
+    shares = {trace["name"]: dict(zip(trace["text"], trace["x"], strict=True)) for trace in found.chart.figure["data"]}
     assert set(shares) == {"fANOVA", "PED-ANOVA"}
     for share in shares.values():
         assert share["η learning_rate"] > 60

@@ -22,6 +22,7 @@ GREY = "#8a8f98"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, BROWN, SKY)
 STATE_COLOUR = {"completed": BLUE, "pruned": PURPLE, "running": GREEN, "diverged": ORANGE, "failed": BROWN}
 STATE_SYMBOL = {"completed": "circle", "pruned": "diamond", "running": "star", "diverged": "x", "failed": "triangle-down"}
+_SYMBOL_TEXT = {"pruned": "◆", "running": "★", "diverged": "✖", "failed": "▼"}
 
 _LONGEST_TEXT = 60
 
@@ -154,21 +155,9 @@ def colour_bar(title: str, **more: Any) -> dict[str, Any]:
     return {"title": {"text": title, "side": "top", "font": {"size": 13}}, "outlinewidth": 0, "nticks": 6, **above, **more}
 
 
-def state_key(states: Iterable[str], scored: bool = True) -> list[dict[str, Any]]:
-    """Traces without points, one for each state, that make a legend."""
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [None],
-            "y": [None],
-            "name": state,
-            "marker": {"symbol": STATE_SYMBOL[state], "color": STATE_COLOUR[state], "size": 9},
-            "hoverinfo": "skip",
-        }
-        for state in states
-        if not (scored and state == "completed")
-    ]
+def symbols_text(states: Iterable[str]) -> str:
+    """What the symbols of these states mean, for a caption."""
+    return ", ".join(f"{_SYMBOL_TEXT[state]} {state}" for state in states if state in _SYMBOL_TEXT)
 
 
 def rounded(value: float | None, digits: int = 6) -> float | None:

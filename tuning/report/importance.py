@@ -92,14 +92,17 @@ def _spread(ranked: Sequence[TrialRecord], most: int) -> list[TrialRecord]:
 def _chart(axes: list[Axis], measured: dict[str, dict[str, float]]) -> Chart:
     first = next(iter(measured.values()))
     ordered = sorted(axes, key=lambda axis: first[axis.name])  # the longest bar on top
+    labels = [plain(axis.label) for axis in ordered]
     data = [
         {
             "type": "bar",
             "orientation": "h",
             "name": label,
-            "y": [plain(axis.label) for axis in ordered],
+            "y": list(range(len(ordered))),  # not the labels: two may look alike when shortened
+            "text": labels,
+            "textposition": "none",
             "x": [rounded(shares[axis.name], 4) for axis in ordered],
-            "hovertemplate": f"{label}: %{{x:.1f}} %<extra>%{{y}}</extra>",
+            "hovertemplate": f"{label}: %{{x:.1f}} %<extra>%{{text}}</extra>",
             "marker": {"color": colour},
         }
         for (label, shares), colour in zip(measured.items(), (BLUE, ORANGE), strict=False)
@@ -110,7 +113,7 @@ def _chart(axes: list[Axis], measured: dict[str, dict[str, float]]) -> Chart:
             data,
             barmode="group",
             xaxis=titled("importance (%)", range=[0, 100]),
-            yaxis={"automargin": True, "type": "category", "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)"},
+            yaxis={"tickvals": list(range(len(labels))), "ticktext": labels, "automargin": True, "zeroline": False},
             height=130 + 46 * len(axes),
             showlegend=len(measured) > 1,
             legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "traceorder": "reversed"},

@@ -22,6 +22,7 @@ from tuning.report.figure import (
     rounded,
     scaled,
     score_colours,
+    symbols_text,
     titled,
     titled_values,
 )
@@ -162,6 +163,8 @@ def _map(search: StoredSearch, first: Axis, other: Axis) -> Chart:
     worst = colours["cmin"] if search.direction == "max" else colours["cmax"]
     beyond = min(scores) < worst if search.direction == "max" else max(scores) > worst
     note = f"; scores worse than {number(worst, 3)} have the colour of that" if beyond else ""
+    symbols = symbols_text(state for state in STATES if any(trial.state == state for trial in trials))
+    note += f"; {symbols}" if symbols else ""
     return Chart(
         figure(
             data,
