@@ -303,7 +303,8 @@ def test_hundreds_of_trials_make_a_small_page(tmp_path, monkeypatch):
         for number in range(400):
             values = {"learning_rate": 10 ** (-4 * (number * 0.618 % 1)), "beta_1": 0.9}
             store._connection.execute(
-                "INSERT INTO trials VALUES (?, 'completed', ?, 30, ?, NULL, NULL, ?, ?, '{}')",
+                "INSERT INTO trials (number, state, hyperparameters, epochs, score, begun, ended, oracle_trial) "
+                "VALUES (?, 'completed', ?, 30, ?, ?, ?, '{}')",
                 (number, json.dumps(values), 0.5 + 0.3 * (number * 0.414 % 1), 1000.0 + number, 1001.0 + number),
             )
             store._connection.executemany(
