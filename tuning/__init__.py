@@ -25,6 +25,8 @@ _HOMES = {
     "make_oracle": "tuning.oracles",
     "OptunaOracle": "tuning.oracles.optuna",
     "Store": "tuning.store",
+    "write_report": "tuning.report",
+    "export_search": "tuning.export",
 }
 
 __all__ = sorted(_HOMES)

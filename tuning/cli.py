@@ -83,6 +83,27 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="as one JSON object, with all learning curves")
     show.set_defaults(run=_show)
 
+    report = commands.add_parser(
+        "report",
+        help="write a search or a comparison as one HTML file with charts",
+        description="Writes DIR/report.html, one file that needs no network, from a running or ended search or a comparison.",
+    )
+    report.add_argument("directory", metavar="DIR")
+    report.add_argument("--json", action="store_true", help='print {"report": PATH} on stdout')
+    report.set_defaults(run=_report)
+
+    export = commands.add_parser(
+        "export",
+        help="write a search as tables, JSON or an Optuna study",
+        description="Writes a search in another format: csv is a table of the trials and one of the learning curves, json is "
+        "what `show --json` prints, optuna is a database that optuna-dashboard opens.",
+    )
+    export.add_argument("directory", metavar="DIR")
+    export.add_argument("--to", choices=("csv", "json", "optuna"), required=True, help="the format")
+    export.add_argument("--output", metavar="PATH", help="the file (default: trials.csv, search.json or optuna.db in DIR)")
+    export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
+    export.set_defaults(run=_export)
+
     for name, run, text in (
         ("optimizers", _optimizers, "what can be tuned, one line each"),
         ("problems", _problems, "what it can be tuned on, one line each"),
@@ -234,6 +255,28 @@ def _show_comparison(comparison, as_json: bool) -> int:
         _print_json(comparison.to_json())
     else:
         print(table(comparison, _width(sys.stdout)))
+    return DONE
+
+
+def _report(options) -> int:
+    from tuning.report import write_report
+
+    path = write_report(options.directory)
+    if options.json:
+        _print_json({"report": str(path)})
+    else:
+        print(path)
+    return DONE
+
+
+def _export(options) -> int:
+    from tuning.export import export_search
+
+    paths = [str(path) for path in export_search(options.directory, options.to, options.output)]
+    if options.json:
+        _print_json({"files": paths})
+    else:
+        print("\n".join(paths))
     return DONE
 
 

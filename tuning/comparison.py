@@ -14,8 +14,9 @@ from typing import Any
 from tuning import store as stores
 from tuning.comparison_result import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.harness import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _check_seed, _objective, _versions, folder_name
+from tuning.harness import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _check_seed, _objective, folder_name
 from tuning.harness import search as search_one
+from tuning.machine import versions
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
 CHOOSES = ("sampler", "pruner")  # arguments of a search that have no place where nothing is chosen, and none may be stopped
@@ -113,7 +114,7 @@ def compare(
         "train_samples": train_samples,
         "batch_size": made.batch_size,
         "backend": keras.backend.backend(),
-        "versions": _versions(),
+        "versions": versions(),
         "machine": None,
         "command": command,
         "complete": False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 import pathlib
@@ -12,6 +11,7 @@ from typing import Any
 
 from tuning import store as stores
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.machine import machine, versions
 from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, ORACLES, check_name
 from tuning.result import SearchResult
 
@@ -138,7 +138,8 @@ def search(
         "objective": objective.name,
         "direction": objective.direction,
         "backend": keras.backend.backend(),
-        "versions": _versions(),
+        "versions": versions(),
+        "machine": machine(),
         "command": command,
         **({} if confirm is None else {"confirms": dict(confirm)}),
     }
@@ -209,22 +210,6 @@ def _known_direction(metric: str) -> str:
     if direction is None:
         raise ValueError(metric)
     return direction
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    import importlib.metadata
-    import platform
-
-    import keras
-
-    versions = {"python": platform.python_version(), "keras": keras.__version__}
-    for package in ("keras-optims", "keras-tuner", "numpy", "scipy", keras.backend.backend()):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "unknown"
-    return versions
 
 
 def _check_seed(seed: Any) -> None:

@@ -21,6 +21,7 @@ from tuning import store as stores
 from tuning import trial as trials
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.interruption import Interruption
+from tuning.machine import machine, versions
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 from tuning.pruning import make_pruning
 
@@ -171,6 +172,8 @@ class Tuner(keras_tuner.Tuner):
             "backend": keras.backend.backend(),
             "sampler": getattr(self.oracle, "sampler_name", None),
             "pruner": self._pruning.name if self._pruning is not None else None,
+            "versions": versions(),
+            "machine": machine(),
         }
 
     @property
@@ -372,7 +375,7 @@ class Tuner(keras_tuner.Tuner):
         self.oracle.ongoing_trials = {}
 
 
-IDENTITY_EXCLUDES = ("trials", "versions", "command", "data_dir")
+IDENTITY_EXCLUDES = ("trials", "versions", "machine", "command", "data_dir")
 
 
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:

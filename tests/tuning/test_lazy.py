@@ -9,7 +9,23 @@ import pytest
 
 from tests.tuning.conftest import environment, run
 
-HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy", "optuna", "cmaes")
+HEAVY = (
+    "tensorflow",
+    "torch",
+    "jax",
+    "keras",
+    "keras_tuner",
+    "pandas",
+    "rich",
+    "scipy",
+    "sklearn",
+    "numpy",
+    "plotly",
+    "jinja2",
+    "optuna",
+    "cmaes",
+    "ray",
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +40,7 @@ HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich",
         "import tuning.store, tuning.result, tuning.names",
         "import tuning.comparison_text",
         "from tuning.cli import main; assert main(['compare', '--help']) == 0",
+        "from tuning.cli import main; assert main(['export', 'nowhere', '--to', 'optuna']) == 2",
     ],
 )
 def test_nothing_heavy_is_imported(code, tmp_path):

@@ -1,0 +1,423 @@
+"""The report: what it says, that it needs nothing but itself, and that nothing in a search can break it."""
+
+import html.parser
+import json
+import os
+import re
+
+import pytest
+
+from tests.tuning.conftest import load, one_sentence
+from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_hostile, make_search
+from tuning import SearchError, Store, write_report
+from tuning.axes import Axis, axes_of, number
+from tuning.report import figure
+from tuning.report.curves import learning_curves
+from tuning.report.importance import importance
+from tuning.report.progress import best_so_far, budget, working_clock
+from tuning.report.reproduction import snippet
+from tuning.report.response import divergence, maps, parallel, sensitivity
+from tuning.stored import StoredSearch
+
+pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
+
+
+@pytest.fixture(autouse=True)
+def without_plotly(monkeypatch, request):
+    """plotly.js is almost all of a page; only the test of its size needs it."""
+    if "whole" not in request.fixturenames:
+        monkeypatch.setattr("tuning.report.page._plotly", lambda: "/* plotly.js */")
+
+
+@pytest.fixture
+def whole():
+    """For tests of the page with plotly.js in it."""
+
+
+class Page(html.parser.HTMLParser):
+    """What a browser would find: the elements with their attributes, the texts, the figures."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.texts, self._script = [], [], None
+        self.scripts = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.text = " ".join(" ".join(self.texts).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._script = dict(attrs) if tag in ("script", "style") else None
+
+    def handle_endtag(self, tag):
+        self._script = None
+
+    def handle_data(self, data):
+        if self._script is None:
+            self.texts.append(data)
+        else:
+            self.scripts.append((self._script, data))
+
+    @property
+    def figures(self):
+        (found,) = [data for attrs, data in self.scripts if attrs.get("id") == "figures"]
+        return {name: figure for name, entry in json.loads(found).items() for figure in entry["choices"].values()}
+
+
+def report(directory):
+    return Page(write_report(directory))
+
+
+def test_the_report_says_what_was_found_and_how_to_get_it_again(tmp_path):
+    page = report(make_search(tmp_path / "search", MIXED))
+    best = StoredSearch.load(tmp_path / "search").result.best
+    for words in (
+        *("adam on digits_mlp", best.line, CONFIG["command"], "19 of 20", "η learning_rate", "β₁ beta_1", "Abacus 9"),
+        *("RuntimeError: no luck", "Traceback of trial 16", "2 of 19 trials diverged", "3.15.1", "search.sqlite"),
+        *(f"keras.utils.set_random_seed({1000 + 10 * best.number})", "make_problem('digits_mlp')", "±"),
+    ):
+        assert words in page.text, words
+    headings = [tag for tag, _ in page.tags if tag in ("h1", "h2")]
+    assert headings.count("h1") == 1
+    assert headings.count("h2") == 11
+    for _, attributes in page.tags:
+        if attributes.get("role") == "img":
+            assert len(attributes["aria-label"]) > 20
+    assert [tag for tag, _ in page.tags].count("table") == [tag for tag, _ in page.tags].count("caption") == 3
+
+
+def test_every_figure_is_one_that_plotly_knows_and_every_axis_has_a_title(tmp_path):
+    import plotly.graph_objects as go
+
+    figures = report(make_search(tmp_path / "search", MIXED)).figures
+    figures |= {f"compared {name}": one for name, one in report(make_comparison(tmp_path / "comparison")).figures.items()}
+    assert len(figures) >= 14
+    for one in figures.values():
+        go.Figure(one)  # raises for an attribute that plotly.js does not have
+        if one["data"][0]["type"] == "parcoords":
+            assert all(dimension["label"] for dimension in one["data"][0]["dimensions"])
+            continue
+        assert one["layout"]["xaxis"]["title"]["text"]
+        assert one["layout"]["yaxis"].get("title") or one["layout"]["yaxis"].get("type") == "category" or "ticktext" in str(one)
+
+
+def test_a_report_needs_nothing_but_itself(tmp_path, whole):
+    path = write_report(make_search(tmp_path / "search", MIXED))
+    assert 4e6 < path.stat().st_size < 6e6
+    content = path.read_text(encoding="utf-8")
+    assert content.count("* plotly.js v") == 1
+    page = Page(path)
+    for tag, attributes in page.tags:
+        assert not {"src", "srcset", "action", "data"} & attributes.keys(), tag
+        assert attributes.get("href", "#").startswith("#")
+    (policy,) = [attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-inline" not in policy.split(";")[1]
+
+
+def test_nothing_from_a_search_is_inserted_unescaped(tmp_path):
+    page = report(make_hostile(tmp_path / "search"))
+    assert [tag for tag, _ in page.tags].count("script") == 4  # the theme, the figures, plotly.js, the page
+    assert not {tag for tag, _ in page.tags} & {"b", "i", "img"}
+    assert all("example.org" not in attributes.get("href", "") for _, attributes in page.tags)
+    assert "49" not in page.text.split("Best setting")[0]
+    assert " ".join(HOSTILE.split()) in page.text
+    (raw,) = [data for attributes, data in page.scripts if attributes.get("id") == "figures"]
+    assert not re.search(r"[<>\u2028\u2029]", raw)
+
+
+# Not among them: the ticks of parallel coordinates, which Plotly shows as they are (looked at in the test with a browser).
+INTERPRETED = ("text", "name", "hovertemplate", "label", "y", "x")
+
+
+def texts_of(value, place=""):
+    """Every text in a figure that Plotly interprets."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from texts_of(item, name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts_of(item, place)
+    elif isinstance(value, str) and place in INTERPRETED:
+        yield value
+
+
+def test_nothing_from_a_search_is_html_or_a_template_to_plotly(tmp_path):
+    figures = report(make_hostile(tmp_path / "search")).figures
+    texts = [text for one in figures.values() for text in texts_of(one)]
+    assert any("&lt;script&gt;" in text for text in texts)
+    for text in texts:
+        assert set(re.findall(r"<[^>]*>", text)) <= {"<br>", "<b>", "</b>", "<extra>", "</extra>"}, text
+        assert set(re.findall(r"%{[^}]*}", text)) <= {
+            "%{text}",
+            "%{x}",
+            "%{y}",
+            "%{customdata}",
+            "%{x:.3g}",
+            "%{x:.1f}",
+            "%{y:.0f}",
+        }
+        assert "<b>bold" not in text
+
+
+@pytest.mark.parametrize(
+    ("states", "config"),
+    [
+        ((), {}),
+        (("completed",), {}),
+        (("running",), {}),
+        (("failed",), {}),
+        (("diverged",) * 5, {}),
+        (("pruned", "pruned", "completed"), {}),
+        (("completed",) * 3, {"direction": "min", "objective": "loss", "command": None, "versions": None, "machine": None}),
+        (MIXED, {"problem": "my object", "trials": None}),
+    ],
+    ids=["no trial", "one", "running", "failed", "all diverged", "pruned", "no command", "own problem"],
+)
+def test_a_report_of_little(tmp_path, states, config):
+    page = report(make_search(tmp_path / "search", states, config))
+    if "completed" not in states:
+        assert "there is no best setting" in page.text
+        assert "learning rates may help" in page.text or "diverged" not in states
+    for state in set(states):
+        assert state in page.text
+
+
+def test_a_pruned_trial_may_have_a_score_or_none(tmp_path):
+    with Store.create(tmp_path / "search", CONFIG, {}) as store:
+        add_trial(store, 0)
+        add_trial(store, 1, "pruned", score=0.4, trained=1)
+        add_trial(store, 2, "pruned", trained=1)
+    page = report(tmp_path / "search")
+    assert "Trials that failed or were stopped early" in page.text
+    assert "1 of 3" in page.text
+    traces = {trace["name"]: trace for trace in figures_of(sensitivity, tmp_path)["data"]}
+    assert traces["pruned"]["yaxis"] == "y2"  # the last of the two, without a score
+
+
+def figures_of(make, tmp_path):
+    return make(StoredSearch.load(tmp_path / "search")).figure
+
+
+def test_a_user_s_own_tuner_has_choices_integers_and_values_that_some_trials_lack(tmp_path):
+    space = [
+        ["Float", {"name": "lr", "min_value": 1e-4, "max_value": 1.0, "sampling": "log"}],
+        ["Int", {"name": "units", "min_value": 4, "max_value": 64, "sampling": "linear"}],
+        ["Choice", {"name": "activation", "values": ["relu", "tanh"]}],
+        ["Boolean", {"name": "dropout"}],
+        ["Float", {"name": "rate", "min_value": 0.1, "max_value": 0.5, "sampling": "linear"}],
+        ["Fixed", {"name": "fixed", "value": 3}],
+    ]
+    config = {"space": space, "optimizer": None, "problem": None, "hypermodel": "Mine", "command": None}
+    with Store.create(tmp_path / "search", {**CONFIG, **config}, {}) as store:
+        for i in range(12):
+            values = {"lr": 10.0 ** (-i / 4), "units": 4 + i, "activation": ("relu", "tanh")[i % 2], "dropout": i % 3 == 0}
+            add_trial(store, i, values=values | ({"rate": 0.1 + i / 30} if values["dropout"] else {}), score=0.5 + i / 40)
+    page = report(tmp_path / "search")
+    assert page.text.startswith("search")
+    assert "hp.values.update(" in page.text
+    (lines,) = [one["data"][0] for one in page.figures.values() if one["data"][0]["type"] == "parcoords"]
+    labels = [dimension["label"] for dimension in lines["dimensions"]]
+    assert labels == ["lr", "units", "activation", "dropout", "rate", "val_accuracy"]
+    assert lines["dimensions"][2]["ticktext"] == ["relu", "tanh"]
+    assert lines["dimensions"][3]["ticktext"] == ["False", "True"]
+    assert lines["dimensions"][4]["ticktext"][0] == "not set"
+
+
+def test_values_lie_on_the_scale_that_was_searched(tmp_path):
+    make_search(tmp_path / "search", MIXED)
+    (one,) = maps(StoredSearch.load(tmp_path / "search"))
+    layout = one.figure["layout"]
+    assert layout["xaxis"]["ticktext"] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    assert layout["xaxis"]["tickvals"] == pytest.approx([-4, -3, -2, -1, 0], abs=1e-6)
+    assert layout["yaxis"]["ticktext"] == ["0.7", "0.9", "0.97", "0.99"]
+    assert layout["yaxis"]["tickvals"][1::2] == pytest.approx([1, 2])
+    assert layout["yaxis"]["title"]["text"] == "β₁ beta_1 (log in 1−β₁)"
+
+
+def test_axes_know_their_place():
+    axis = Axis("beta_2", "β₂", scale="log1m", low=0.9, high=0.99999)
+    assert axis.position(0.999) == pytest.approx(3)
+    assert [text for _, text in axis.ticks()] == ["0.9", "0.99", "0.999", "0.9999", "0.99999"]
+    assert Axis("x", scale="log", low=1.0, high=10.0).position(0.0) is None
+    assert Axis("x", kind="choice", choices=(1, True, None)).position(True) == 1.0
+    assert [text for _, text in Axis("n", kind="int", low=1, high=3).ticks()] == ["1", "2", "3"]
+    assert [number(value) for value in (1e-5, 0.0001, 0.999999, 123456789.0, 0.5)] == [
+        *("1e-5", "0.0001", "0.999999", "1.23457e8", "0.5"),
+    ]
+    (found,) = axes_of({}, {}, [{"a": 1}, {"a": "word"}, {}])  # nothing is declared, and the trials disagree
+    assert found.choices == (1, "word")
+
+
+def test_the_best_so_far_never_falls_and_pauses_are_left_out(tmp_path):
+    make_search(tmp_path / "search", MIXED)
+    search = StoredSearch.load(tmp_path / "search")
+    steps = [best for _, best in best_so_far(search)]
+    assert steps == sorted(steps)
+    assert steps[-1] == search.result.best.score
+    clock, paused = working_clock([(0.0, 10.0), (5.0, 20.0), (4000.0, 4010.0)])
+    assert paused
+    assert [clock(time) for time in (0.0, 20.0, 4000.0, 4010.0)] == [0.0, 20.0, 20.0, 30.0]
+    assert len(budget(search)) == 3
+
+
+def test_importance_finds_what_matters_and_does_not_guess(tmp_path):
+    pytest.importorskip("optuna")
+    make_search(tmp_path / "many", ("completed",) * 24)
+    found = importance(StoredSearch.load(tmp_path / "many"))
+    shares = {trace["name"]: dict(zip(trace["text"], trace["x"], strict=True)) for trace in found.chart.figure["data"]}
+    assert set(shares) == {"fANOVA", "PED-ANOVA"}
+    for share in shares.values():
+        assert share["η learning_rate"] > 60
+        assert sum(share.values()) == pytest.approx(100, abs=0.1)
+    make_search(tmp_path / "few", ("completed",) * 9 + ("diverged",) * 9)
+    few = importance(StoredSearch.load(tmp_path / "few"))
+    assert few.chart is None
+    assert "Too few trials to tell: 9 completed" in few.note
+
+
+def test_divergence_is_counted_by_learning_rate(tmp_path):
+    with Store.create(tmp_path / "search", CONFIG, {}) as store:
+        for i in range(16):
+            rate = 10 ** (-4 + i / 4)
+            add_trial(store, i, "diverged" if rate > 0.01 else "completed", values={"learning_rate": rate, "beta_1": 0.9})
+    plane, share = divergence(StoredSearch.load(tmp_path / "search"))
+    assert [len(trace["x"]) for trace in plane.figure["data"]] == [9, 7]
+    assert share.figure["data"][0]["y"][0] == 0
+    assert share.figure["data"][0]["y"][-1] == 100
+
+
+def test_hyperband_curves_have_their_own_lengths_and_only_the_longest_trials_compete(tmp_path):
+    with Store.create(tmp_path / "search", CONFIG, {}) as store:
+        add_trial(store, 0, score=0.99, epochs=1)
+        add_trial(store, 1, score=0.7, epochs=9)
+        add_trial(store, 2, score=0.8, epochs=9)
+    search = StoredSearch.load(tmp_path / "search")
+    assert [trial.number for trial, _ in best_so_far(search)] == [1, 2]
+    assert [len(trace["x"]) for trace in learning_curves(search).figure["data"]] == [9, 9, 1]
+    report(tmp_path / "search")
+
+
+def test_hundreds_of_trials_make_a_small_page(tmp_path, monkeypatch):
+    monkeypatch.setattr("tuning.report.importance.MOST_TRIALS", 20)  # the rest of its time is linear
+    with Store.create(tmp_path / "search", CONFIG, {}) as store, store._transaction():
+        for number in range(400):
+            values = {"learning_rate": 10 ** (-4 * (number * 0.618 % 1)), "beta_1": 0.9}
+            store._connection.execute(
+                "INSERT INTO trials (number, state, hyperparameters, epochs, score, begun, ended, oracle_trial) "
+                "VALUES (?, 'completed', ?, 30, ?, ?, ?, '{}')",
+                (number, json.dumps(values), 0.5 + 0.3 * (number * 0.414 % 1), 1000.0 + number, 1001.0 + number),
+            )
+            store._connection.executemany(
+                "INSERT INTO epochs VALUES (?, 0, ?, ?, ?)",
+                [
+                    (number, i, metric, 1 / (i + 1 + number % 7))
+                    for i in range(30)
+                    for metric in ("loss", "val_loss", "val_accuracy")
+                ],
+            )
+    path = write_report(tmp_path / "search")
+    assert path.stat().st_size < 1.5e6  # and 4.6 MB of plotly.js, which is left out here
+    drawn = learning_curves(StoredSearch.load(tmp_path / "search"))
+    assert "197 of the other 395 trials are left out" in drawn.description
+
+
+def test_parallel_coordinates_draw_the_best_last(tmp_path):
+    make_search(tmp_path / "search", MIXED)
+    scores = figures_of(parallel, tmp_path)["data"][0]["line"]["color"]
+    assert scores == sorted(scores)
+
+
+def test_the_snippet_is_python(tmp_path):
+    make_search(tmp_path / "search", MIXED)
+    search = StoredSearch.load(tmp_path / "search")
+    compile(snippet(search, search.result.best), "snippet", "exec")
+    assert snippet(search, search.trials[-1]) is None  # it has trained nothing yet
+
+
+def test_plain_text_stays_plain():
+    assert figure.plain("a<b>c</b>&lt; %{x}") == "a&lt;b&gt;c&lt;/b&gt;&amp;lt; &#37;{x}"
+    assert len(figure.plain("x" * 500)) == 60
+
+
+# -- the comparison -------------------------------------------------------------------------------
+
+
+def test_the_report_of_a_comparison(tmp_path):
+    write_report(make_comparison(tmp_path / "comparison") / "adam")
+    page = report(tmp_path / "comparison")
+    for words in (
+        *("adam and momentum on digits_mlp", "Not significant, so these may be equally good", "adam − momentum", "0.2"),
+        *("test_accuracy (mean, 95 %)", "[0.9, 0.93]", "keras-optims compare adam momentum", "never used"),
+        *("keras_optims.Momentum(learning_rate=0.01)", "Abacus 9", "set_random_seed(1000)"),
+    ):
+        assert words in page.text, words
+    assert [attributes["href"] for tag, attributes in page.tags if tag == "a"] == ["#content", "adam/report.html"]
+    assert len(page.figures) == 4
+
+
+@pytest.mark.parametrize("what", ["running", "without stores", "no test data"])
+def test_the_report_of_an_unfinished_comparison(tmp_path, what):
+    directory = make_comparison(tmp_path / "comparison", test=what != "no test data")
+    path = directory / "comparison.json"
+    comparison = json.loads(path.read_text())
+    if what == "running":
+        comparison["complete"] = False
+        comparison["differences"] = []
+        comparison["optimizers"][1].update(validation=None, test=None, line=None, search_score=None)
+    if what == "without stores":
+        for each in comparison["optimizers"]:
+            each.update(directory="../../elsewhere", confirmation="gone")
+    path.write_text(json.dumps(comparison))
+    text = report(directory).text
+    expected = {
+        "running": "running, or interrupted",
+        "without stores": "Its search is not beside this file",
+        "no test data": "There is no test data",
+    }
+    assert expected[what] in text
+
+
+def test_a_comparison_is_escaped_as_well(tmp_path):
+    directory = make_comparison(tmp_path / "comparison")
+    path = directory / "comparison.json"
+    comparison = json.loads(path.read_text())
+    for each in comparison["optimizers"]:
+        each.update(optimizer=HOSTILE, line=HOSTILE)
+    comparison.update(problem=HOSTILE, command=HOSTILE, test_metric=HOSTILE, versions={HOSTILE: HOSTILE})
+    comparison["differences"][0].update(one=HOSTILE, other=HOSTILE, metric=HOSTILE)
+    path.write_text(json.dumps(comparison))
+    page = report(directory)
+    assert [tag for tag, _ in page.tags].count("script") == 4
+    assert not {tag for tag, _ in page.tags} & {"b", "i", "img"}
+    for one in page.figures.values():
+        for text in texts_of(one):
+            assert set(re.findall(r"<[^>]*>", text)) <= {"<br>", "<b>", "</b>", "<extra>", "</extra>"}, text
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"optimizers": [1]}'])
+def test_a_damaged_comparison_is_said(tmp_path, content):
+    (tmp_path / "comparison.json").write_text(content)
+    with pytest.raises(SearchError, match=r"comparison\.json is not"):
+        write_report(tmp_path)
+
+
+# -- the command ----------------------------------------------------------------------------------
+
+
+def test_the_command_prints_the_path(command, tmp_path):
+    make_search(tmp_path / "search")
+    assert command("report", "search") == (0, f"{os.path.join('search', 'report.html')}\n", "")
+    status, stdout, _ = command("report", "search", "--json")
+    assert (status, load(stdout)) == (0, {"report": os.path.join("search", "report.html")})
+
+
+def test_wrong_use_of_the_command(command, tmp_path):
+    status, stdout, stderr = command("report", "nowhere")
+    assert (status, stdout) == (2, "")
+    assert "no search in nowhere" in one_sentence(stderr)
+    (make_search(tmp_path / "search") / "report.html").write_text("<p>mine</p>")
+    status, _, stderr = command("report", "search")
+    assert status == 2
+    assert "was not written by this command" in one_sentence(stderr)
+    assert (tmp_path / "search" / "report.html").read_text() == "<p>mine</p>"
+    assert [path.name for path in (tmp_path / "search").iterdir() if "part" in path.name] == []

@@ -1,0 +1,194 @@
+"""The report of a comparison of optimizers, from its `comparison.json` and the stores beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+from tuning.axes import number
+from tuning.errors import SearchError
+from tuning.report import comparison_charts, page, reproduction
+from tuning.report.page import Cell, Table, duration
+from tuning.report.search_page import leaderboard
+from tuning.stored import StoredSearch, within_directory
+
+FILE_NAME = "comparison.json"
+LEADERS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """One optimizer: what the comparison says of it, and its stores, as far as they are there."""
+
+    name: str
+    found: dict[str, Any]
+    search: StoredSearch | None
+    confirmation: StoredSearch | None
+    link: str | None
+    leaders: Table | None
+
+
+def make(directory: pathlib.Path) -> str:
+    """The page of the comparison in `directory`."""
+    comparison = _read(directory / FILE_NAME)
+    compared = [_compared(directory, found) for found in comparison["optimizers"]]
+    objective, direction = comparison.get("objective") or "score", comparison.get("direction") or "max"
+    test = comparison.get("test_metric") if any(each.found.get("test") for each in compared) else None
+    kind = "test" if test else "validation"
+    compared = sorted(
+        compared, key=lambda each: _rank(each, kind, direction if kind == "validation" else _direction(test, direction))
+    )
+    rows = [(each.name, each.found[kind]) for each in compared if each.found.get(kind)]
+    searches = [(each.name, each.search) for each in compared if each.search is not None]
+    confirmations = [(each.name, each.confirmation) for each in compared if each.confirmation is not None]
+    return page.render(
+        "comparison.html",
+        title=f"{_listed([each.name for each in compared])} on {comparison.get('problem', 'a problem')}",
+        comparison=comparison,
+        compared=compared,
+        metric=test or objective,
+        kind=kind,
+        objective=objective,
+        table=_table(comparison, compared, objective, test),
+        intervals=comparison_charts.intervals(test or objective, rows),
+        differences=_differences(comparison),
+        undecided=[entry for entry in comparison.get("differences") or [] if not entry.get("significant")],
+        progress=comparison_charts.progress(searches),
+        curves=comparison_charts.confirmed_curves(confirmations),
+        sensitivity=comparison_charts.sensitivities(searches),
+        command=comparison.get("command"),
+        snippets=[(each.name, _snippet(each)) for each in compared],
+        plan=_plan(comparison),
+        facts=reproduction.facts(comparison),
+    )
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        comparison = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SearchError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise SearchError(f"{path} is not JSON ({error}): run the comparison again, which writes it anew.") from error
+    entries = comparison.get("optimizers") if isinstance(comparison, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("optimizer") for entry in entries):
+        raise SearchError(f"{path} is not the result of a comparison: it must be an object with a list of optimizers.")
+    return comparison
+
+
+def _compared(directory: pathlib.Path, found: dict[str, Any]) -> Compared:
+    search = _store(directory, found.get("directory"))
+    link = None
+    if search is not None and (pathlib.Path(search.result.directory) / "report.html").is_file():
+        link = pathlib.PurePath(os.path.relpath(search.result.directory, directory.resolve()), "report.html").as_posix()
+    return Compared(
+        name=str(found["optimizer"]),
+        found=found,
+        search=search,
+        confirmation=_store(directory, found.get("confirmation")),
+        link=link,
+        leaders=leaderboard(search, LEADERS) if search is not None else None,
+    )
+
+
+def _store(directory: pathlib.Path, relative: Any) -> StoredSearch | None:
+    """A store beside the comparison; `None` if it is not there (yet) or cannot be read."""
+    path = within_directory(directory, relative) if isinstance(relative, str) else None
+    if path is None:
+        return None
+    try:
+        return StoredSearch.load(path)
+    except SearchError:
+        return None
+
+
+def _rank(each: Compared, kind: str, direction: str) -> float:
+    found = each.found.get(kind)
+    if not found or found.get("mean") is None:
+        return float("inf")
+    return -found["mean"] if direction == "max" else found["mean"]
+
+
+def _direction(metric: str | None, otherwise: str) -> str:
+    """Whether the test metric is to be large: a loss never is, else it goes with the objective."""
+    return "min" if metric is not None and metric.endswith("loss") else otherwise
+
+
+def _table(comparison: dict[str, Any], compared: list[Compared], objective: str, test: str | None) -> Table:
+    heads = ["optimizer", *([f"{test} (mean, 95 %)"] if test else []), f"{objective} (mean, 95 %)", f"best {objective} in search"]
+    heads += ["trials", "confirmations", "time"]
+    rows = []
+    for each in compared:
+        found = each.found
+        cells = [Cell(each.name, each.name, "name")]
+        for kind in ("test", "validation") if test else ("validation",):
+            measured = found.get(kind) or {}
+            cells.append(Cell(_with_interval(measured), measured.get("mean")))
+        score = found.get("search_score")
+        cells += [
+            Cell("" if score is None else number(score), score),
+            _counted(found.get("trials")),
+            _counted(found.get("confirmations")),
+            Cell(duration(found.get("seconds")), found.get("seconds")),
+        ]
+        rows.append(cells)
+    seeds = comparison.get("confirmations")
+    caption = f"The best setting of each, trained again with {seeds} fresh seeds" if seeds else "The best setting of each"
+    return Table(f"{caption}; best first.", heads, rows, sortable=True)
+
+
+def _counted(counts: Any) -> Cell:
+    """How many trials are in each state."""
+    counts = counts if isinstance(counts, dict) else {}
+    return Cell(", ".join(f"{count} {state}" for state, count in counts.items() if count), sum(counts.values()))
+
+
+def _with_interval(measured: dict[str, Any]) -> str:
+    if measured.get("mean") is None:
+        return ""
+    low, high = measured.get("low"), measured.get("high")
+    interval = f" [{number(low, 4)}, {number(high, 4)}]" if low is not None and high is not None else ""
+    return f"{number(measured['mean'], 4)}{interval}"
+
+
+def _differences(comparison: dict[str, Any]) -> Table | None:
+    entries = comparison.get("differences") or []
+    if not entries:
+        return None
+    rows = []
+    for entry in entries:
+        p = entry.get("p_adjusted")
+        low, high = entry.get("low"), entry.get("high")
+        interval = "" if low is None or high is None else f"[{number(low, 3)}, {number(high, 3)}]"
+        difference = entry.get("difference")
+        rows.append(
+            [
+                Cell(f"{entry.get('one')} − {entry.get('other')}", str(entry.get("one")), "name"),
+                Cell("" if difference is None else f"{difference:+.3g}", difference),
+                Cell(interval),
+                Cell("" if p is None else f"{p:.2g}", p),
+                Cell("yes" if entry.get("significant") else "no", "yes" if entry.get("significant") else "no"),
+            ]
+        )
+    metric = entries[0].get("metric") or "score"
+    heads = ["difference", metric, "95 % interval", "p (adjusted)", "significant"]
+    return Table(f"The differences of the means of {metric}; p adjusted for the number of pairs.", heads, rows, sortable=True)
+
+
+def _plan(comparison: dict[str, Any]) -> list[tuple[str, str]]:
+    names = ("problem", "objective", "direction", "test_metric", "oracle", "trials", "epochs", "repeats", "confirmations", "seed")
+    return [(name.replace("_", " "), str(comparison[name])) for name in names if comparison.get(name) is not None]
+
+
+def _snippet(each: Compared) -> str | None:
+    search = each.confirmation
+    if search is None:
+        return None
+    return next((reproduction.snippet(search, trial) for trial in search.trials if trial.state == "completed"), None)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "A comparison"

@@ -1,0 +1,88 @@
+"""How to get the same again: the command, the versions, the machine, and the best trial as a few lines of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tuning.result import TrialRecord
+from tuning.stored import StoredSearch
+
+
+def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | None:
+    """Python that trains a trial again from the seed of one of its executions; `None` if none has ended."""
+    executions = search.executions.get(trial.number, [])
+    if which >= len(executions):
+        return None
+    execution = executions[which]
+    seed = f"keras.utils.set_random_seed({execution.seed})  # of trial {trial.number}, training {which + 1} of {len(executions)}"
+    if not isinstance(search.config.get("space"), dict):
+        return "\n".join(
+            [
+                "import keras",
+                "import keras_tuner",
+                "",
+                "hp = keras_tuner.HyperParameters()",
+                f"hp.values.update({trial.hyperparameters!r})",
+                seed,
+                f"model = build_model(hp)  # your model function or HyperModel ({_word(search.config.get('hypermodel'))})",
+                f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
+            ]
+        )
+    problem, samples = search.config.get("problem"), search.config.get("train_samples")
+    known = isinstance(problem, str) and (":" in problem or problem in _built_in())
+    made = f"make_problem({problem!r})" if known else f"...  # your tuning.Problem, called {_word(problem)}"
+    objective = search.result.objective
+    best = "max" if search.direction == "max" else "min"
+    result = "" if execution.score is None else f"  # {execution.score:.6g} in the search"
+    return "\n".join(
+        [
+            "import keras",
+            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}"} - {"import "}),
+            *(["from tuning.problems import make_problem"] if known else []),
+            "",
+            f"problem = {made}",
+            f"data = problem.load({samples if samples is not None else ''})",
+            seed,
+            "model = problem.model()",
+            f"optimizer = {trial.line}",
+            "model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(problem.metrics))",
+            f"epochs = {trial.epochs or search.config.get('epochs')}",
+            "history = model.fit(*data.train, batch_size=problem.batch_size, epochs=epochs, validation_data=data.validation)",
+            f"print({best}(history.history[{objective!r}])){result}",
+        ]
+    )
+
+
+def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What ran where: backend, versions and machine, as (name, value)."""
+    machine = config.get("machine") or {}
+    accelerators = machine.get("accelerators")
+    known = [
+        ("backend", config.get("backend")),
+        *(config.get("versions") or {}).items(),
+        ("platform", machine.get("platform")),
+        ("processor", machine.get("processor")),
+        ("cores", machine.get("cores")),
+        ("memory", f"{machine['memory_gib']} GiB" if machine.get("memory_gib") else None),
+        ("accelerators", ", ".join(map(str, accelerators)) or "none" if isinstance(accelerators, list) else None),
+    ]
+    return [(str(name), str(value)) for name, value in known if value is not None]
+
+
+def plan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How the search was set up, as (name, value)."""
+    names = ("oracle", "trials", "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
+    known = [(name.replace("_", " "), str(config[name])) for name in names if config.get(name) is not None]
+    fixed = config["space"].get("fixed") if isinstance(config.get("space"), dict) else None
+    return known + ([("fixed", ", ".join(f"{name}={value!r}" for name, value in fixed.items()))] if fixed else [])
+
+
+def _built_in() -> Mapping[str, Any]:
+    from tuning.problems import PROBLEMS
+
+    return PROBLEMS
+
+
+def _word(value: Any) -> str:
+    return " ".join(str(value).split())

@@ -1,0 +1,146 @@
+"""The report of one search."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from tuning.axes import number, value_text
+from tuning.report import page, reproduction
+from tuning.report.curves import learning_curves
+from tuning.report.figure import interval_of
+from tuning.report.importance import importance
+from tuning.report.page import Cell, Table, duration, moment
+from tuning.report.progress import budget
+from tuning.report.response import divergence, main_axes, maps, parallel, sensitivity
+from tuning.result import TrialRecord
+from tuning.store import FILE_NAME as STORE
+from tuning.stored import STATES, StoredSearch
+
+MOST_TRACEBACKS = 20
+
+
+def make(directory: pathlib.Path) -> str:
+    """The page of the search in `directory`."""
+    search = StoredSearch.load(directory)
+    best = search.result.best
+    axes = main_axes(search)
+    return page.render(
+        "search.html",
+        title=search.name,
+        search=search,
+        best=best,
+        best_score=score_text(best) if best else None,
+        first_axis=axes[0].label if axes else "the first number",
+        summary=_summary(search),
+        leaderboard=leaderboard(search),
+        curves=learning_curves(search),
+        sensitivity=sensitivity(search),
+        parallel=parallel(search),
+        maps=maps(search),
+        importance=importance(search),
+        budget=budget(search),
+        divergence=divergence(search),
+        troubles=_troubles(search),
+        tracebacks=_tracebacks(search),
+        command=search.config.get("command"),
+        snippet=reproduction.snippet(search, best) if best else None,
+        seeds=_seeds(search, best) if best else None,
+        plan=reproduction.plan(search.config),
+        facts=reproduction.facts(search.config),
+        store=STORE,
+        created=moment(search.created),
+    )
+
+
+def score_text(trial: TrialRecord) -> str:
+    """The score with its interval, if it has one."""
+    if trial.score is None:
+        return ""
+    half = interval_of(trial)
+    return number(trial.score) + (f" ± {half:.2g}" if half is not None else "")
+
+
+def leaderboard(search: StoredSearch, most: int | None = None) -> Table:
+    """The trials, best first, then those without a rank; all of them or the best few."""
+    ranked = search.result.ranking()
+    others = sorted((trial for trial in search.trials if trial.state != "completed"), key=_state_order)
+    repeats = any(len(trial.executions) > 1 for trial in search.trials)
+    heads = ["rank", "trial", "state", search.result.objective + (" (mean ± 95 %)" if repeats else "")]
+    heads += [*(axis.label for axis in search.axes), "epochs", "seconds"]
+    rows = [_row(search, trial, rank) for rank, trial in enumerate(ranked, 1)]
+    rows += [_row(search, trial, None) for trial in others]
+    count = len(rows) if most is None else min(most, len(rows))
+    caption = f"All {len(rows)} trials" if count == len(rows) else f"The first {count} of {len(rows)} trials"
+    return Table(f"{caption}, best first.", heads, rows[:count], sortable=most is None)
+
+
+def _state_order(trial: TrialRecord) -> tuple[int, int]:
+    return (STATES.index(trial.state) if trial.state in STATES else len(STATES), trial.number)
+
+
+def _row(search: StoredSearch, trial: TrialRecord, rank: int | None) -> list[Cell]:
+    cells = [
+        Cell("" if rank is None else str(rank), rank),
+        Cell(str(trial.number), trial.number),
+        Cell(trial.state, trial.state, f"state {trial.state if trial.state in STATES else ''}"),
+        Cell(score_text(trial), trial.score),
+    ]
+    for axis in search.axes:
+        value = trial.hyperparameters.get(axis.name)
+        shown = value_text(value) if axis.name in trial.hyperparameters else ""
+        position = axis.position(value)
+        cells.append(Cell(shown, position if position is not None else shown))
+    cells.append(Cell("" if trial.epochs is None else str(trial.epochs), trial.epochs))
+    cells.append(Cell("" if trial.seconds is None else f"{trial.seconds:.1f}", trial.seconds))
+    return cells
+
+
+def _summary(search: StoredSearch) -> list[tuple[str, str]]:
+    counts = ", ".join(f"{count} {state}" for state in STATES if (count := search.result.count(state)))
+    wanted = search.config.get("trials")
+    spent = sum(trial.seconds or 0.0 for trial in search.trials)
+    aim = "highest" if search.direction == "max" else "lowest"
+    return [
+        ("trials", f"{len(search.trials)}{f' of {wanted}' if wanted else ''}" + (f" ({counts})" if counts else "")),
+        ("objective", f"{search.result.objective}, {aim} is best"),
+        ("trainings per setting", str(search.config.get("repeats", 1))),
+        ("searcher", str(search.config.get("oracle", "unknown"))),
+        ("time in trials", duration(spent)),
+    ]
+
+
+def _troubles(search: StoredSearch) -> Table | None:
+    troubled = [trial for trial in search.trials if trial.state in ("failed", "pruned")]
+    if not troubled:
+        return None
+    rows = []
+    for trial in troubled:
+        trained = max((len(values) for curve in trial.curves for values in curve.values()), default=0)
+        setting = ", ".join(f"{name}={value_text(value)}" for name, value in trial.hyperparameters.items())
+        rows.append(
+            [
+                Cell(str(trial.number), trial.number),
+                Cell(trial.state, trial.state, f"state {trial.state}"),
+                Cell(f"{trained} of {trial.epochs}" if trial.epochs else str(trained), trained),
+                Cell(score_text(trial), trial.score),
+                Cell(setting, setting, "long"),
+                Cell(trial.message or "", trial.message or "", "long"),
+            ]
+        )
+    heads = ["trial", "state", "epochs trained", search.result.objective, "setting", "message"]
+    return Table("Trials that failed or were stopped early.", heads, rows, sortable=True)
+
+
+def _tracebacks(search: StoredSearch) -> list[tuple[int, str]]:
+    return [(trial, text[-6000:]) for trial, text in list(search.tracebacks.items())[:MOST_TRACEBACKS]]
+
+
+def _seeds(search: StoredSearch, best: TrialRecord) -> Table:
+    rows: list[list[Cell]] = []
+    for i, execution in enumerate(search.executions.get(best.number, []), 1):
+        epoch: Any = "" if execution.best_epoch is None else execution.best_epoch + 1
+        score = "" if execution.score is None else number(execution.score)
+        rows.append([Cell(str(i)), Cell(str(execution.seed)), Cell(score), Cell(str(epoch)), Cell(f"{execution.seconds:.1f}")])
+    heads = ["training", "seed", search.result.objective, "best epoch", "seconds"]
+    return Table(f"The trainings of the best setting (trial {best.number}).", heads, rows)
