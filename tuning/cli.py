@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, ORACLES, PRUNERS, SAMPLERS
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, JIT, ORACLES, PRUNERS, SAMPLERS
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -148,6 +148,19 @@ def _search_arguments(parser: argparse.ArgumentParser, directory: str = "results
     parser.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
     parser.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
     parser.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
+    parser.add_argument(
+        "--jit",
+        choices=JIT,
+        default="auto",
+        help="compile with XLA; auto: the first trial measures both ways and keeps the faster (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-trials",
+        type=_at_least_1_or_auto,
+        default="auto",
+        metavar="N|auto",
+        help="train so many trials in one program, on JAX; auto: as many as are measured to be fastest (default: %(default)s)",
+    )
     parser.add_argument("--directory", metavar="DIR", help=f"of the results (default: {directory})")
     parser.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
@@ -180,6 +193,8 @@ _PASSED_ON = (
         "max_minutes",
         "engine",
         "workers",
+        "jit",
+        "batch_trials",
     ),
     *("directory", "data_dir", "fresh"),
 )
@@ -415,6 +430,15 @@ def _at_least(least: int):
 
 
 _at_least_1, _at_least_0 = _at_least(1), _at_least(0)
+
+
+def _at_least_1_or_auto(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return _at_least_1(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be an int of at least 1, or auto; received {text!r}") from None
 
 
 def _positive(text: str) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from tuning import store as stores
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.machine import machine, versions
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, ORACLES, check_name
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, JIT, ORACLES, check_name
 from tuning.result import SearchResult
 
 DEFAULT_TRIALS = 16
@@ -37,6 +37,8 @@ def search(
     data_dir: str | os.PathLike | None = None,
     engine: str = "local",
     workers: int = 1,
+    jit: str = "auto",
+    batch_trials: int | str = "auto",
     fresh: bool = False,
     progress: bool = True,
     command: str | None = None,
@@ -64,6 +66,10 @@ def search(
         data_dir: the folder with the data sets.
         engine: `"local"`: on this machine.
         workers: how many processes train; 1: this one.
+        jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: the first trial measures what is faster, and all others
+            do the same. (On JAX it always does, and `"auto"` measures whether a whole epoch or a step at a time.)
+        batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
+            measures to be fastest.
         fresh: delete what is in the store of `directory` and start over.
         progress: show how it goes, on stderr.
         command: how a person called this, to be kept in the store.
@@ -88,6 +94,9 @@ def search(
     if engine != "local":
         raise SearchError(f"The engine must be 'local'; received {engine!r}.")
     check_name("oracle", oracle, ORACLES)
+    check_name("jit", jit, JIT)
+    if batch_trials != "auto":
+        _check_number("batch_trials", batch_trials, int)
     if oracle == "optuna" and sampler is None:
         sampler = DEFAULT_SAMPLER
     with missing_packages_explained():
@@ -95,6 +104,7 @@ def search(
 
         from tuning import oracles, pruning
         from tuning.confirmation import ConfirmationOracle, fresh_seed
+        from tuning.engines.here import HereEngine
         from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
@@ -102,6 +112,12 @@ def search(
         from tuning.tuner import Tuner
         from tuning.view import View
 
+    _check_jit(jit, keras.backend.backend())
+    if workers > 1 and batch_trials not in ("auto", 1):
+        raise SearchError(
+            f"Trials train together in one process: choose workers or batch_trials; received workers={workers} and "
+            f"batch_trials={batch_trials}."
+        )
     space = Space.of(optimizer, search, fix)
     made = make_problem(problem, data_dir)
     epochs = made.epochs if epochs is None else epochs
@@ -127,6 +143,8 @@ def search(
         "space": space.get_config(),
         "oracle": oracle,
         "sampler": sampler if sampler is None or isinstance(sampler, str) else type(sampler).__qualname__,
+        "jit": jit,
+        "batch_trials": batch_trials,
         "pruner": None if wanted_pruning is None else wanted_pruning.name,
         "grid": points,
         "trials": trials,
@@ -164,9 +182,10 @@ def search(
         executions_per_trial=repeats,
         config=config,
         listener=view,
-        engine=LocalEngine(workers) if workers > 1 else None,
+        engine=LocalEngine(workers) if workers > 1 else HereEngine(batch_trials),
         max_seconds=None if max_minutes is None else 60 * max_minutes,
         pruner=pruner,
+        jit="auto" if jit == "auto" else jit == "on",
     )
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):
@@ -215,6 +234,12 @@ def _known_direction(metric: str) -> str:
 def _check_seed(seed: Any) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+
+
+def _check_jit(jit: str, backend: str) -> None:
+    refused = {"jax": ("off", "JAX compiles everything"), "torch": ("on", "torch runs operation by operation here")}
+    if backend in refused and refused[backend][0] == jit:
+        raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {refused[backend][1]}: leave it at 'auto'.")
 
 
 def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:

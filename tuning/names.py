@@ -30,6 +30,13 @@ PRUNERS = {
 DEFAULT_PRUNER = "none"
 
 
+JIT = {
+    "auto": "the first trial measures what is faster",
+    "on": "XLA compiles every step",
+    "off": "the steps are operations of TensorFlow",
+}
+
+
 def check_name(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raises `SearchError` unless `name` is one of those that are allowed."""
     if name not in allowed:

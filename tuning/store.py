@@ -209,14 +209,22 @@ class Store:
     def begin_trial(self, number: int, hyperparameters: dict, epochs: int | None, oracle_trial: dict, oracle_state: dict) -> None:
         """A trial begins, or begins again: what an interrupted run of it left is removed."""
         with self._transaction():
-            for table in ("executions", "epochs"):
-                self._connection.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))
+            self._delete_curves(number)
             self._connection.execute(
                 "INSERT OR REPLACE INTO trials (number, state, hyperparameters, epochs, begun, oracle_trial) "
                 "VALUES (?, 'running', ?, ?, ?, ?)",
                 (number, json.dumps(hyperparameters), epochs, time.time(), json.dumps(oracle_trial)),
             )
             self._save_oracle(oracle_state)
+
+    def forget(self, number: int) -> None:
+        """Drops the executions and epochs of a running trial that begins again."""
+        with self._transaction():
+            self._delete_curves(number)
+
+    def _delete_curves(self, number: int) -> None:
+        for table in ("executions", "epochs"):
+            self._connection.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))
 
     def add_epoch(self, trial: int, execution: int, epoch: int, metrics: dict[str, float]) -> None:
         """One point of a learning curve."""

@@ -21,8 +21,8 @@ from tuning.trial import Chosen, Curve, ExecutionEnded, Report, Trainer, best_ep
 SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
 
 
-def possible(trainer: Trainer) -> str | None:
-    """Why the trials of a search cannot train together, or `None`."""
+def impossible(trainer: Trainer) -> str | None:
+    """Why the trials of a search cannot train together; `None` if they can."""
     if keras.backend.backend() != "jax":
         return f"it needs the JAX backend; received {keras.backend.backend()}"
     if trainer.fit_kwargs.get("callbacks"):
@@ -81,13 +81,13 @@ class TrialsTogether:
         from tuning.epochs.together import Together, fit_together, state_of
 
         trainer, models, states, order_seeds = self.trainer, [], [], []
-        arguments = self._arguments()
+        arguments = _arguments(trainer)
         for (_, hp), seed in zip(members, seeds, strict=True):
             models.append(trainer.model(hp, seed, self.build))
             if models[-1] is not models[0]:
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
-            self._build(models[0], arguments)
+            _build(models[0], arguments)
             states.append(state_of(models[0]))
         model = models[0]
         if id(model) not in self._compiled:
@@ -106,27 +106,29 @@ class TrialsTogether:
         fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, epochs_of=epochs_of, **arguments)
         return curves
 
-    def choose(self, hp, report: Report) -> None:
-        """Measures how many models of this setting train fastest together, and sets the size."""
-        from tuning.epochs.together import fastest_size
 
-        model, arguments = self.trainer.model(hp, 0, self.build), self._arguments()
-        train = self._build(model, arguments)
-        way = epochs.settled_way(model, train, arguments.get("batch_size") or 32)
-        self.trainer.settle(report, model)
-        self.size, measured = fastest_size(model, way, train, arguments.get("batch_size") or 32)
-        report(Chosen("batch_trials", self.size, {str(size): seconds for size, seconds in measured.items()}))
+def measure_size(trainer: Trainer, hp, report: Report, build=None) -> None:
+    """Measures how many models of a setting train fastest together, and reports it."""
+    from tuning.epochs.together import fastest_size
 
-    def _arguments(self) -> dict[str, Any]:
-        """Those of `fit_together` that are the same for all trials."""
-        trainer = self.trainer
-        own = getattr(trainer.hypermodel, "fit_arguments", dict)()
-        arguments = {**own, **dict(zip(("x", "y", "batch_size", "epochs"), trainer.fit_args, strict=False)), **trainer.fit_kwargs}
-        return {name: value for name, value in arguments.items() if name not in ("verbose", "callbacks")}
+    model, arguments = trainer.model(hp, 0, build), _arguments(trainer)
+    train, batch_size = _build(model, arguments), arguments.get("batch_size") or 32
+    way = epochs.settled_way(model, train, batch_size)
+    trainer.settle(report, model)
+    size, measured = fastest_size(model, way, train, batch_size)
+    report(Chosen("batch_trials", size, {str(size): seconds for size, seconds in measured.items()}))
 
-    def _build(self, model, arguments):
-        train, _ = epochs.prepared(
-            arguments["x"], arguments["y"], arguments.get("validation_data"), arguments.get("validation_split", 0.0)
-        )
-        epochs.build(model, train, arguments.get("batch_size") or 32)
-        return train
+
+def _arguments(trainer: Trainer) -> dict[str, Any]:
+    """Those of `fit_together` that are the same for all trials."""
+    own: dict[str, Any] = getattr(trainer.hypermodel, "fit_arguments", dict)()
+    arguments = {**own, **dict(zip(("x", "y", "batch_size", "epochs"), trainer.fit_args, strict=False)), **trainer.fit_kwargs}
+    return {name: value for name, value in arguments.items() if name not in ("verbose", "callbacks")}
+
+
+def _build(model, arguments):
+    train, _ = epochs.prepared(
+        arguments["x"], arguments["y"], arguments.get("validation_data"), arguments.get("validation_split", 0.0)
+    )
+    epochs.build(model, train, arguments.get("batch_size") or 32)
+    return train

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import time
-import traceback
 from typing import Any, Protocol
 
 import keras
@@ -16,9 +15,10 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 
-from tuning import oracle_state
+from tuning import epochs, oracle_state
 from tuning import store as stores
 from tuning import trial as trials
+from tuning.engines.here import HereEngine
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.interruption import Interruption
 from tuning.machine import machine, versions
@@ -39,6 +39,9 @@ class Listener(Protocol):
 
     def execution_ended(self, event: trials.ExecutionEnded) -> None:
         """One training of a running trial is over."""
+
+    def chosen(self, event: trials.Chosen) -> None:
+        """The first trial has measured how all of them are trained."""
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
@@ -69,6 +72,8 @@ class Tuner(keras_tuner.Tuner):
         engine: where trials run; `None`: one after the other in this process.
         max_seconds: no trial begins later than this after `search` was called.
         pruner: stops trials that are not promising: a name in `tuning.names.PRUNERS`, an Optuna pruner, or `None`.
+        jit: whether the epochs are compiled by XLA: `True`, `False`, `"auto"` (the first trial measures what is faster, and all
+            others do the same), or `None`: as each model was compiled.
         **kwargs: of `keras_tuner.Tuner`.
 
     Raises:
@@ -90,6 +95,7 @@ class Tuner(keras_tuner.Tuner):
         engine=None,
         max_seconds: float | None = None,
         pruner=None,
+        jit: bool | str | None = None,
         **kwargs,
     ):
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -98,6 +104,7 @@ class Tuner(keras_tuner.Tuner):
         self.listener = listener
         self.engine = engine
         self.max_seconds = max_seconds
+        self.jit = jit
         self._deadline = math.inf
         self._epochs: int | None = None
         self._store: stores.Store | None = None
@@ -205,24 +212,8 @@ class Tuner(keras_tuner.Tuner):
             stack.callback(setattr, self, "_store", None)
             stack.enter_context(self._interruption.watched())
             self.on_search_begin()
-            if self.engine is None:
-                self._run_here(fit_args, fit_kwargs)
-            else:
-                self.engine.run(self, fit_args, fit_kwargs)
+            (self.engine or HereEngine()).run(self, fit_args, fit_kwargs)
             self.on_search_end()
-
-    def _run_here(self, fit_args, fit_kwargs):
-        while (trial := self.next_trial(self.tuner_id)) is not None:
-            if trial.status == TrialStatus.IDLE:
-                raise SearchError(f"{type(self.oracle).__name__} waits for a trial, and none is running.")
-            try:
-                results = self.run_trial(trial, *fit_args, **fit_kwargs)
-            except (keras_tuner.errors.FatalError, StoreError):
-                raise
-            except Exception as error:
-                self.trial_failed(trial, one_line(error), traceback.format_exc())
-            else:
-                self.trial_done(trial, _as_list(results, self.oracle.objective))
 
     def next_trial(self, worker: str) -> Trial | None:
         """The next trial for `worker`: `None` if there are no more; with status IDLE if it must wait for others to end."""
@@ -235,23 +226,21 @@ class Tuner(keras_tuner.Tuner):
             return None
         if trial.status == TrialStatus.IDLE:
             return trial
-        values, epochs = split_values(trial.hyperparameters.values, self._epochs)
+        values, trained = split_values(trial.hyperparameters.values, self._epochs)
         number = int(trial.trial_id)
         state, record = oracle_state.split(self.oracle, trial)
-        self._opened.begin_trial(number, values, epochs, record, state)
+        self._opened.begin_trial(number, values, trained, record, state)
         if self._pruning is not None:
             self._pruned.discard(number)
-            self._pruning.began(number, epochs)
+            self._pruning.began(number, trained)
         self.on_trial_begin(trial)
         if self.listener is not None:
-            self.listener.trial_began(number, values, epochs)
+            self.listener.trial_began(number, values, trained)
         return trial
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
         """Trains one setting in this process; see `tuning.trial.Trainer`."""
-        if self._trainer is None:
-            self._trainer = self.trainer(fit_args, fit_kwargs)
-        return self._trainer.run(
+        return self.trainer(fit_args, fit_kwargs).run(
             int(trial.trial_id),
             trial.hyperparameters,
             self.record,
@@ -261,17 +250,43 @@ class Tuner(keras_tuner.Tuner):
         )
 
     def trainer(self, fit_args, fit_kwargs) -> trials.Trainer:
-        """What a process needs to train this search's trials."""
-        return trials.Trainer(
-            self.hypermodel,
-            objective=self.oracle.objective,
-            search_seed=self.seed,
-            executions=self.executions_per_trial,
-            fit_args=fit_args,
-            fit_kwargs=fit_kwargs,
-        )
+        """What a process needs to train this search's trials; the same one for the whole search."""
+        if self._trainer is None:
+            self._trainer = trials.Trainer(
+                self.hypermodel,
+                objective=self.oracle.objective,
+                search_seed=self.seed,
+                executions=self.executions_per_trial,
+                fit_args=fit_args,
+                fit_kwargs=fit_kwargs,
+                ways=self._ways(),
+            )
+        return self._trainer
 
-    def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> bool:
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What the first trial has measured: name -> `{"value": ..., "seconds_per_step": ...}`."""
+        return self._opened.choices()
+
+    def begin_again(self, trial: Trial) -> None:
+        """Drops what a running trial has reported."""
+        self._opened.forget(int(trial.trial_id))
+
+    def _ways(self) -> tuple[str, ...] | None:
+        """How epochs may be compiled: in one way, if the search has settled that."""
+        if self.jit is None:
+            return None
+        chosen = self.choices.get("way")
+        if chosen is not None:
+            return None if chosen["value"] is None else (chosen["value"],)
+        return epochs.ways(None if self.jit == "auto" else bool(self.jit))
+
+    @property
+    def measuring(self) -> bool:
+        """Whether the next trial measures how all are trained, so that no other one may begin before it has."""
+        return len(self._ways() or ()) > 1
+
+    def record(self, event: trials.EpochEnded | trials.ExecutionEnded | trials.Chosen) -> bool:
         """Writes what a running trial reports to the store; whether the trial is to stop here."""
         self._interruption.check()
         if isinstance(event, trials.EpochEnded):
@@ -281,6 +296,11 @@ class Tuner(keras_tuner.Tuner):
             if self._pruning is not None and self._pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
                 self._pruned.add(event.trial)
             return event.trial in self._pruned
+        elif isinstance(event, trials.Chosen):
+            self._opened.set_choice(event.name, {"value": event.value, "seconds_per_step": event.seconds_per_step})
+            if self.listener is not None:
+                self.listener.chosen(event)
+            return False
         else:
             self._opened.add_execution(
                 event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
@@ -375,7 +395,7 @@ class Tuner(keras_tuner.Tuner):
         self.oracle.ongoing_trials = {}
 
 
-IDENTITY_EXCLUDES = ("trials", "versions", "machine", "command", "data_dir")
+IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command", "data_dir")
 
 
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:
@@ -396,17 +416,6 @@ def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory,
 def split_values(values: dict[str, Any], epochs: int | None) -> tuple[dict[str, Any], int | None]:
     """The hyperparameters without Hyperband's bookkeeping, and for how many epochs this trial trains."""
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}, values.get("tuner/epochs", epochs)
-
-
-def _as_list(results, objective) -> list[dict[str, float]]:
-    """What a `run_trial` may return, as the metrics of each execution."""
-    if isinstance(results, list):
-        return [metrics for result in results for metrics in _as_list(result, objective)]
-    if isinstance(results, dict):
-        return [{name: float(value) for name, value in results.items()}]
-    if isinstance(results, keras.callbacks.History):
-        raise SearchError("run_trial must return numbers or dicts of metrics; received a History.")
-    return [{objective.name: float(results)}]
 
 
 def _brief(value: Any) -> str:

@@ -14,7 +14,7 @@ from tuning.statistics import Summary, plus_minus, summary
 if TYPE_CHECKING:
     from tuning.result import SearchResult
     from tuning.space import Space
-    from tuning.trial import EpochEnded, ExecutionEnded
+    from tuning.trial import Chosen, EpochEnded, ExecutionEnded
 
 SHOWN_TRIALS = 8  # in the live table
 
@@ -46,6 +46,7 @@ class View:
         self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
+        self._choices: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
 
@@ -95,6 +96,16 @@ class View:
         """See `tuning.tuner.Listener`."""
         if event.trial in self._running:
             self._running[event.trial]["scores"].append(event.score)
+
+    def chosen(self, event: Chosen) -> None:
+        """See `tuning.tuner.Listener`."""
+        if len(event.seconds_per_step) < 2 or self._stream is None:
+            return
+        times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in event.seconds_per_step.items())
+        what = {"way": "epochs are compiled as", "batch_trials": "trials that train at once:"}[event.name]
+        self._choices.append(f"{what} {event.value} (a step takes: {times})")
+        if self._live is None:
+            self._line(self._choices[-1])
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """See `tuning.tuner.Listener`."""
@@ -247,6 +258,7 @@ class View:
             parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
         if others:
             parts.append(Text(", ".join(others), style="dim"))
+        parts += [Text(choice, style="dim") for choice in self._choices]
         return Group(*parts)
 
 

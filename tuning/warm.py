@@ -44,7 +44,7 @@ class WarmModels:
         """The model to train in the place of `fresh`, which has just been built and compiled, or `fresh` itself."""
         key = structure(fresh)
         kept = self._kept.get(key) if key is not None else None
-        if kept is not None and adopt(kept, fresh):
+        if key is not None and kept is not None and adopt(kept, fresh):
             self._kept.move_to_end(key)
             self.hits += 1
             return kept
