@@ -14,6 +14,7 @@ _HOMES = {
     "search": "tuning.harness",
     "compare": "tuning.comparison",
     "Comparison": "tuning.comparison_result",
+    "train": "tuning.training",
     "SearchError": "tuning.errors",
     "SearchResult": "tuning.result",
     "TrialRecord": "tuning.result",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import keras_tuner
 
@@ -57,11 +59,7 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def build(self, hp):
         """A compiled model."""
-        model = self.problem.model()
-        if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
-            optimizer = self.space.build(hp.values)
-            model.compile(optimizer=optimizer, loss=self.problem.loss, metrics=list(map(_anew, self.problem.metrics)))
-        return model
+        return compiled(self.problem, self.space.build(hp.values))
 
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
@@ -72,16 +70,27 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def fit_arguments(self):
         """What `fit` gives to `tuning.epochs.fit`, whatever the setting."""
-        data = self.load()
-        (x, y), validation = data.train, data.validation
-        batch_size = self.problem.batch_size
-        return {
-            "x": x,
-            "y": y,
-            "validation_data": validation,
-            "batch_size": batch_size,
-            "validation_batch_size": validation_batch_size(len(keras.tree.flatten(validation)[0]), batch_size),
-        }
+        return fit_arguments(self.problem, self.load())
+
+
+def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
+    """The arguments of `tuning.epochs.fit` that make it train on a problem's data."""
+    (x, y), count = data.train, len(keras.tree.flatten(data.validation)[0])
+    return {
+        "x": x,
+        "y": y,
+        "validation_data": data.validation,
+        "batch_size": problem.batch_size,
+        "validation_batch_size": validation_batch_size(count, problem.batch_size),
+    }
+
+
+def compiled(problem: Problem, optimizer) -> keras.Model:
+    """A new model of a problem with this optimizer."""
+    model = problem.model()
+    if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
+        model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(map(_anew, problem.metrics)))
+    return model
 
 
 class _TestData(keras.callbacks.Callback):

@@ -37,6 +37,7 @@ class StoredSearch:
         executions: trial -> its trainings.
         tracebacks: trial -> where it failed.
         created: when the search began, in seconds since 1970.
+        choices: what the first trial measured: name -> `{"value": ..., "seconds_per_step": ...}`.
     """
 
     result: SearchResult
@@ -44,6 +45,7 @@ class StoredSearch:
     executions: dict[int, list[Execution]]
     tracebacks: dict[int, str]
     created: float
+    choices: dict[str, Any]
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> StoredSearch:
@@ -51,7 +53,7 @@ class StoredSearch:
         result = SearchResult.load(directory)
         with Store.open(directory, read_only=True) as store:
             rows, trials = store.rows("executions"), store.rows("trials")
-            oracle, created = store.oracle_state, store.created
+            oracle, created, choices = store.oracle_state, store.created, store.choices()
         executions: dict[int, list[Execution]] = {}
         fields = [field.name for field in dataclasses.fields(Execution)]
         for row in rows:
@@ -62,7 +64,13 @@ class StoredSearch:
             executions=executions,
             tracebacks={row["number"]: row["traceback"] for row in trials if row["traceback"]},
             created=created,
+            choices=choices,
         )
+
+    @property
+    def way(self) -> str | None:
+        """How epochs were compiled, if that was chosen."""
+        return self.choices.get("way", {}).get("value")
 
     @property
     def config(self) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -133,8 +132,8 @@ class Trainer:
             model = self.model(hp, seed, build)
             curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
             kwargs = {"verbose": 0, **self.fit_kwargs}
-            started = _Started(seed, functools.partial(self.settle, report))
-            kwargs["callbacks"] = [started, *copy.deepcopy(kwargs.get("callbacks") or []), curve]
+            started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
+            kwargs["callbacks"] = [Seeds(seed), started, *copy.deepcopy(kwargs.get("callbacks") or []), curve]
             kwargs |= self.epochs_of(hp)
             try:
                 returned = self._fit(hp, model, kwargs)
@@ -192,16 +191,16 @@ def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
 
 
-class _Started(keras.callbacks.Callback):
+class Seeds(keras.callbacks.Callback):
     """Seeds again when training begins: a model that still had to be built has drawn random numbers, a warm one has not."""
 
-    def __init__(self, seed, started):
+    def __init__(self, seed):
         super().__init__()
-        self.seed, self.started = seed, started
+        self.seed = seed
 
     def on_train_begin(self, logs=None):
+        """Seeds the generators that are not state of the model."""
         reseed((self.seed + 1) % 2**32)
-        self.started(self.model)
 
 
 class Curve(keras.callbacks.Callback):

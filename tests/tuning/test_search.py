@@ -50,21 +50,14 @@ def test_a_search_finds_keeps_and_says_the_best(command, tiny, tmp_path):
 def test_the_line_reproduces_the_result(command, tiny):
     result, _ = tune(command, "momentum", "--trials", 2, "--fix", "nesterov=true")
     best = result["best"]
-    with sqlite3.connect("out/search.sqlite") as plain:
-        seed = plain.execute("SELECT seed FROM executions WHERE trial = ?", (best["number"],)).fetchone()[0]
-    plain.close()
-    problem = tuning.problems.make_problem(tiny)
-    data = problem.load()
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    model = problem.model()
-    model.compile(eval(best["line"], {"keras_optims": keras_optims}), problem.loss, metrics=list(problem.metrics))
-    history = model.fit(
-        *data.train, validation_data=data.validation, batch_size=16, validation_batch_size=32, epochs=2, verbose=0
-    ).history
-    assert history["loss"] == best["curves"][0]["loss"]
-    assert history["val_accuracy"] == best["curves"][0]["val_accuracy"]
+    optimizer = eval(best["line"], {"keras_optims": keras_optims})
+    with tuning.Store.open("out", read_only=True) as store:
+        way = store.choices()["way"]["value"]
+    model = tuning.train(tiny, optimizer, seed=best["seeds"][0], epochs=2, way=way)
+    assert model.history.history == best["curves"][0]
     assert "nesterov=True" in best["line"]
+    with pytest.raises(SearchError, match="way must be one of"):
+        tuning.train(tiny, optimizer, seed=1, way="fast")
 
 
 @pytest.mark.parametrize(
@@ -113,18 +106,13 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tin
 def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path):
     result, _ = tune(command, "adam", "--trials", 2, "--repeats", 2)
     trial = result["trials"][1]
+    with tuning.Store.open("out", read_only=True) as store:
+        way = store.choices()["way"]["value"]
     code = f"""
-import json, keras, keras_optims, tuning
-from tuning.trial import execution_seed
-problem = tuning.problems.make_problem({tiny!r})
-keras.utils.set_random_seed(execution_seed(0, 1, 1))
-model = problem.model()
-model.compile({trial["line"]}, problem.loss, metrics=list(problem.metrics))
-data = problem.load()
-history = model.fit(*data.train, validation_data=data.validation, batch_size=16, validation_batch_size=32, epochs=2, verbose=0)
-print(json.dumps(history.history))
+import json, keras_optims, tuning
+model = tuning.train({tiny!r}, {trial["line"]}, seed={trial["seeds"][1]}, epochs=2, way={way!r})
+print(json.dumps(model.history.history))
 """
-    code = code.replace("import json, keras", "import json, tuning.problems, keras", 1)
     done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == trial["curves"][1]

@@ -15,7 +15,7 @@ def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | N
     if which >= len(executions):
         return None
     execution = executions[which]
-    seed = f"keras.utils.set_random_seed({execution.seed})  # of trial {trial.number}, training {which + 1} of {len(executions)}"
+    which_one = f"  # trial {trial.number}, training {which + 1} of {len(executions)}"
     if not isinstance(search.config.get("space"), dict):
         return "\n".join(
             [
@@ -24,32 +24,33 @@ def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | N
                 "",
                 "hp = keras_tuner.HyperParameters()",
                 f"hp.values.update({trial.hyperparameters!r})",
-                seed,
+                f"keras.utils.set_random_seed({execution.seed}){which_one}",
                 f"model = build_model(hp)  # your model function or HyperModel ({_word(search.config.get('hypermodel'))})",
                 f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
             ]
         )
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
-    made = f"make_problem({problem!r})" if known else f"...  # your tuning.Problem, called {_word(problem)}"
-    objective = search.result.objective
-    best = "max" if search.direction == "max" else "min"
+    objective, best = search.result.objective, "max" if search.direction == "max" else "min"
     result = "" if execution.score is None else f"  # {execution.score:.6g} in the search"
+    way = search.way
+    arguments = [
+        repr(problem) if known else "problem",
+        trial.line,
+        f"seed={execution.seed}",
+        f"epochs={trial.epochs or search.config.get('epochs')}",
+        *([] if samples is None else [f"train_samples={samples}"]),
+        *([] if way is None else [f"way={way!r}"]),
+    ]
     return "\n".join(
         [
-            "import keras",
-            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}"} - {"import "}),
-            *(["from tuning.problems import make_problem"] if known else []),
+            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}", "import tuning"} - {"import "}),
             "",
-            f"problem = {made}",
-            f"data = problem.load({samples if samples is not None else ''})",
-            seed,
-            "model = problem.model()",
-            f"optimizer = {trial.line}",
-            "model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(problem.metrics))",
-            f"epochs = {trial.epochs or search.config.get('epochs')}",
-            "history = model.fit(*data.train, batch_size=problem.batch_size, epochs=epochs, validation_data=data.validation)",
-            f"print({best}(history.history[{objective!r}])){result}",
+            *([] if known else [f"problem = ...  # your tuning.Problem, called {_word(problem)}"]),
+            "model = tuning.train(",
+            *(f"    {argument}," for argument in arguments),
+            f"){which_one}",
+            f"print({best}(model.history.history[{objective!r}])){result}",
         ]
     )
 
