@@ -99,8 +99,23 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=_at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
     parser.add_argument("--train-samples", type=_at_least_1, metavar="N", help="use only so many training samples")
     parser.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
-    parser.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
-    parser.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="where trials run: on this machine, or on a Ray cluster"
+    )
+    parser.add_argument(
+        "--workers",
+        type=_at_least_1,
+        default=1,
+        metavar="N",
+        help="processes that train (default: 1); one that dies is replaced, and its trial run again, 3 times in all",
+    )
+    parser.add_argument(
+        "--address", metavar="A", help="ray: of a running cluster, auto or HOST:PORT (default: a Ray of this search's own)"
+    )
+    parser.add_argument("--cpus-per-worker", type=_positive, metavar="N", help="ray: CPUs of a worker (default: an equal share)")
+    parser.add_argument(
+        "--gpus-per-worker", type=_at_least_0_float, metavar="N", help="ray: GPUs of a worker (default: 1, or a share of fewer)"
+    )
     parser.add_argument("--directory", metavar="DIR", help="of the results (default: results/OPTIMIZER-PROBLEM)")
     parser.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
@@ -121,7 +136,7 @@ def _search_options(options) -> dict[str, Any]:
 
 _PASSED_ON = (
     *("problem", "trials", "epochs", "oracle", "seed", "repeats", "train_samples", "max_minutes", "engine", "workers"),
-    *("directory", "data_dir", "fresh"),
+    *("address", "cpus_per_worker", "gpus_per_worker", "directory", "data_dir", "fresh"),
 )
 
 
@@ -285,6 +300,10 @@ def _at_least(least: int):
 
 
 _at_least_1, _at_least_0 = _at_least(1), _at_least(0)
+
+
+def _at_least_0_float(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else _positive(text)
 
 
 def _positive(text: str) -> float:

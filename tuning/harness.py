@@ -35,6 +35,9 @@ def search(
     data_dir: str | os.PathLike | None = None,
     engine: str = "local",
     workers: int = 1,
+    address: str | None = None,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float | None = None,
     fresh: bool = False,
     progress: bool = True,
     command: str | None = None,
@@ -56,8 +59,10 @@ def search(
         max_minutes: begin no trial later than this after the call.
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`.
         data_dir: the folder with the data sets.
-        engine: `"local"`: on this machine.
-        workers: how many processes train; 1: this one.
+        engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
+        workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
+            3 times in all.
+        address, cpus_per_worker, gpus_per_worker: of the engine `ray`, see `tuning.engines.ray.RayEngine`.
         fresh: delete what is in the store of `directory` and start over.
         progress: show how it goes, on stderr.
         command: how a person called this, to be kept in the store.
@@ -77,13 +82,11 @@ def search(
     _check_number("max_minutes", max_minutes, float, optional=True)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
-    if engine != "local":
-        raise SearchError(f"The engine must be 'local'; received {engine!r}.")
+    chosen_engine = _engine(engine, workers, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker)
     with missing_packages_explained():
         import keras
 
         from tuning import oracles
-        from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
         from tuning.space import Space
@@ -128,7 +131,7 @@ def search(
         oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed
     )
     model = ProblemModel(space, problem, data_dir, train_samples, made)
-    if workers == 1:
+    if chosen_engine is None:
         model.load()  # bad data is an error of the search, not of its first trial
     view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None)
     tuner = Tuner(
@@ -141,7 +144,7 @@ def search(
         executions_per_trial=repeats,
         config=config,
         listener=view,
-        engine=LocalEngine(workers) if workers > 1 else None,
+        engine=chosen_engine,
         max_seconds=None if max_minutes is None else 60 * max_minutes,
     )
     already = SearchResult.load(folder) if stores.exists(folder) else None
@@ -150,6 +153,24 @@ def search(
     result = SearchResult.load(folder)
     result.write_best()
     return result
+
+
+def _engine(name: str, workers: int, **ray_options):
+    """The engine by name; `None`: this process trains."""
+    if name == "ray":
+        from tuning.engines.ray import RayEngine
+
+        return RayEngine(workers, **ray_options)
+    if name != "local":
+        raise SearchError(f"The engine must be 'local' or 'ray'; received {name!r}.")
+    for option, value in ray_options.items():
+        if value is not None:
+            raise SearchError(f"{option} is for the engine 'ray' alone; received {option} {value!r} with the engine 'local'.")
+    if workers == 1:
+        return None
+    from tuning.engines.local import LocalEngine
+
+    return LocalEngine(workers)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:

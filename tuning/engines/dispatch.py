@@ -26,7 +26,7 @@ class InFlight:
     """
 
     def __init__(self, tuner: Tuner):
-        self.tuner = tuner
+        self.tuner: Any = tuner
         self.trials: dict[str, Trial] = {}
         self._deaths: collections.Counter[str] = collections.Counter()
 
