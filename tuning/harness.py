@@ -157,6 +157,11 @@ def search(
 
 def _engine(name: str, workers: int, **ray_options):
     """The engine by name; `None`: this process trains."""
+    if os.environ.get("KERASTUNER_ORACLE_IP"):
+        raise SearchError(
+            "KERASTUNER_ORACLE_IP is set: chief and workers are for programs of your own with tuning.Tuner; "
+            "unset it, and use the engine 'ray' for several machines."
+        )
     if name == "ray":
         from tuning.engines.ray import RayEngine
 

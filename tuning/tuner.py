@@ -18,6 +18,7 @@ from keras_tuner.oracles import GridSearchOracle
 
 from tuning import store as stores
 from tuning import trial as trials
+from tuning.engines import chief
 from tuning.errors import NoUsableTrialError, SearchError, one_line
 from tuning.interruption import Interruption
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
@@ -94,6 +95,8 @@ class Tuner(keras_tuner.Tuner):
         self._epochs: int | None = None
         self._store: stores.Store | None = None
         self._interruption = Interruption()
+        self._role = chief.role()
+        self._chief: chief.Link | None = None
         super().__init__(
             oracle,
             hypermodel,
@@ -102,12 +105,15 @@ class Tuner(keras_tuner.Tuner):
             executions_per_trial=executions_per_trial,
             **kwargs,
         )
+        self.oracle = oracle  # for a worker of a chief, KerasTuner has put its own client in its place
         self.config = config if config is not None else self._default_config()
         self.oracle.verbose = 0
         self.oracle.max_consecutive_failed_trials = math.inf
         # The oracle writes JSON files beside each other, which a kill can leave torn; its state goes to the store instead.
         self.oracle.save = self.oracle.reload = lambda: None
         self.oracle._save_trial = lambda trial: None
+        if self._role == "worker":  # the store is the chief's
+            return
         if overwrite:
             with stores.Lock(self.project_dir):
                 stores.remove(self.project_dir)
@@ -155,6 +161,10 @@ class Tuner(keras_tuner.Tuner):
         """Runs trials until the oracle has no more; resumes what is in the store. The arguments are those of `model.fit`."""
         self._deadline = time.monotonic() + self.max_seconds if self.max_seconds is not None else math.inf
         self._epochs = fit_kwargs.get("epochs")
+        if self._role == "worker":
+            self._run_for_chief(fit_args, fit_kwargs)
+            return
+        engine = chief.Chief() if self._role == "chief" else self.engine
         with contextlib.ExitStack() as stack:
             stack.enter_context(stores.Lock(self.project_dir))
             if stores.exists(self.project_dir):
@@ -167,14 +177,25 @@ class Tuner(keras_tuner.Tuner):
             stack.callback(setattr, self, "_store", None)
             stack.enter_context(self._interruption.watched())
             self.on_search_begin()
-            if self.engine is None:
-                self._run_here(fit_args, fit_kwargs)
+            if engine is None:
+                self._run_here(fit_args, fit_kwargs, self)
             else:
-                self.engine.run(self, fit_args, fit_kwargs)
+                engine.run(self, fit_args, fit_kwargs)
             self.on_search_end()
 
-    def _run_here(self, fit_args, fit_kwargs):
-        while (trial := self.next_trial(self.tuner_id)) is not None:
+    def _run_for_chief(self, fit_args, fit_kwargs):
+        with self._interruption.watched(), chief.Link(self) as link:
+            self._chief = link
+            try:
+                self.on_search_begin()
+                self._run_here(fit_args, fit_kwargs, link)
+                self.on_search_end()
+            finally:
+                self._chief = None
+
+    def _run_here(self, fit_args, fit_kwargs, source):
+        """Runs trials in this process; `source` gives them and takes the results: this tuner, or the link to its chief."""
+        while (trial := source.next_trial(self.tuner_id)) is not None:
             if trial.status == TrialStatus.IDLE:
                 raise SearchError(f"{type(self.oracle).__name__} waits for a trial, and none is running.")
             try:
@@ -182,9 +203,11 @@ class Tuner(keras_tuner.Tuner):
             except keras_tuner.errors.FatalError:
                 raise
             except Exception as error:
-                self.trial_failed(trial, one_line(error), traceback.format_exc())
+                self._interruption.check()
+                source.trial_failed(trial, one_line(error), traceback.format_exc())
             else:
-                self.trial_done(trial, _as_list(results, self.oracle.objective))
+                self._interruption.check()
+                source.trial_done(trial, _as_list(results, self.oracle.objective))
 
     def next_trial(self, worker: str) -> Trial | None:
         """The next trial for `worker`: `None` if there are no more; with status IDLE if it must wait for others to end."""
@@ -227,9 +250,11 @@ class Tuner(keras_tuner.Tuner):
             fit_kwargs=fit_kwargs,
         )
 
-    def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> None:
-        """Writes what a running trial reports to the store."""
+    def record(self, event: trials.EpochEnded | trials.ExecutionEnded) -> bool | None:
+        """Writes what a running trial reports to the store, or sends it to the chief."""
         self._interruption.check()
+        if self._chief is not None:
+            return self._chief.record(event)
         if isinstance(event, trials.EpochEnded):
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
@@ -238,6 +263,7 @@ class Tuner(keras_tuner.Tuner):
             self._opened.add_execution(
                 event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
             )
+        return None
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end: completed, or diverged."""
