@@ -9,7 +9,7 @@ import pytest
 
 from tests.tuning.conftest import environment, run
 
-HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy")
+HEAVY = ("tensorflow", "torch", "jax", "keras", "keras_tuner", "pandas", "rich", "scipy", "sklearn", "numpy", "ray", "grpc")
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,6 @@ ACTOR = b"ray::_Training"
 @pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 def test_ctrl_c_leaves_nothing_running_and_a_killed_worker_s_trial_runs_again(tiny, tmp_path, command, mark):
-    pytest.importorskip("ray")
     given = (*arguments(tmp_path / "out", trials=6, workers=2), "--engine", "ray")
     process = start(*given, cwd=tmp_path, KERAS_OPTIMS_MARK=mark)
     wait_for(lambda: marked(mark, ACTOR), process)
@@ -116,7 +115,6 @@ def test_ctrl_c_leaves_nothing_running_and_a_killed_worker_s_trial_runs_again(ti
 @pytest.fixture
 def cluster(monkeypatch):
     """A head without CPUs of its own, to which drivers connect, and two nodes of one CPU."""
-    pytest.importorskip("ray")
     for name, value in LOOPBACK.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -28,6 +28,7 @@ from tuning.engines import work
 from tuning.engines.dispatch import dispatch, prunes
 from tuning.engines.local import worker_environment
 from tuning.errors import SearchError, missing_packages_explained, one_line
+from tuning.quiet import stderr_kept_back
 
 if TYPE_CHECKING:
     from tuning.tuner import Tuner
@@ -37,7 +38,7 @@ CONNECT_SECONDS = 10.0
 # Besides what `worker_environment` adds: these mean on a worker what they mean here.
 _FORWARDED = re.compile(r"KERAS_|TF_|XLA_|JAX_|TORCH_|PYTORCH_|(OMP_NUM_THREADS|MKL_NUM_THREADS|NPROC|PYTHONPATH)$")
 # Of the current folder only Python files go to the nodes of a cluster: no data, no results, nothing in hidden folders.
-_NOT_SENT = ["*.*", "!*.py", "__pycache__", "venv", "node_modules"]
+_NOT_SENT = [".?*", "?*.*", "!*.py", "__pycache__", "venv", "node_modules"]
 
 
 class RayEngine:
@@ -275,14 +276,19 @@ def _connected(address: str | None, folder: pathlib.Path | None):
 
 
 def _init(ray, address: str | None, settings: dict[str, Any]) -> None:
-    try:
-        with _handler_kept(), _on_loopback(address is None), warnings.catch_warnings():
-            # JAX warns of any fork; Ray's children become other programs at once.
-            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+    failure: Exception | None = None
+    with _handler_kept(), _on_loopback(address is None), stderr_kept_back(), warnings.catch_warnings():
+        # JAX warns of any fork; Ray's children become other programs at once.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        try:
             ray.init(**settings)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        what = "Ray cannot be started here" if address is None else f"There is no Ray cluster to join ({address})"
-        raise SearchError(f"{what}: {one_line(error)}") from error
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            failure = error  # which says enough: what came on stderr before is not shown
+    if failure is not None and address is None:
+        raise SearchError(f"Ray cannot be started here: {one_line(failure)}") from failure
+    if failure is not None:
+        hint = "" if "RAY_AUTH_MODE" in os.environ else " If it wants a token, set RAY_AUTH_MODE=token."
+        raise SearchError(f"There is no Ray cluster to join ({address}): {one_line(failure)}.{hint}") from failure
 
 
 def _check_reachable(address: str) -> None:
