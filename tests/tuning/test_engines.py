@@ -14,7 +14,7 @@ import pytest
 import tuning
 from tests.tuning.conftest import load, start, without_times
 from tests.tuning.test_interruption import arguments, count, wait_for
-from tuning.engines import dispatch
+from tuning.engines import dispatch, work
 from tuning.engines.local import _Process, cores, worker_environment
 from tuning.problems import make_problem
 from tuning.result import SearchResult
@@ -65,6 +65,7 @@ class ScriptedPool:
 
     def start(self):
         self.started += 1
+        assert self.started < 20, "it would go on for ever"
         return ScriptedWorker(self, self.starts.pop(0) if self.starts else [("ready", None)])
 
     def listen(self, workers, timeout):
@@ -183,6 +184,50 @@ def test_hyperparameters_that_a_model_adds_on_a_worker_reach_the_oracle(tmp_path
     state = tuning.Store.open(tmp_path / "own", read_only=True)
     with state:
         assert "units" in str(state.oracle_state)
+
+
+# -- the worker's side ------------------------------------------------------------------------------
+
+
+class Epochs:
+    """A trainer that reports three epochs, as long as it is not stopped."""
+
+    def run(self, number, hp, report):
+        stops = [report(EpochEnded(number, 0, epoch, {"val_loss": 0.0})) for epoch in range(3)]
+        report(ExecutionEnded(number, 0, 1, 0.0, 0, 0.0, 1.0))
+        if number == 1:
+            raise RuntimeError("not this one")
+        return stops
+
+
+def test_a_worker_waits_for_an_answer_to_each_epoch_only_if_there_will_be_one():
+    said = []
+    answers = iter([False, True, False])
+    work.train(Epochs(), 0, space().get_config(), said.append, lambda: next(answers))
+    assert [kind for kind, _ in said] == ["event"] * 4 + ["done"]
+    assert said[-1][1] == ([False, True, False], None)
+    said.clear()
+    work.train(Epochs(), 0, space().get_config(), said.append, None)
+    assert said[-1][1] == ([False] * 3, None)
+
+
+def test_a_worker_says_why_a_trial_failed_but_not_if_nobody_listens():
+    said = []
+    work.train(Epochs(), 1, space().get_config(), said.append, None)
+    assert said[-1][0] == "failed"
+    assert said[-1][1][0] == "RuntimeError: not this one"
+    assert "Traceback" in said[-1][1][1]
+
+    def gone(message):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        work.train(Epochs(), 0, space().get_config(), gone, None)
+
+
+def test_what_a_worker_cannot_load_is_one_sentence():
+    with pytest.raises(tuning.SearchError, match="A worker cannot load what it is to train: UnpicklingError"):
+        work.load(b"nothing")
 
 
 # -- processes ------------------------------------------------------------------------------------
