@@ -146,8 +146,23 @@ def _search_arguments(parser: argparse.ArgumentParser, directory: str = "results
     parser.add_argument("--repeats", type=_at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
     parser.add_argument("--train-samples", type=_at_least_1, metavar="N", help="use only so many training samples")
     parser.add_argument("--max-minutes", type=_positive, metavar="M", help="begin no trial later than this")
-    parser.add_argument("--engine", choices=("local",), default="local", help="where trials run: on this machine")
-    parser.add_argument("--workers", type=_at_least_1, default=1, metavar="N", help="processes that train (default: 1)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="where trials run: on this machine, or on a Ray cluster"
+    )
+    parser.add_argument(
+        "--workers",
+        type=_at_least_1,
+        default=1,
+        metavar="N",
+        help="processes that train (default: 1); one that dies is replaced, and its trial run again, 3 times in all",
+    )
+    parser.add_argument(
+        "--address", metavar="A", help="ray: of a running cluster, auto or HOST:PORT (default: a Ray of this search's own)"
+    )
+    parser.add_argument("--cpus-per-worker", type=_positive, metavar="N", help="ray: CPUs of a worker (default: an equal share)")
+    parser.add_argument(
+        "--gpus-per-worker", type=_at_least_0_float, metavar="N", help="ray: GPUs of a worker (default: 1, or a share of fewer)"
+    )
     parser.add_argument(
         "--jit",
         choices=JIT,
@@ -180,22 +195,8 @@ def _search_options(options) -> dict[str, Any]:
 
 
 _PASSED_ON = (
-    *(
-        "problem",
-        "trials",
-        "epochs",
-        "oracle",
-        "sampler",
-        "pruner",
-        "seed",
-        "repeats",
-        "train_samples",
-        "max_minutes",
-        "engine",
-        "workers",
-        "jit",
-        "batch_trials",
-    ),
+    *("problem", "trials", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "max_minutes"),
+    *("engine", "workers", "address", "cpus_per_worker", "gpus_per_worker", "jit", "batch_trials"),
     *("directory", "data_dir", "fresh"),
 )
 
@@ -439,6 +440,10 @@ def _at_least_1_or_auto(text: str) -> int | str:
         return _at_least_1(text)
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"must be an int of at least 1, or auto; received {text!r}") from None
+
+
+def _at_least_0_float(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else _positive(text)
 
 
 def _positive(text: str) -> float:

@@ -33,7 +33,7 @@ def missing_packages_explained():
         package = (error.name or "").partition(".")[0]
         if package in _TUNING_EXTRA:
             extra = "tuning"
-        elif package in _BACKENDS:
+        elif package in _BACKENDS or package == "ray":
             extra = package
         else:
             raise

@@ -37,6 +37,9 @@ def search(
     data_dir: str | os.PathLike | None = None,
     engine: str = "local",
     workers: int = 1,
+    address: str | None = None,
+    cpus_per_worker: float | None = None,
+    gpus_per_worker: float | None = None,
     jit: str = "auto",
     batch_trials: int | str = "auto",
     fresh: bool = False,
@@ -64,8 +67,10 @@ def search(
         max_minutes: begin no trial later than this after the call.
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`.
         data_dir: the folder with the data sets.
-        engine: `"local"`: on this machine.
-        workers: how many processes train; 1: this one.
+        engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
+        workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
+            3 times in all.
+        address, cpus_per_worker, gpus_per_worker: of the engine `ray`, see `tuning.engines.ray.RayEngine`.
         jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: the first trial measures what is faster, and all others
             do the same. (On JAX it always does, and `"auto"` measures whether a whole epoch or a step at a time.)
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
@@ -91,21 +96,19 @@ def search(
     _check_number("workers", workers, int)
     _check_number("max_minutes", max_minutes, float, optional=True)
     _check_seed(seed)
-    if engine != "local":
-        raise SearchError(f"The engine must be 'local'; received {engine!r}.")
     check_name("oracle", oracle, ORACLES)
     check_name("jit", jit, JIT)
     if batch_trials != "auto":
         _check_number("batch_trials", batch_trials, int)
     if oracle == "optuna" and sampler is None:
         sampler = DEFAULT_SAMPLER
+    chosen_engine = _engine(engine, workers, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker)
     with missing_packages_explained():
         import keras
 
         from tuning import oracles, pruning
         from tuning.confirmation import ConfirmationOracle, fresh_seed
         from tuning.engines.here import HereEngine
-        from tuning.engines.local import LocalEngine
         from tuning.model import ProblemModel
         from tuning.problems import make_problem
         from tuning.space import Space
@@ -113,10 +116,10 @@ def search(
         from tuning.view import View
 
     _check_jit(jit, keras.backend.backend())
-    if workers > 1 and batch_trials not in ("auto", 1):
+    if chosen_engine is not None and batch_trials not in ("auto", 1):
         raise SearchError(
-            f"Trials train together in one process: choose workers or batch_trials; received workers={workers} and "
-            f"batch_trials={batch_trials}."
+            f"Trials train together in one process: choose batch_trials or workers; received batch_trials={batch_trials}, "
+            f"workers={workers} and the engine {engine!r}."
         )
     space = Space.of(optimizer, search, fix)
     made = make_problem(problem, data_dir)
@@ -169,7 +172,7 @@ def search(
             oracle, objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=epochs, seed=seed, sampler=sampler
         )
     model = ProblemModel(space, problem, data_dir, train_samples, made, reports_test=confirm is not None)
-    if workers == 1:
+    if chosen_engine is None:
         model.load()  # bad data is an error of the search, not of its first trial
     view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
     tuner = Tuner(
@@ -182,7 +185,7 @@ def search(
         executions_per_trial=repeats,
         config=config,
         listener=view,
-        engine=LocalEngine(workers) if workers > 1 else HereEngine(batch_trials),
+        engine=chosen_engine or HereEngine(batch_trials),
         max_seconds=None if max_minutes is None else 60 * max_minutes,
         pruner=pruner,
         jit="auto" if jit == "auto" else jit == "on",
@@ -194,6 +197,29 @@ def search(
     if confirm is None:
         result.write_best()
     return result
+
+
+def _engine(name: str, workers: int, **ray_options):
+    """The engine by name; `None`: this process trains."""
+    if os.environ.get("KERASTUNER_ORACLE_IP"):
+        raise SearchError(
+            "KERASTUNER_ORACLE_IP is set: chief and workers are for programs of your own with tuning.Tuner; "
+            "unset it, and use the engine 'ray' for several machines."
+        )
+    if name == "ray":
+        from tuning.engines.ray import RayEngine
+
+        return RayEngine(workers, **ray_options)
+    if name != "local":
+        raise SearchError(f"The engine must be 'local' or 'ray'; received {name!r}.")
+    for option, value in ray_options.items():
+        if value is not None:
+            raise SearchError(f"{option} is for the engine 'ray' alone; received {option} {value!r} with the engine 'local'.")
+    if workers == 1:
+        return None
+    from tuning.engines.local import LocalEngine
+
+    return LocalEngine(workers)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:

@@ -39,6 +39,7 @@ class ProblemModel(keras_tuner.HyperModel):
         self._arguments = (space, problem, data_dir, train_samples, None, reports_test)
         self.reports_test = reports_test
         self.space = space
+        self.source = problem
         self.problem = make_problem(problem, data_dir) if made is None else made
         self.train_samples = train_samples
         self._data: Data | None = None

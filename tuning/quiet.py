@@ -21,7 +21,7 @@ def import_keras_quietly() -> None:
             import keras
         else:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            with _stderr_kept_back():
+            with stderr_kept_back():
                 import keras
 
                 keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
@@ -53,7 +53,7 @@ def _wrong_backend_explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stderr_kept_back() -> Iterator[None]:
+def stderr_kept_back() -> Iterator[None]:
     """What is written to file descriptor 2 in the block is dropped, or comes out if the block raises."""
     try:
         sys.stderr.flush()

@@ -170,16 +170,25 @@ class Trainer:
             return epochs.fit(model, *self.fit_args, **kwargs)
         return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
 
+    @property
+    def ways(self) -> tuple[str, ...] | None:
+        """How the epochs of models that are not compiled yet may be compiled."""
+        return self.models.ways
+
+    @ways.setter
+    def ways(self, ways):
+        self.models.ways = ways
+
     def settle(self, report: Report, model: keras.Model) -> None:
         """Reports how the epochs of this model are compiled, if that was open, and compiles those of all others in this way."""
-        if self.models.ways is None or len(self.models.ways) == 1:
+        if self.ways is None or len(self.ways) == 1:
             return
         way = epochs.way_of(model)
-        self.models.ways = None if way is None else (way,)
+        self.ways = None if way is None else (way,)
         report(Chosen("way", way, epochs.measurements_of(model)))
 
     def __getstate__(self):
-        return {**vars(self), "models": self.models.ways}
+        return {**vars(self), "models": self.ways}
 
     def __setstate__(self, state):
         vars(self).update(state)

@@ -18,6 +18,7 @@ from keras_tuner.oracles import GridSearchOracle, HyperbandOracle
 from tuning import epochs, oracle_state
 from tuning import store as stores
 from tuning import trial as trials
+from tuning.engines import chief
 from tuning.engines.here import HereEngine
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.interruption import Interruption
@@ -113,6 +114,8 @@ class Tuner(keras_tuner.Tuner):
         self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
         self._ended = 0
         self._interruption = Interruption()
+        self._role = chief.role()
+        self._chief: chief.Link | None = None
         super().__init__(
             oracle,
             hypermodel,
@@ -121,6 +124,7 @@ class Tuner(keras_tuner.Tuner):
             executions_per_trial=executions_per_trial,
             **kwargs,
         )
+        self.oracle = oracle  # for a worker of a chief, KerasTuner has put its own client in its place
         self._pruning = make_pruning(pruner, self.oracle.objective)
         if self._pruning is not None and isinstance(self.oracle, HyperbandOracle):
             raise SearchError(
@@ -138,6 +142,8 @@ class Tuner(keras_tuner.Tuner):
         if self._pruning is not None:
             self._oracles_best = self.oracle.get_best_trials
             self.oracle.get_best_trials = self._best_trials
+        if self._role == "worker":  # the store is the chief's
+            return
         if overwrite:
             with stores.Lock(self.project_dir):
                 stores.remove(self.project_dir)
@@ -199,6 +205,10 @@ class Tuner(keras_tuner.Tuner):
         """Runs trials until the oracle has no more; resumes what is in the store. The arguments are those of `model.fit`."""
         self._deadline = time.monotonic() + self.max_seconds if self.max_seconds is not None else math.inf
         self._epochs = fit_kwargs.get("epochs")
+        if self._role == "worker":
+            self._run_for_chief(fit_args, fit_kwargs)
+            return
+        engine = chief.Chief() if self._role == "chief" else self.engine
         self._trainer = None
         with contextlib.ExitStack() as stack:
             stack.enter_context(stores.Lock(self.project_dir))
@@ -212,8 +222,18 @@ class Tuner(keras_tuner.Tuner):
             stack.callback(setattr, self, "_store", None)
             stack.enter_context(self._interruption.watched())
             self.on_search_begin()
-            (self.engine or HereEngine()).run(self, fit_args, fit_kwargs)
+            (engine or HereEngine()).run(self, fit_args, fit_kwargs)
             self.on_search_end()
+
+    def _run_for_chief(self, fit_args, fit_kwargs):
+        with self._interruption.watched(), chief.Link(self) as link:
+            self._chief = link
+            try:
+                self.on_search_begin()
+                HereEngine().run(self, fit_args, fit_kwargs, source=link)
+                self.on_search_end()
+            finally:
+                self._chief = None
 
     def next_trial(self, worker: str) -> Trial | None:
         """The next trial for `worker`: `None` if there are no more; with status IDLE if it must wait for others to end."""
@@ -259,9 +279,13 @@ class Tuner(keras_tuner.Tuner):
                 executions=self.executions_per_trial,
                 fit_args=fit_args,
                 fit_kwargs=fit_kwargs,
-                ways=self._ways(),
+                ways=self.ways,
             )
         return self._trainer
+
+    def check_interruption(self) -> None:
+        """Raises KeyboardInterrupt if Ctrl-C or SIGTERM came during the search."""
+        self._interruption.check()
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -272,9 +296,10 @@ class Tuner(keras_tuner.Tuner):
         """Drops what a running trial has reported."""
         self._opened.forget(int(trial.trial_id))
 
-    def _ways(self) -> tuple[str, ...] | None:
-        """How epochs may be compiled: in one way, if the search has settled that."""
-        if self.jit is None:
+    @property
+    def ways(self) -> tuple[str, ...] | None:
+        """How epochs may be compiled: in one way, if the search has settled that; `None`: as each model was compiled."""
+        if self.jit is None or self._role == "worker":
             return None
         chosen = self.choices.get("way")
         if chosen is not None:
@@ -284,11 +309,13 @@ class Tuner(keras_tuner.Tuner):
     @property
     def measuring(self) -> bool:
         """Whether the next trial measures how all are trained, so that no other one may begin before it has."""
-        return len(self._ways() or ()) > 1
+        return len(self.ways or ()) > 1
 
     def record(self, event: trials.EpochEnded | trials.ExecutionEnded | trials.Chosen) -> bool:
-        """Writes what a running trial reports to the store; whether the trial is to stop here."""
+        """Writes what a running trial reports to the store, or sends it to the chief; whether the trial is to stop here."""
         self._interruption.check()
+        if self._chief is not None:
+            return self._chief.record(event)
         if isinstance(event, trials.EpochEnded):
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:

@@ -1,7 +1,6 @@
 """Ctrl-C, kill -9, and what is left: nothing finished is lost, nothing is repeated, and the end is the same."""
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -131,84 +130,6 @@ main(sys.argv[1:])
     assert [trial.state for trial in SearchResult.load(directory).trials] == ["completed", "running"]
     resumed = load(command(*given)[1])
     assert [trial["state"] for trial in resumed["trials"]] == ["completed"] * 4
-
-
-# -- workers --------------------------------------------------------------------------------------
-
-
-def children(pid):
-    """The processes that `pid` started and that train."""
-    done = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(line.split()[0]) for line in done.stdout.splitlines() if "spawn_main" in line]
-
-
-@pytest.mark.slow
-def test_workers_find_what_one_process_finds(tiny, tmp_path, command):
-    alone = load(command(*arguments(tmp_path / "alone", trials=5, problem=tiny))[1])
-    status, stdout, stderr = run(*arguments(tmp_path / "workers", trials=5, problem=tiny, workers=2), cwd=tmp_path)
-    assert status == 0, stderr
-    assert without_times(load(stdout)) == without_times(alone)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="ps and kill -9")
-def test_a_killed_worker_is_replaced_and_its_trial_runs_again(tiny, tmp_path, command):
-    directory = tmp_path / "out"
-    process = start(*arguments(directory, trials=6, workers=2), cwd=tmp_path)
-    wait_for(lambda: count(directory) >= 1 and count(directory, "running") == 2, process)
-    os.kill(children(process.pid)[0], signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=200)
-    assert process.returncode == 0, stderr
-    assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 6
-    alone = load(command(*arguments(tmp_path / "alone", trials=6))[1])
-    assert without_times(load(stdout)) == without_times(alone)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="ps")
-def test_workers_end_with_their_parent(tiny, tmp_path):
-    directory = tmp_path / "out"
-    process = start(*arguments(directory, trials=50, workers=2), cwd=tmp_path)
-    wait_for(lambda: count(directory, "running") == 2, process)
-    workers = children(process.pid)
-    process.kill()
-    process.communicate()
-    end = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-@pytest.mark.slow
-def test_a_setting_that_kills_its_worker_is_a_failed_trial(tmp_path):
-    (tmp_path / "deadly.py").write_text(
-        """
-import os, keras, numpy as np, tuning
-
-def data():
-    return tuning.Data((np.zeros((32, 2)), np.zeros(32)))
-
-def model():
-    os._exit(7)
-
-def make_problem():
-    return tuning.Problem(name="deadly", data=data, model=model, loss="mse", metrics=[], objective="val_loss")
-"""
-    )
-    status, stdout, stderr = run(*arguments("out", trials=1, problem="deadly:make_problem", workers=2), cwd=tmp_path)
-    assert status == 1, stderr
-    trial = load(stdout)["trials"][0]
-    assert trial["state"] == "failed"
-    assert trial["message"] == "The process that ran it ended with status 7, 3 times."
-
-
-def test_a_problem_that_cannot_be_sent_to_workers_is_one_clear_sentence(tiny):
-    import tuning
-
-    made = tuning.problems.make_problem(tiny)
-    local = tuning.Problem("local", made.data, lambda: made.model(), made.loss)
-    with pytest.raises(tuning.SearchError, match="module:function"):
-        tuning.search("adam", local, trials=2, workers=2, progress=False)
 
 
 def test_the_json_of_a_search_is_the_only_thing_on_stdout(tmp_path):

@@ -25,6 +25,7 @@ HEAVY = (
     "optuna",
     "cmaes",
     "ray",
+    "grpc",
 )
 
 

@@ -29,14 +29,18 @@ class HereEngine:
     def __init__(self, batch_trials: int | str = 1):
         self.batch_trials = batch_trials
 
-    def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
-        """Runs trials until there are no more; see `tuning.engines.Engine`."""
+    def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any], source=None) -> None:
+        """Runs trials until there are no more; see `tuning.engines.Engine`.
+
+        `source` gives trials and takes their results: the tuner, or the link to its chief.
+        """
+        source = source or tuner
         group = self._group(tuner, fit_args, fit_kwargs)
-        while trials := _next_trials(tuner, 1 if group is None else group.size):
+        while trials := _next_trials(tuner, source, 1 if group is None else group.size):
             results = None if group is None or len(trials) == 1 else _together(tuner, group, trials)
             if results is None:
                 for trial in trials:
-                    _alone(tuner, trial, fit_args, fit_kwargs)
+                    _alone(tuner, source, trial, fit_args, fit_kwargs)
             else:
                 for trial, result in zip(trials, results, strict=True):
                     tuner.trial_done(trial, result)
@@ -62,11 +66,11 @@ class HereEngine:
         return together.TrialsTogether(trainer, size, tuner._build_hypermodel) if size > 1 else None
 
 
-def _next_trials(tuner, size: int) -> list[Trial]:
+def _next_trials(tuner, source, size: int) -> list[Trial]:
     """At most `size` trials; fewer if there are no more, or the oracle waits for their results."""
     trials: list[Trial] = []
     while len(trials) < size:
-        trial = tuner.next_trial(tuner.tuner_id if size == 1 else f"{tuner.tuner_id}-{len(trials)}")
+        trial = source.next_trial(tuner.tuner_id if size == 1 else f"{tuner.tuner_id}-{len(trials)}")
         if trial is not None and trial.status == TrialStatus.IDLE and not trials:
             raise SearchError(f"{type(tuner.oracle).__name__} waits for a trial, and none is running.")
         if trial is None or trial.status == TrialStatus.IDLE:
@@ -75,15 +79,17 @@ def _next_trials(tuner, size: int) -> list[Trial]:
     return trials
 
 
-def _alone(tuner, trial, fit_args, fit_kwargs) -> None:
+def _alone(tuner, source, trial, fit_args, fit_kwargs) -> None:
     try:
         results = tuner.run_trial(trial, *fit_args, **fit_kwargs)
     except (keras_tuner.errors.FatalError, StoreError):
         raise
     except Exception as error:
-        tuner.trial_failed(trial, one_line(error), traceback.format_exc())
+        tuner.check_interruption()  # it may have come out as another error
+        source.trial_failed(trial, one_line(error), traceback.format_exc())
     else:
-        tuner.trial_done(trial, _as_list(results, tuner.oracle.objective))
+        tuner.check_interruption()
+        source.trial_done(trial, _as_list(results, tuner.oracle.objective))
 
 
 def _together(tuner, group, trials) -> list[list[dict[str, float]]] | None:

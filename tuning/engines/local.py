@@ -1,7 +1,7 @@
 """Trials in several processes of this machine, each running whole trials.
 
 The parent asks the oracle, writes the store and shows the view; a worker only trains. A worker that dies (kill -9, out of
-memory) is replaced, and its trial runs again, with the same number, values and seeds.
+memory) is replaced, and its trial runs again, with the same number, values and seeds, at most `dispatch.TRIES` times in all.
 """
 
 from __future__ import annotations
@@ -12,41 +12,17 @@ import multiprocessing.connection
 import os
 import pickle
 import signal
-import traceback
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tuning.engines import work
+from tuning.engines.dispatch import dispatch, prunes
 from tuning.errors import SearchError, one_line
 
 if TYPE_CHECKING:
-    from keras_tuner.engine.trial import Trial
-
     from tuning.trial import Trainer
     from tuning.tuner import Tuner
-
-TRIES = 3  # of a trial whose worker dies; after that it counts as failed
-
-
-class _Worker:
-    """A process, the pipe to it, and the trial it is at."""
-
-    def __init__(self, name: str, job: bytes, threads: int):
-        self.name = name
-        self.trial: Trial | None = None
-        context = multiprocessing.get_context("spawn")  # TensorFlow and JAX do not survive a fork
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, job), name=name, daemon=True)
-        with _thread_limits(threads):
-            self.process.start()
-        theirs.close()
-
-    def stop(self) -> None:
-        self.pipe.close()
-        self.process.terminate()
-        self.process.join(5)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
 
 
 class LocalEngine:
@@ -61,82 +37,88 @@ class LocalEngine:
 
     def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
         """Runs trials until there are no more; see `tuning.engines.Engine`."""
-        job = _pickled(tuner.trainer(fit_args, fit_kwargs))
-        threads = max(1, (os.cpu_count() or 1) // self.workers)
-        workers: dict[str, _Worker] = {}
-        deaths: dict[str, int] = {}
-        idle = [f"worker {i}" for i in range(self.workers)]
+        pool = _Processes(self.workers, _pickled(tuner.trainer(fit_args, fit_kwargs)), prunes(tuner))
         try:
-            while True:
-                waiting = self._hand_out(tuner, workers, idle, job, threads)
-                busy = [worker for worker in workers.values() if worker.trial is not None]
-                if not busy:
-                    if waiting:
-                        raise SearchError(f"{type(tuner.oracle).__name__} waits for a trial, and none is running.")
-                    return
-                for pipe in multiprocessing.connection.wait([worker.pipe for worker in busy]):
-                    worker = next(worker for worker in busy if worker.pipe is pipe)
-                    outcome = self._listen(tuner, worker, deaths)
-                    if outcome == "free":
-                        idle.append(worker.name)
-                    elif outcome == "dead":  # the oracle gives its trial to the next worker of this name: that one comes first
-                        workers.pop(worker.name).stop()
-                        idle.insert(0, worker.name)
+            dispatch(tuner, pool)
         finally:
-            for worker in workers.values():
-                worker.stop()
-
-    def _hand_out(self, tuner, workers, idle, job, threads) -> bool:
-        """Gives trials to idle workers; whether some of them must wait for others' results."""
-        for name in list(idle):
-            worker = workers.get(name)
-            trial = worker.trial if worker is not None else None
-            if trial is None:
-                trial = tuner.next_trial(name)
-            if trial is None:
-                return False
-            if trial.status == "IDLE":
-                return True
-            if worker is None:
-                worker = workers[name] = _Worker(name, job, threads)
-            worker.trial = trial
-            idle.remove(name)
-            with contextlib.suppress(OSError):  # if it is dead already, listening to it will say so
-                worker.pipe.send((int(trial.trial_id), trial.hyperparameters.get_config()))
-        return False
-
-    def _listen(self, tuner, worker: _Worker, deaths) -> str:
-        """Takes one message of a worker, which is then `busy`, `free` for the next trial, or `dead`."""
-        trial = worker.trial
-        assert trial is not None
-        try:
-            kind, content = worker.pipe.recv()
-        except (EOFError, OSError):
-            worker.process.join()
-            worker.trial = None
-            deaths[trial.trial_id] = deaths.get(trial.trial_id, 0) + 1
-            if deaths[trial.trial_id] >= TRIES:
-                how = _exit(worker.process.exitcode)
-                tuner.trial_failed(trial, f"The process that ran it {how}, {TRIES} times.", "")
-            return "dead"
-        if kind == "event":
-            tuner.record(content)
-            return "busy"
-        worker.trial = None
-        if kind == "done":
-            tuner.trial_done(trial, content)
-        elif kind == "fatal":
-            raise SearchError(content)
-        else:
-            tuner.trial_failed(trial, *content)
-        return "free"
+            pool.close()
 
 
-def _exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was killed ({signal.Signals(-code).name})"
-    return f"ended with status {code}"
+class _Processes:
+    """The pool of `tuning.engines.dispatch`: processes, each at the other end of a pipe."""
+
+    where = "worker process"
+
+    def __init__(self, size: int, job: bytes, answers: bool):
+        self.size = size
+        self._job, self._answers = job, answers
+        self._threads = max(1, cores() // size)
+        self._all: list[_Process] = []
+
+    def start(self) -> _Process:
+        worker = _Process(self._job, self._answers, self._threads)
+        self._all.append(worker)
+        return worker
+
+    def listen(self, workers: Sequence[_Process], timeout: float | None) -> Iterator[tuple[_Process, str, Any]]:
+        for pipe in multiprocessing.connection.wait([worker.pipe for worker in workers], timeout):
+            worker = next(worker for worker in workers if worker.pipe is pipe)
+            try:
+                kind, content = worker.pipe.recv()
+            except (EOFError, OSError):
+                yield worker, "dead", worker.wait()
+            else:
+                yield worker, kind, content
+
+    def close(self) -> None:
+        for worker in self._all:
+            worker.end()
+        for worker in self._all:
+            worker.discard()
+
+
+class _Process:
+    """A worker process and the pipe to it."""
+
+    def __init__(self, job: bytes, answers: bool, threads: int):
+        context = multiprocessing.get_context("spawn")  # TensorFlow and JAX do not survive a fork
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, job, answers), daemon=True)
+        with _environment(worker_environment(threads, alone=False)):
+            self._process.start()
+        theirs.close()
+
+    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None) -> None:
+        self._send((number, config, ways))
+
+    def answer(self, stop: bool) -> None:
+        self._send(stop)
+
+    def _send(self, message) -> None:
+        with contextlib.suppress(OSError):  # it is dead, and listening to it will say so
+            self.pipe.send(message)
+
+    def wait(self) -> str:
+        """How the process, which has closed its pipe, came to its end."""
+        self._process.join()
+        code = self._process.exitcode
+        if code == -signal.SIGKILL:
+            return "was killed (SIGKILL, as the system does when memory runs out)"
+        if code is not None and code < 0:
+            with contextlib.suppress(ValueError):
+                return f"was killed ({signal.Signals(-code).name})"
+        return f"ended with status {code}"
+
+    def end(self) -> None:
+        self.pipe.close()
+        self._process.terminate()
+
+    def discard(self) -> None:
+        self.end()
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
 
 def _pickled(trainer: Trainer) -> bytes:
@@ -149,15 +131,36 @@ def _pickled(trainer: Trainer) -> bytes:
         ) from error
 
 
-# Each library reads its number of threads from one of these when it is loaded; a user's own setting stays.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "MKL_NUM_THREADS")
+# -- the environment of a worker ------------------------------------------------------------------
+
+# Each library reads its number of threads from one of these when it is loaded: OpenMP and MKL (torch, NumPy), TensorFlow, JAX.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
+# Without these the first process on a GPU takes all of its memory.
+_SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def cores() -> int:
+    """How many of the machine's cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))  # type: ignore[attr-defined,unused-ignore]
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
+
+
+def worker_environment(threads: int, *, alone: bool) -> dict[str, str]:
+    """What a worker's environment needs, so that workers share cores and GPU; what the user has set stays.
+
+    Args:
+        threads: of each library.
+        alone: it has its GPU, if any, to itself.
+    """
+    wanted = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | ({} if alone else _SHARED_GPU)
+    return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
 @contextlib.contextmanager
-def _thread_limits(threads: int):
-    """The environment in which a worker starts: without a limit every worker would take all cores."""
-    added = [name for name in _THREAD_VARIABLES if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, str(threads)))
+def _environment(added: dict[str, str]):
+    os.environ.update(added)
     try:
         yield
     finally:
@@ -168,36 +171,38 @@ def _thread_limits(threads: int):
 # -- in the worker --------------------------------------------------------------------------------
 
 
-def _work(pipe, job: bytes) -> None:
-    """The life of a worker: trials come in through the pipe, events and results go out. It ends when the pipe does."""
+def _work(pipe, job: bytes, answers: bool) -> None:
+    """The life of a worker: trials come in through the pipe, messages go out. It ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    _end_with_parent()
+    _die_before_parent()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        _serve(pipe, job)
-
-
-def _serve(pipe, job_bytes: bytes) -> None:
-    from tuning.quiet import import_keras_quietly
-
-    import_keras_quietly()
-    import keras_tuner
-
-    try:
-        trainer = pickle.loads(job_bytes)
-    except SearchError as error:
-        pipe.recv()
-        pipe.send(("fatal", str(error)))
-        return
-
-    def report(event):
-        pipe.send(("event", event))
-
-    while True:
-        number, config = pipe.recv()
         try:
-            results = trainer.run(number, keras_tuner.HyperParameters.from_config(config), report)
-        except (BrokenPipeError, ConnectionError):
-            raise
-        except Exception as error:
-            pipe.send(("failed", (one_line(error), traceback.format_exc())))
-        else:
-            pipe.send(("done", results))
+            trainer = work.load(job)
+        except SearchError as error:
+            pipe.send(("fatal", str(error)))
+            return
+        pipe.send(("ready", None))
+        while True:
+            number, config, ways = pipe.recv()
+            work.train(trainer, number, config, ways, pipe.send, pipe.recv if answers else None)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its workers, and one in the middle of an epoch would not notice for long."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch():
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _die_before_parent() -> None:
+    """When memory runs out, Linux is to kill a worker, which is replaced, rather than the process that keeps the results."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+") as file:
+        adjustment = int(file.read())
+        file.seek(0)
+        file.write(str(min(1000, adjustment + 300)))

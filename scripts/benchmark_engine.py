@@ -1,0 +1,154 @@
+"""How many trials of zero length a search can hand out and keep in a second: the most that any number of workers can use.
+
+    python scripts/benchmark_engine.py [--engine local|ray] [--address A] [--workers N] [--trials N] [--json]
+
+Everything is real but the training: the oracle proposes, the trial goes to a worker process, comes back with one epoch and one
+execution, and each of its four steps is written to the store in a transaction. The clock starts when the first trial has come
+back, so that the start of the processes is not in it. Also told: the bytes that go over the wire, and how the time of the driver,
+which is one thread, divides.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import pickle
+import platform
+import tempfile
+import time
+
+from tuning.quiet import import_keras_quietly
+
+import_keras_quietly()
+
+import tuning  # noqa: E402
+from tuning import trial as trials  # noqa: E402
+from tuning.model import ProblemModel  # noqa: E402
+from tuning.oracles import make_oracle  # noqa: E402
+from tuning.problems import make_problem  # noqa: E402
+
+
+class InstantTrainer(trials.Trainer):
+    """Says that it has trained."""
+
+    def run(self, trial, hp, report, **hooks):
+        """One epoch and one execution, at once."""
+        metrics = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
+        report(trials.EpochEnded(trial, 0, 0, metrics))
+        report(trials.ExecutionEnded(trial, 0, 1, 0.9, 0, time.time(), 0.0))
+        return [metrics]
+
+
+class TimedTuner(tuning.Tuner):
+    """Counts the driver's time in the calls that an engine makes."""
+
+    def trainer(self, fit_args, fit_kwargs):
+        """One that does not train."""
+        real = super().trainer(fit_args, fit_kwargs)
+        self.trainer_bytes = len(pickle.dumps(real))
+        self.spent = collections.Counter()
+        self.ended = []
+        settings = {"objective": real.objective, "search_seed": 0, "executions": 1, "fit_args": (), "fit_kwargs": {}}
+        return InstantTrainer(None, **settings)
+
+    @contextlib.contextmanager
+    def _counted(self, name):
+        begun = time.perf_counter()
+        yield
+        self.spent[name] += time.perf_counter() - begun
+
+    def next_trial(self, worker):
+        """As the base's."""
+        with self._counted("next_trial"):
+            trial = super().next_trial(worker)
+        if trial is not None:
+            self.trial_bytes = len(pickle.dumps((0, trial.hyperparameters.get_config())))
+        return trial
+
+    def record(self, event):
+        """As the base's."""
+        self.event_bytes = len(pickle.dumps(event)) if isinstance(event, trials.EpochEnded) else self.event_bytes
+        with self._counted("record"):
+            return super().record(event)
+
+    def trial_done(self, trial, results):
+        """As the base's."""
+        with self._counted("trial_done"):
+            super().trial_done(trial, results)
+        self.ended.append(time.perf_counter())
+        if len(self.ended) == 1:
+            self.spent.clear()
+
+
+def measure(engine, workers, count, address=None):
+    """Runs a search of `count` trials."""
+    problem = make_problem("digits_mlp", None)
+    space = tuning.Space.of("adam", None, None)
+    objective = trials_objective()
+    with tempfile.TemporaryDirectory() as directory:
+        tuner = TimedTuner(
+            make_oracle(
+                "quasirandom", objective=objective, hyperparameters=space.hyperparameters(None), trials=count, epochs=1, seed=0
+            ),
+            ProblemModel(space, "digits_mlp", None, None, problem),
+            directory=directory,
+            project_name="benchmark",
+            engine=make_engine(engine, workers, address),
+        )
+        tuner.search(epochs=1)
+    seconds = tuner.ended[-1] - tuner.ended[0]
+    kept = len(tuner.ended) - 1
+    return {
+        "engine": engine,
+        "workers": workers,
+        "trials": kept,
+        "seconds": seconds,
+        "trials_per_second": kept / seconds,
+        "first_quarter": (kept // 4) / (tuner.ended[kept // 4] - tuner.ended[0]),
+        "last_quarter": (kept // 4) / (tuner.ended[-1] - tuner.ended[-1 - kept // 4]),
+        "milliseconds_per_trial": {name: 1000 * spent / kept for name, spent in tuner.spent.items()},
+        "bytes": {"trainer": tuner.trainer_bytes, "trial": tuner.trial_bytes, "epoch": tuner.event_bytes},
+        "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def trials_objective():
+    """What the benchmark's searches make best."""
+    import keras_tuner
+
+    return keras_tuner.Objective("val_accuracy", "max")
+
+
+def make_engine(name, workers, address):
+    """The engine by name."""
+    if name == "ray":
+        from tuning.engines.ray import RayEngine
+
+        return RayEngine(workers, address=address)
+    from tuning.engines.local import LocalEngine
+
+    return LocalEngine(workers)
+
+
+def main():
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--engine", choices=("local", "ray"), default="local")
+    parser.add_argument("--address", help="of a Ray cluster")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = measure(options.engine, options.workers, options.trials, options.address)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"{result['engine']}, {result['workers']} workers: {result['trials_per_second']:.0f} trials/s over {result['trials']}")
+    print(f"  {result['first_quarter']:.0f} in the first quarter, {result['last_quarter']:.0f} in the last")
+    parts = ", ".join(f"{name} {spent:.2f}" for name, spent in result["milliseconds_per_trial"].items())
+    print(f"  the driver's milliseconds per trial: {parts}")
+    print("  bytes: " + ", ".join(f"{name} {size:,}" for name, size in result["bytes"].items()))
+
+
+if __name__ == "__main__":
+    main()

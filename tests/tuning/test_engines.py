@@ -1,0 +1,326 @@
+"""Trials in several processes: which worker gets which trial, and what happens when workers die."""
+
+import collections
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras_tuner
+import pytest
+
+import tuning
+from tests.tuning.conftest import load, start, without_times
+from tests.tuning.test_interruption import arguments, count, wait_for
+from tuning import epochs
+from tuning.engines import dispatch, work
+from tuning.engines.local import _Process, cores, worker_environment
+from tuning.problems import make_problem
+from tuning.result import SearchResult
+from tuning.trial import Chosen, EpochEnded, ExecutionEnded
+
+# -- the dispatcher, with workers that are scripts --------------------------------------------------
+
+
+def declare(hp):
+    hp.Float("x", 0.0, 1.0)
+
+
+def trained(number, score=0.5):
+    """What a worker says of a trial that it has trained."""
+    return [
+        ("event", EpochEnded(number, 0, 0, {"val_loss": score})),
+        ("event", ExecutionEnded(number, 0, 1, score, 0, 0.0, 1.0)),
+        ("done", ([{"val_loss": score}], None)),
+    ]
+
+
+class ScriptedWorker:
+    def __init__(self, pool, messages):
+        self.pool, self.messages = pool, collections.deque(messages)
+
+    def train(self, number, config, ways):
+        self.messages.extend(self.pool.script(number))
+        self.pool.began.append(number)
+        self.pool.ways.append(ways)
+
+    def answer(self, stop):
+        self.pool.answers.append(stop)
+
+    def discard(self):
+        self.pool.discarded += 1
+
+
+class ScriptedPool:
+    """Workers that say of a trial what `script(number)` returns, one message at a time and in turn."""
+
+    where = "worker"
+
+    def __init__(self, script=trained, size=2, starts=()):
+        self.script, self.size, self.starts = script, size, list(starts)
+        self.began, self.ways, self.answers, self.discarded, self.started = [], [], [], 0, 0
+
+    def run(self, tuner, fit_args, fit_kwargs):
+        dispatch.dispatch(tuner, self)
+
+    def start(self):
+        self.started += 1
+        assert self.started < 20, "it would go on for ever"
+        return ScriptedWorker(self, self.starts.pop(0) if self.starts else [("ready", None)])
+
+    def listen(self, workers, timeout):
+        assert timeout is not None or any(worker.messages for worker in workers), "it would wait for ever"
+        if not any(worker.messages for worker in workers):
+            time.sleep(timeout)
+        for worker in workers:
+            if worker.messages:
+                yield worker, *worker.messages.popleft()
+
+
+def search(pool, directory, trials=4, prunes=False, jit=None):
+    oracle = keras_tuner.oracles.RandomSearchOracle(
+        objective=keras_tuner.Objective("val_loss", "min"),
+        max_trials=trials,
+        seed=5,
+        hyperparameters=space(),
+        allow_new_entries=True,
+        tune_new_entries=True,
+    )
+
+    class Pruning(tuning.Tuner):
+        def record(self, event):
+            super().record(event)
+            return getattr(event, "trial", None) == 1
+
+    Pruning.prunes = prunes
+    tuner = Pruning(oracle, lambda hp: None, directory=str(directory), project_name="own", engine=pool, jit=jit)
+    tuner.search()
+    return SearchResult.load(directory / "own")
+
+
+def space():
+    hp = keras_tuner.HyperParameters()
+    declare(hp)
+    return hp
+
+
+@pytest.fixture(autouse=True)
+def pauses_are_short(monkeypatch):
+    monkeypatch.setattr(dispatch, "LONGEST_PAUSE", 0.01)
+
+
+def test_each_trial_is_given_to_one_worker_and_no_more_workers_start_than_there_are_trials(tmp_path):
+    pool = ScriptedPool(size=8)
+    result = search(pool, tmp_path, trials=3)
+    assert [trial.state for trial in result.trials] == ["completed"] * 3
+    assert sorted(pool.began) == [0, 1, 2]
+    assert pool.started == 3
+
+
+def test_the_trial_of_a_dead_worker_runs_again_from_its_beginning(tmp_path):
+    dies = iter([True])
+
+    def script(number):
+        if number == 1 and next(dies, False):
+            return [("event", EpochEnded(1, 0, 0, {"val_loss": 9.0})), ("dead", "died")]
+        return trained(number)
+
+    pool = ScriptedPool(script)
+    result = search(pool, tmp_path)
+    assert [trial.state for trial in result.trials] == ["completed"] * 4
+    assert collections.Counter(pool.began) == {0: 1, 1: 2, 2: 1, 3: 1}
+    assert result.trials[1].score == 0.5
+
+
+def test_a_trial_whose_workers_die_three_times_has_failed_and_the_search_goes_on(tmp_path):
+    pool = ScriptedPool(lambda number: [("dead", "was killed")] if number == 1 else trained(number))
+    result = search(pool, tmp_path)
+    assert [trial.state for trial in result.trials] == ["completed", "failed", "completed", "completed"]
+    assert result.trials[1].message == "The process that ran it was killed, 3 times."
+    assert collections.Counter(pool.began)[1] == 3
+    assert pool.discarded == 3
+
+
+def test_a_worker_that_cannot_start_is_not_counted_against_a_trial(tmp_path):
+    pool = ScriptedPool(size=1, starts=[[("dead", "ended")], [("dead", "ended")]])
+    result = search(pool, tmp_path, trials=2)
+    assert [trial.state for trial in result.trials] == ["completed"] * 2
+    assert pool.began == [0, 1]
+
+
+def test_if_no_worker_can_start_the_search_says_so(tmp_path):
+    pool = ScriptedPool(starts=[[("dead", "ended with status 7")]] * 4)
+    with pytest.raises(tuning.SearchError, match="No worker can be started: the last one ended with status 7"):
+        search(pool, tmp_path)
+    assert [trial.state for trial in SearchResult.load(tmp_path / "own").trials] == ["running"] * 2  # to be resumed
+
+
+def test_a_worker_that_never_gets_ready_does_not_hold_up_the_others(tmp_path):
+    pool = ScriptedPool(size=2, starts=[[]])
+    assert [trial.state for trial in search(pool, tmp_path).trials] == ["completed"] * 4
+
+
+def test_what_no_worker_can_load_ends_the_search(tmp_path):
+    with pytest.raises(tuning.SearchError, match="no such data"):
+        search(ScriptedPool(starts=[[("fatal", "There is no such data.")]]), tmp_path)
+
+
+def test_workers_are_answered_after_each_epoch_only_if_trials_are_pruned(tmp_path):
+    pool = ScriptedPool(size=1)
+    search(pool, tmp_path / "pruned", prunes=True)
+    assert pool.answers == [False, True, False, False]
+    pool = ScriptedPool(size=1)
+    search(pool, tmp_path / "plain")
+    assert pool.answers == []
+
+
+def test_hyperparameters_that_a_model_adds_on_a_worker_reach_the_oracle(tmp_path):
+    def script(number):
+        hp = space()
+        hp.Int("units", 4, 8)
+        return [*trained(number)[:2], ("done", ([{"val_loss": 0.5}], hp.get_config()))]
+
+    assert search(ScriptedPool(script), tmp_path, trials=1)
+    state = tuning.Store.open(tmp_path / "own", read_only=True)
+    with state:
+        assert "units" in str(state.oracle_state)
+
+
+def test_no_other_trial_begins_before_the_first_one_has_measured_how_epochs_are_compiled(tmp_path):
+    first = epochs.ways()[0]
+
+    def script(number):
+        assert number == 0 or "chosen" in said
+        if number == 0:
+            return [
+                ("event", EpochEnded(0, 0, 0, {"val_loss": 1.0})),
+                ("event", Chosen("way", first, {first: 1.0})),
+                *trained(0)[1:],
+            ]
+        return trained(number)
+
+    class Pool(ScriptedPool):
+        def listen(self, workers, timeout):
+            for worker, kind, content in super().listen(workers, timeout):
+                if isinstance(content, Chosen):
+                    said.append("chosen")
+                yield worker, kind, content
+
+    said = []
+    pool = Pool(script, size=3)
+    search(pool, tmp_path, jit="auto")
+    measures = len(epochs.ways()) > 1
+    assert pool.ways == [epochs.ways() if measures else (first,), *[(first,)] * 3]
+    with tuning.Store.open(tmp_path / "own", read_only=True) as store:
+        assert store.choices()["way"]["value"] == first
+
+
+# -- the worker's side ------------------------------------------------------------------------------
+
+
+class Epochs:
+    """A trainer that reports three epochs, as long as it is not stopped."""
+
+    def run(self, number, hp, report):
+        stops = [report(EpochEnded(number, 0, epoch, {"val_loss": 0.0})) for epoch in range(3)]
+        report(ExecutionEnded(number, 0, 1, 0.0, 0, 0.0, 1.0))
+        if number == 1:
+            raise RuntimeError("not this one")
+        return stops
+
+
+def test_a_worker_waits_for_an_answer_to_each_epoch_only_if_there_will_be_one():
+    said = []
+    answers = iter([False, True, False])
+    work.train(Epochs(), 0, space().get_config(), None, said.append, lambda: next(answers))
+    assert [kind for kind, _ in said] == ["event"] * 4 + ["done"]
+    assert said[-1][1] == ([False, True, False], None)
+    said.clear()
+    work.train(Epochs(), 0, space().get_config(), None, said.append, None)
+    assert said[-1][1] == ([False] * 3, None)
+
+
+def test_a_worker_says_why_a_trial_failed_but_not_if_nobody_listens():
+    said = []
+    work.train(Epochs(), 1, space().get_config(), None, said.append, None)
+    assert said[-1][0] == "failed"
+    assert said[-1][1][0] == "RuntimeError: not this one"
+    assert "Traceback" in said[-1][1][1]
+
+    def gone(message):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        work.train(Epochs(), 0, space().get_config(), None, gone, None)
+
+
+def test_what_a_worker_cannot_load_is_one_sentence():
+    with pytest.raises(tuning.SearchError, match="A worker cannot load what it is to train: UnpicklingError"):
+        work.load(b"nothing")
+
+
+# -- processes ------------------------------------------------------------------------------------
+
+
+def test_workers_share_cores_and_gpu_and_leave_alone_what_the_user_has_set(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    for name in ("TF_NUM_INTRAOP_THREADS", "NPROC", "TF_FORCE_GPU_ALLOW_GROWTH"):
+        monkeypatch.delenv(name, raising=False)
+    added = worker_environment(3, alone=False)
+    assert "OMP_NUM_THREADS" not in added
+    assert added["TF_NUM_INTRAOP_THREADS"] == added["NPROC"] == "3"
+    assert added["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert "TF_FORCE_GPU_ALLOW_GROWTH" not in worker_environment(3, alone=True)
+    assert 1 <= cores() <= os.cpu_count()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
+def test_how_a_process_ended_is_said():
+    process = _Process(b"", False, 1)
+    os.kill(process._process.pid, signal.SIGKILL)
+    with pytest.raises(EOFError):
+        process.pipe.recv()
+    assert process.wait() == "was killed (SIGKILL, as the system does when memory runs out)"
+    process.discard()
+
+
+def children(pid):
+    """The processes that `pid` started and that train."""
+    done = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in done.stdout.splitlines() if "spawn_main" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="ps and kill -9")
+def test_workers_find_what_one_process_finds_even_if_one_is_killed_and_end_with_their_parent(tiny, tmp_path, command):
+    directory = tmp_path / "out"
+    process = start(*arguments(directory, trials=5, workers=2), cwd=tmp_path)
+    wait_for(lambda: count(directory) >= 1 and count(directory, "running") == 2, process)
+    workers = children(process.pid)
+    if os.path.exists("/proc/self/oom_score_adj"):  # the system, when memory runs out, takes a worker and not the search
+        scores = [int(pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (process.pid, workers[0])]
+        assert scores[0] < scores[1] or scores == [1000, 1000]
+    os.kill(workers[0], signal.SIGKILL)
+    wait_for(lambda: len(set(children(process.pid)) - {workers[0]}) == 2, process)
+    workers = children(process.pid)
+    process.kill()
+    process.communicate()
+    end = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process = start(*arguments(directory, trials=5, workers=2), cwd=tmp_path)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 5
+    alone = load(command(*arguments(tmp_path / "alone", trials=5))[1])
+    assert without_times(load(stdout)) == without_times(alone)
+
+
+def test_a_problem_that_cannot_be_sent_to_workers_is_one_clear_sentence(tiny):
+    made = make_problem(tiny)
+    local = tuning.Problem("local", made.data, lambda: made.model(), made.loss)
+    with pytest.raises(tuning.SearchError, match="module:function"):
+        tuning.search("adam", local, trials=2, workers=2, progress=False)
