@@ -100,7 +100,7 @@ def test_a_second_process_in_the_same_directory_is_refused(tiny, tmp_path, comma
             assert f"Another process (number {process.pid}) is searching" in stderr
         status, stdout, _ = command("show", directory, "--json")  # but anyone may look
         assert status == 0
-        assert load(stdout)["counts"]["running"] == 1
+        assert load(stdout)["counts"]["running"] >= 1
     finally:
         process.kill()
         process.communicate()

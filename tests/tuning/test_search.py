@@ -225,9 +225,9 @@ def test_a_damaged_search_can_be_started_over(command, tiny, tmp_path):
 
 
 def test_max_minutes_begins_no_trial_after_it(command, tiny):
-    result, _ = tune(command, "adam", "--trials", 500, "--max-minutes", 0.005)
-    assert 1 <= len(result["trials"]) < 100
-    more, _ = tune(command, "adam", "--trials", len(result["trials"]) + 1)
+    result, _ = tune(command, "adam", "--trials", 5000, "--max-minutes", 0.005, "--batch-trials", 1)
+    assert 1 <= len(result["trials"]) < 1000
+    more, _ = tune(command, "adam", "--trials", len(result["trials"]) + 1, "--batch-trials", 1)
     assert more["trials"][:-1] == result["trials"]
 
 
@@ -272,7 +272,10 @@ def test_optimizers_and_problems_are_listed_one_line_each(command):
         (("fly",), ["fly"]),
         (("tune", "adamant"), ["adam", "'adamant'"]),
         (("tune", "adam", "--oracle", "psychic"), ["quasirandom", "optuna", "psychic"]),
-        (("tune", "adam", "--engine", "ray"), ["local", "ray"]),
+        (("tune", "adam", "--engine", "cluster"), ["local", "ray", "cluster"]),
+        (("tune", "adam", "--jit", "maybe"), ["auto", "maybe"]),
+        (("tune", "adam", "--batch-trials", "few"), ["auto", "'few'"]),
+        (("tune", "adam", "--batch-trials", "2", "--workers", "2"), ["batch_trials=2", "workers=2"]),
         (("tune", "adam", "--trials", "0"), ["--trials", "at least 1", "'0'"]),
         (("tune", "adam", "--trials", "many"), ["--trials", "at least 1", "'many'"]),
         (("tune", "adam", "--epochs", "-1"), ["--epochs", "'-1'"]),

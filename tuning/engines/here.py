@@ -59,7 +59,13 @@ class HereEngine:
             if "batch_trials" not in tuner.choices:
                 if (tuner.oracle.max_trials or math.inf) < together.SMALLEST_SEARCH:
                     return None
-                together.measure_size(trainer, tuner.oracle.get_space(), tuner.record, tuner._build_hypermodel)
+                try:
+                    together.measure_size(trainer, tuner.oracle.get_space(), tuner.record, tuner._build_hypermodel)
+                except (keras_tuner.errors.FatalError, StoreError):
+                    raise
+                except Exception:  # what is wrong with the model, the first trial will say
+                    tuner.check_interruption()
+                    return None
             size = int(tuner.choices["batch_trials"]["value"])
         else:
             size = int(self.batch_trials)
@@ -99,6 +105,7 @@ def _together(tuner, group, trials) -> list[list[dict[str, float]]] | None:
     except (keras_tuner.errors.FatalError, StoreError):
         raise
     except Exception:
+        tuner.check_interruption()
         results = None  # which of them fails, and why, shows when they run one by one
     if results is None:
         for trial in trials:
