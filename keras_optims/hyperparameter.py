@@ -204,6 +204,11 @@ class Hyperparameter(_Declared):
         if self._has_residual:
             setattr(optimizer, f"{self._held}_residual", _scalar(optimizer, f"{self.name}_residual", _residual(value)))
 
+    def copy_given(self, source, target) -> None:
+        """Makes `target` remember the exact number that `source` was given; its variable is copied with all the others."""
+        if self.is_constant(target):
+            setattr(target, f"{self._held}_given", getattr(source, f"{self._held}_given"))
+
     # -- what the optimizer base asks -------------------------------------------------------------
 
     def is_on(self, optimizer) -> bool:
