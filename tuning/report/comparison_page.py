@@ -175,7 +175,12 @@ def _differences(comparison: dict[str, Any]) -> Table | None:
         )
     metric = entries[0].get("metric") or "score"
     heads = ["difference", metric, "95 % interval", "p (adjusted)", "significant"]
-    return Table(f"The differences of the means of {metric}; p adjusted for the number of pairs.", heads, rows, sortable=True)
+    return Table(
+        f"The differences of the means of {metric}; each interval is of its pair alone, p is adjusted for the number of pairs.",
+        heads,
+        rows,
+        sortable=True,
+    )
 
 
 def _plan(comparison: dict[str, Any]) -> list[tuple[str, str]]:
