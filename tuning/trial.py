@@ -99,6 +99,7 @@ class Trainer:
         self.fit_args = fit_args
         self.fit_kwargs = dict(fit_kwargs)
         self.models = WarmModels(ways=ways)
+        epochs.forget_data()
 
     def run(
         self,

@@ -131,9 +131,10 @@ def adopt(kept: keras.Model, fresh: keras.Model) -> bool:
 
 def adopt_optimizer(kept: keras.optimizers.Optimizer, fresh: keras.optimizers.Optimizer) -> None:
     """Puts an optimizer into the state of one of the same structure that is built for variables of the same shapes."""
-    if isinstance(kept, keras_optims.Optimizer):
-        for hyperparameter in kept.hyperparameters().values():
-            hyperparameter.copy_given(fresh, kept)
+    mine, new = _inner(kept), _inner(fresh)
+    if isinstance(mine, keras_optims.Optimizer):
+        for hyperparameter in mine.hyperparameters().values():
+            hyperparameter.copy_given(new, mine)
     for variable, other in zip(kept.variables, fresh.variables, strict=True):
         variable.assign(other.value)
 
@@ -168,12 +169,20 @@ def structure(model: keras.Model) -> str | None:
 def _optimizer_structure(optimizer) -> Any:
     if optimizer is None:
         return None
+    if _inner(optimizer) is not optimizer:
+        others = {name: value for name, value in optimizer.get_config().items() if name not in ("name", "inner_optimizer")}
+        return [_identity(type(optimizer)), others, _optimizer_structure(_inner(optimizer))]
     config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
     if isinstance(optimizer, keras_optims.Optimizer):
         config.update({name: "live" for name in optimizer.hyperparameters() if optimizer.is_constant(name)})
     elif isinstance(config.get("learning_rate"), float):
         config["learning_rate"] = "live"
     return [_identity(type(optimizer)), config]
+
+
+def _inner(optimizer):
+    """The optimizer in a `LossScaleOptimizer`, which Keras puts around it for half precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _described(value: Any) -> Any:

@@ -82,6 +82,10 @@ CASES = {
     "adagrad": lambda hp: compiled(stochastic(hp), keras_optims.Adagrad(rate(hp), epsilon=searched(hp, "epsilon", 1e-7, 1e-1))),
     "rmsprop": lambda hp: compiled(stochastic(hp), keras_optims.RMSprop(rate(hp), rho=searched(hp, "rho", 0.5, 0.99))),
     "keras's own adam": lambda hp: compiled(stochastic(hp), keras.optimizers.Adam(rate(hp))),
+    "loss scaling": lambda hp: compiled(
+        stochastic(hp),
+        keras.optimizers.LossScaleOptimizer(keras_optims.Adam(rate(hp)), initial_scale=8.0, dynamic_growth_steps=3),
+    ),
     "no input": lambda hp: compiled(without_input(hp), keras_optims.Adam(rate(hp))),
     "a subclass": lambda hp: compiled(Subclass(5), keras_optims.Adam(rate(hp))),
 }
@@ -327,6 +331,17 @@ def test_every_epoch_has_every_sample_once_in_a_new_order(way):
         assert [len(batch) for batch in batches] == [2, 4, 4, 4, 4]
         assert frozenset().union(*batches) == frozenset(range(18))
     assert samples[0] != samples[1]
+
+
+def test_a_new_search_sees_what_has_changed_in_its_arrays():
+    x, y = data()
+    histories = []
+    for _ in range(2):
+        made = trainer(OnlyBuild(CASES["adam"]))
+        made.fit_args = (x, y)
+        made.run(0, settings(CASES["adam"], 0), histories.append)
+        x *= 2
+    assert histories[0].metrics != histories[len(histories) // 2].metrics
 
 
 def test_data_are_put_on_the_device_once(monkeypatch):

@@ -272,6 +272,11 @@ def _hears_batches(callback) -> bool:
 _RESIDENT: dict[tuple, Any] = {}  # (identity, first, last) of a NumPy array -> the tensor, as long as the array lives
 
 
+def forget_data() -> None:
+    """Lets the device's copies of all data go: a new search reads its arrays anew, which may have changed meanwhile."""
+    _RESIDENT.clear()
+
+
 def _on_device(arrays, first: int | None = None, last: int | None = None):
     """The same structure of tensors, put on the device once for each array."""
     return keras.tree.map_structure(lambda array: _tensor(array, first, last), arrays)
