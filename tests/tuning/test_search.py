@@ -13,6 +13,7 @@ import pytest
 
 import keras_optims
 import tuning
+import tuning.epochs
 from tests.tuning.conftest import environment, load, one_sentence, without_times
 from tuning import SearchError
 from tuning.result import SearchResult
@@ -47,12 +48,17 @@ def test_a_search_finds_keeps_and_says_the_best(command, tiny, tmp_path):
     plain.close()
 
 
+def chosen(directory):
+    """How epochs were compiled; torch has but one way, and nothing to choose."""
+    with tuning.Store.open(directory, read_only=True) as store:
+        return store.choices().get("way", {"value": None})
+
+
 def test_the_line_reproduces_the_result(command, tiny):
     result, _ = tune(command, "momentum", "--trials", 2, "--fix", "nesterov=true")
     best = result["best"]
     optimizer = eval(best["line"], {"keras_optims": keras_optims})
-    with tuning.Store.open("out", read_only=True) as store:
-        way = store.choices()["way"]["value"]
+    way = chosen("out")["value"]
     model = tuning.train(tiny, optimizer, seed=best["seeds"][0], epochs=2, way=way)
     assert model.history.history == best["curves"][0]
     assert "nesterov=True" in best["line"]
@@ -106,8 +112,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tin
 def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path):
     result, _ = tune(command, "adam", "--trials", 2, "--repeats", 2)
     trial = result["trials"][1]
-    with tuning.Store.open("out", read_only=True) as store:
-        way = store.choices()["way"]["value"]
+    way = chosen("out")["value"]
     code = f"""
 import json, keras_optims, tuning
 model = tuning.train({tiny!r}, {trial["line"]}, seed={trial["seeds"][1]}, epochs=2, way={way!r})
@@ -116,6 +121,35 @@ print(json.dumps(model.history.history))
     done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == trial["curves"][1]
+
+
+def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(command, tiny):
+    result, stderr = tune(command, "adam", "--trials", 1)
+    way, candidates = chosen("out")["value"], tuning.epochs.ways()
+    if len(candidates) > 1:
+        assert way in candidates
+        assert set(chosen("out")["seconds_per_step"]) == set(candidates)
+        assert f"epochs are compiled as {way}" in stderr
+    trial = result["trials"][0]  # measuring has left no trace in what the trial computed
+    optimizer = eval(trial["line"], {"keras_optims": keras_optims})
+    model = tuning.train(tiny, optimizer, seed=trial["seeds"][0], epochs=2, way=way)
+    assert model.history.history == trial["curves"][0]
+    _, stderr = tune(command, "adam", "--trials", 2)
+    assert "epochs are compiled as" not in stderr
+
+
+def test_jit_decides_how_epochs_are_compiled(command, tiny):
+    backend = keras.backend.backend()
+    for jit, way, refused in (("on", "xla", "torch"), ("off", "graph", "jax")):
+        if backend == refused:
+            status, _, stderr = command("tune", "adam", "--problem", tiny, "--trials", 1, "--directory", jit, "--jit", jit)
+            assert status == 2
+            assert f"jit cannot be '{jit}'" in one_sentence(stderr)
+        elif backend == "tensorflow":
+            tune(command, "adam", "--trials", 1, "--jit", jit, directory=jit)
+            model = tuning.train(tiny, keras_optims.Adam(), seed=0, epochs=1, way=way)
+            assert tuning.epochs.way_of(model) == way
+            assert model.jit_compile == (jit == "on")
 
 
 def test_repeats_differ_and_all_are_kept(command, tiny):
