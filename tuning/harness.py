@@ -72,7 +72,7 @@ def search(
             3 times in all.
         address, cpus_per_worker, gpus_per_worker: of the engine `ray`, see `tuning.engines.ray.RayEngine`.
         jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: the first trial measures what is faster, and all others
-            do the same. (On JAX it always does, and `"auto"` measures whether a whole epoch or a step at a time.)
+            do the same. (On JAX it always does: `"on"` compiles a whole epoch, `"auto"` measures that against a step at a time.)
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
             measures to be fastest.
         fresh: delete what is in the store of `directory` and start over.

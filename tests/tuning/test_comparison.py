@@ -12,7 +12,7 @@ import scipy.stats
 
 import keras_optims
 import tuning
-from tests.tuning.conftest import load, one_sentence
+from tests.tuning.conftest import JIT, load, one_sentence
 from tuning import SearchError
 from tuning.comparison_result import Comparison
 from tuning.comparison_text import table
@@ -48,7 +48,7 @@ def problem(test="true", **changes):
 
 
 def compare(directory, optimizers=("momentum", "adam"), made=None, **options):
-    options = {"trials": 2, "confirmations": 2, "progress": False, **options}
+    options = {"trials": 2, "confirmations": 2, "progress": False, "jit": JIT, **options}
     return tuning.compare(list(optimizers), made or problem(), directory=directory, **options)
 
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.tuning.conftest import environment, load, run, start, without_times
+from tests.tuning.conftest import JIT, environment, load, run, start, without_times
 from tuning.result import SearchResult
 from tuning.store import exists
 
@@ -18,7 +18,7 @@ from tuning.store import exists
 def arguments(directory, trials=4, oracle="quasirandom", problem="tiny_problem:make_slow", workers=1):
     return (
         *("tune", "adam", "--problem", problem, "--trials", trials, "--oracle", oracle, "--directory", directory),
-        *("--seed", 0, "--workers", workers, "--json"),
+        *("--seed", 0, "--workers", workers, "--jit", JIT, "--json"),
     )
 
 
@@ -44,24 +44,24 @@ def count(directory, state="completed"):
 @pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_search_says_how_to_go_on_and_goes_on(how, tiny, tmp_path, command):
     directory = tmp_path / "out"
-    process = start(*arguments(directory, trials=3), cwd=tmp_path)
+    process = start(*arguments(directory, trials=6), cwd=tmp_path)
     wait_for(lambda: count(directory) >= 1, process)
     process.send_signal(how)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stdout == ""
     assert "Traceback" not in stderr
-    resume = f"keras-optims tune adam --problem tiny_problem:make_slow --trials 3 --oracle quasirandom --directory {directory}"
+    resume = f"keras-optims tune adam --problem tiny_problem:make_slow --trials 6 --oracle quasirandom --directory {directory}"
     assert f"To go on: {resume}" in stderr
     finished = [trial for trial in SearchResult.load(directory).trials if trial.state == "completed"]
-    assert 1 <= len(finished) < 3
-    status, stdout, stderr = command(*arguments(directory, trials=3))
+    assert 1 <= len(finished) < 6
+    status, stdout, stderr = command(*arguments(directory, trials=6))
     assert status == 0, stderr
     resumed = load(stdout)
-    assert [trial["state"] for trial in resumed["trials"]] == ["completed"] * 3
+    assert [trial["state"] for trial in resumed["trials"]] == ["completed"] * 6
     for trial in finished:
         assert trial.to_json() == resumed["trials"][trial.number]
-    whole = load(command(*arguments(tmp_path / "whole", trials=3))[1])
+    whole = load(command(*arguments(tmp_path / "whole", trials=6))[1])
     assert without_times(whole) == without_times(resumed)
 
 

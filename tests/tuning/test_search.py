@@ -14,13 +14,14 @@ import pytest
 import keras_optims
 import tuning
 import tuning.epochs
-from tests.tuning.conftest import environment, load, one_sentence, without_times
+from tests.tuning.conftest import JIT, environment, load, one_sentence, without_times
 from tuning import SearchError
 from tuning.result import SearchResult
 
 
-def tune(command, *arguments, problem="tiny_problem:make_problem", status=0, directory="out"):
-    got, stdout, stderr = command("tune", *arguments, "--problem", problem, "--directory", directory, "--json")
+def tune(command, *arguments, problem="tiny_problem:make_problem", status=0, directory="out", jit=JIT):
+    where = ("--problem", problem, "--directory", directory)
+    got, stdout, stderr = command("tune", *arguments, *where, "--jit", jit, "--json")
     assert got == status, stderr
     return load(stdout), stderr
 
@@ -124,7 +125,7 @@ print(json.dumps(model.history.history))
 
 
 def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(command, tiny):
-    result, stderr = tune(command, "adam", "--trials", 1)
+    result, stderr = tune(command, "adam", "--trials", 1, jit="auto")
     way, candidates = chosen("out")["value"], tuning.epochs.ways()
     if len(candidates) > 1:
         assert way in candidates
@@ -134,7 +135,7 @@ def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(co
     optimizer = eval(trial["line"], {"keras_optims": keras_optims})
     model = tuning.train(tiny, optimizer, seed=trial["seeds"][0], epochs=2, way=way)
     assert model.history.history == trial["curves"][0]
-    _, stderr = tune(command, "adam", "--trials", 2)
+    _, stderr = tune(command, "adam", "--trials", 2, jit="auto")
     assert "epochs are compiled as" not in stderr
 
 
@@ -146,7 +147,7 @@ def test_jit_decides_how_epochs_are_compiled(command, tiny):
             assert status == 2
             assert f"jit cannot be '{jit}'" in one_sentence(stderr)
         elif backend == "tensorflow":
-            tune(command, "adam", "--trials", 1, "--jit", jit, directory=jit)
+            tune(command, "adam", "--trials", 1, jit=jit, directory=jit)
             model = tuning.train(tiny, keras_optims.Adam(), seed=0, epochs=1, way=way)
             assert tuning.epochs.way_of(model) == way
             assert model.jit_compile == (jit == "on")

@@ -254,6 +254,7 @@ def _connected(address: str | None, folder: pathlib.Path | None):
         folder: whose Python files its nodes need.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # the workers are what this Ray is there for
     import ray
 
     if ray.is_initialized():
