@@ -19,6 +19,8 @@ from tuning.comparison_text import table
 from tuning.result import SearchResult
 from tuning.trial import execution_seed
 
+pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
+
 
 def labels(x):
     return (x[:, 0] + x[:, 1] * x[:, 2] > 0).astype("float32")

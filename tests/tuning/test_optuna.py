@@ -13,6 +13,8 @@ from tests.tuning.conftest import one_sentence
 from tuning import SearchError
 from tuning.oracles.optuna import OptunaOracle
 
+pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
+
 
 def every_kind():
     hp = keras_tuner.HyperParameters()

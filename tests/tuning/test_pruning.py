@@ -15,6 +15,8 @@ from tuning.trial import EpochEnded, ExecutionEnded
 MIN = keras_tuner.Objective("val_loss", "min")
 MAX = keras_tuner.Objective("val_accuracy", "max")
 
+pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
+
 
 class Curves(tuning.Tuner):
     """Trains nothing: the loss is that of the setting, less 0.01 in each epoch."""

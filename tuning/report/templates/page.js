@@ -43,8 +43,7 @@ function draw(id) {
   const options = {
     responsive: true,
     displaylogo: false,
-    displayModeBar: coarse.matches || figures[id].choices[""]?.data[0].type === "parcoords" ? false : "hover",
-    modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
+    displayModeBar: false, // it would cover the legend; a double click resets the zoom
   };
   const element = document.getElementById(id);
   return Plotly.react(element, ...structuredClone(themed(current(id))), options).catch(() => {
