@@ -68,7 +68,7 @@ def actors() -> list[int]:
             words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
-        if words.startswith("ray::") and "IDLE" not in words:
+        if words.startswith("ray::_Training"):
             found.append(int(path.parent.name))
     return found
 
