@@ -64,12 +64,11 @@ def _to_csv(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
 def _trial_rows(search: StoredSearch, names: list[str]) -> Iterable[list]:
     for trial in search.trials:
         executions = search.executions.get(trial.number, [])
-        finite = [each.score for each in executions if each.score is not None]
         yield [
             trial.number,
             trial.state,
             trial.score,
-            half_interval(finite) if len(finite) == len(executions) else None,
+            half_interval([each.score for each in executions]),
             *(trial.hyperparameters.get(name) for name in names),
             trial.epochs,
             trial.seconds,

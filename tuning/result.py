@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -11,7 +10,7 @@ import pathlib
 from typing import Any
 
 from tuning import store as stores
-from tuning.errors import SearchError
+from tuning.files import replacing
 from tuning.statistics import Summary, summary
 
 STATES = ("completed", "pruned", "diverged", "failed", "running")
@@ -212,15 +211,8 @@ def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:
     """Writes a JSON file, all of it or nothing, and returns its path."""
-    temporary = path.with_name(f".{path.stem}-{os.getpid()}.json")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(json_ready(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise SearchError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

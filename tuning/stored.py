@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import pathlib
-import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from tuning.axes import Axis, axes_of
 from tuning.result import SearchResult, TrialRecord
+from tuning.statistics import summary
 from tuning.store import Store
 
 STATES = ("completed", "pruned", "running", "diverged", "failed")
@@ -102,13 +102,10 @@ class StoredSearch:
         return max([trial.begun, *(each.begun + each.seconds for each in self.executions.get(trial.number, []))])
 
 
-def half_interval(values: list[float]) -> float | None:
-    """Half the width of the 95 % confidence interval of the mean (Student's t); `None` for fewer than two values."""
-    if len(values) < 2:
-        return None
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+def half_interval(scores: Sequence[float | None]) -> float | None:
+    """Half the width of the 95 % interval of a trial's mean; `None` if it has fewer than two trainings or one without a score."""
+    found = [score for score in scores if score is not None]
+    return summary(found).half if found and len(found) == len(scores) else None
 
 
 def within_directory(directory: str | os.PathLike, relative: str) -> pathlib.Path | None:

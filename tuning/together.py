@@ -64,10 +64,7 @@ class TrialsTogether:
             going_on = []
             for i, seed, curve in zip(running, seeds, curves, strict=True):
                 objective = self.trainer.objective
-                if curve.diverged:
-                    metrics, best = {**curve.epochs[-1], objective.name: float("nan")}, len(curve.epochs) - 1
-                else:
-                    metrics, best = best_epoch(curve.epochs, objective)
+                metrics, best = best_epoch(curve.epochs, curve, objective)
                 report(ExecutionEnded(members[i][0], execution, seed, metrics[objective.name], best, begun, seconds))
                 results[i].append(metrics)
                 if not curve.stopped and not curve.diverged:

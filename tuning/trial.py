@@ -246,8 +246,10 @@ class Curve(keras.callbacks.Callback):
             self.trained_model.stop_training = True
 
 
-def best_epoch(epochs: Sequence[dict[str, float]], objective) -> tuple[dict[str, float], int]:
-    """(metrics, epoch) at the best one of a learning curve."""
+def best_epoch(epochs: Sequence[dict[str, float]], curve: Curve, objective) -> tuple[dict[str, float], int]:
+    """(metrics, epoch) at the best one of the epochs; at the last one, with NaN for the objective, if the training diverged."""
+    if curve.diverged:
+        return {**curve.epochs[-1], objective.name: math.nan}, len(curve.epochs) - 1
     if not epochs or not objective.has_value(epochs[0]):
         raise SearchError(
             f"The objective must be one of the metrics that training reports, {', '.join(epochs[0]) if epochs else 'none'}; "
@@ -261,11 +263,11 @@ def best_epoch(epochs: Sequence[dict[str, float]], objective) -> tuple[dict[str,
 def best(returned, curve: Curve, objective) -> tuple[dict[str, float], int]:
     """(metrics, epoch) at the best epoch, from whatever `fit` of a HyperModel may return."""
     if curve.diverged:
-        return {**curve.epochs[-1], objective.name: math.nan}, len(curve.epochs) - 1
+        return best_epoch(curve.epochs, curve, objective)
     if isinstance(returned, keras.callbacks.History):
         history = returned.history
         epochs = [{name: float(values[i]) for name, values in history.items()} for i in range(len(returned.epoch))]
-        return best_epoch(epochs, objective)
+        return best_epoch(epochs, curve, objective)
     last = max(len(curve.epochs) - 1, 0)
     if isinstance(returned, dict) and objective.name in returned:
         return {name: float(value) for name, value in returned.items()}, last

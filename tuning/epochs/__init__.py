@@ -33,10 +33,10 @@ CLEARLY = 0.8  # of the time of the first way is what another one may take to be
 
 def ways(jit: bool | None = None) -> tuple[str, ...]:
     """The ways of this backend; `jit`: only the one that compiles most with XLA, or only the one that compiles least."""
-    ways = WAYS[keras.backend.backend()]
+    known = WAYS[keras.backend.backend()]
     if jit is None:
-        return ways
-    return ("xla",) if jit and "xla" in ways else ways[:1]
+        return known
+    return ("xla",) if jit and "xla" in known else known[:1]
 
 
 def fit(
@@ -251,10 +251,8 @@ def serves(model, x, y, validation_data, callbacks) -> bool:
             return False
     elif validation_data is not None:
         return False
-    arrays = keras.tree.flatten((x, y, validation_data))
-    if not all(array is None or isinstance(array, np.ndarray) or keras.ops.is_tensor(array) for array in arrays):
-        return False
-    if None in [id(array) if array is not None else None for array in keras.tree.flatten((x, y))]:
+    arrays = [*keras.tree.flatten((x, y)), *(array for array in keras.tree.flatten(validation_data) if array is not None)]
+    if not all(isinstance(array, np.ndarray) or keras.ops.is_tensor(array) for array in arrays):
         return False
     return not any(_hears_batches(callback) for callback in callbacks or ())
 

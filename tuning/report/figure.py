@@ -125,8 +125,7 @@ def hover_text(search: StoredSearch, trial: TrialRecord) -> str:
 
 def interval_of(trial: TrialRecord) -> float | None:
     """Half the 95 % interval of a trial's mean score over its executions, if it has several."""
-    finite = [score for score in trial.executions if score is not None]
-    return half_interval(finite) if len(finite) == len(trial.executions) else None
+    return half_interval(trial.executions)
 
 
 def score_colours(search: StoredSearch, scores: Iterable[float]) -> dict[str, Any]:
