@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests.tracing import counted, operations, registered_for_metal
+from keras_optims.metal.tracing import counted, operations, registered_for_metal
 from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests import reference
+from keras_optims import reference
 from tests.stepping import CompiledStep, as_numpy, state_of
 from tests.variants import VARIANTS
 

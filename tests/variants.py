@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 import keras_optims
-from tests import reference
+from keras_optims import reference
 from tests.stepping import CompiledStep
 
 

@@ -1,5 +1,7 @@
 """What TensorFlow runs in an optimizer's step: the operations of the traced function after graph optimization."""
 
+from __future__ import annotations
+
 import collections
 import json
 import pathlib
@@ -20,7 +22,15 @@ PASSIVE = {
 
 
 def operations(step, *arguments) -> list[tuple[str, tuple[str, ...]]]:
-    """(operation, its dtypes) of each node that a `tf.function` runs, called for the first time, without the passive ones."""
+    """(operation, its dtypes) of each node that a `tf.function` runs, called for the first time, without the passive ones.
+
+    Args:
+        step: the `tf.function`; it must not have run yet.
+        arguments: its arguments.
+
+    Returns:
+        An entry for each node of the optimized graph and of the functions that it calls.
+    """
     from tensorflow.python.eager import context
 
     context.context().enable_graph_collection()
@@ -41,11 +51,11 @@ def _dtypes(node):
 
 
 def registered_for_metal() -> dict[str, set[str]]:
-    """The operations for which tensorflow-metal 1.2.0 registers a GPU kernel, with the dtypes of each."""
+    """The operations for which tensorflow-metal 1.2.0 registers a GPU kernel, with the dtypes of each (TensorFlow's names)."""
     facts = json.loads((pathlib.Path(__file__).parent / "metal_ops.json").read_text(encoding="utf-8"))["ops"]
     return {operation: {"float32" if dtype == "float" else dtype for dtype in dtypes} for operation, dtypes in facts.items()}
 
 
-def counted(found) -> collections.Counter:
+def counted(found: list[tuple[str, tuple[str, ...]]]) -> collections.Counter[str]:
     """How often each operation occurs."""
     return collections.Counter(operation for operation, _ in found)

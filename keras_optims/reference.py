@@ -1,6 +1,6 @@
 """Float64 twins: each algorithm once more, from its paper, in plain NumPy, with no thought of speed.
 
-They share nothing with `keras_optims`. Moments are kept as the papers define them: Adam divides both averages by their bias
+They share nothing with the optimizers. Moments are kept as the papers define them: Adam divides both averages by their bias
 correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
 
 Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
