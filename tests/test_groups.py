@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import keras_optims
+from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, data
-from tests.stepping import CompiledStep, as_numpy, assert_eager_graph_and_xla_agree, state_of
+from tests.stepping import assert_eager_graph_and_xla_agree, state_of
 from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")

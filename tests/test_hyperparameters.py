@@ -7,8 +7,8 @@ from keras import ops
 
 import keras_optims
 from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
+from keras_optims.testing.compiled_step import CompiledStep
 from tests.models import compiled, fit, weights
-from tests.stepping import CompiledStep
 
 CLASSES = list(keras_optims.OPTIMIZERS.values())
 

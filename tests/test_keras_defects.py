@@ -7,8 +7,8 @@ from keras import ops
 
 import keras_optims
 from keras_optims import Adam, AdamW, Momentum
+from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, dense_model, fit
-from tests.stepping import CompiledStep, as_numpy
 
 CLASSES = list(keras_optims.OPTIMIZERS.values())
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests.stepping import CompiledStep, as_numpy, assert_eager_graph_and_xla_agree, state_of
+from keras_optims.testing.compiled_step import CompiledStep, as_numpy
+from tests.stepping import assert_eager_graph_and_xla_agree, state_of
 from tests.variants import VARIANTS
 
 CLASSES = list(keras_optims.OPTIMIZERS.values())

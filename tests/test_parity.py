@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tests.stepping import CompiledStep
+from keras_optims.testing.compiled_step import CompiledStep
 from tests.variants import VARIANTS
 
 STEPS = 100

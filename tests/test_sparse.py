@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import keras_optims
-from keras_optims import reference
-from tests.stepping import CompiledStep, as_numpy, state_of
+from keras_optims.testing import reference
+from keras_optims.testing.compiled_step import CompiledStep, as_numpy
+from tests.stepping import state_of
 from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 import keras_optims
-from keras_optims import reference
-from tests.stepping import CompiledStep
+from keras_optims.testing import reference
+from keras_optims.testing.compiled_step import CompiledStep
 
 
 @dataclasses.dataclass(frozen=True)
