@@ -1,5 +1,6 @@
 """Exact, fast, tunable optimizers for Keras 3."""
 
+from keras_optims import metal
 from keras_optims.adagrad import Adagrad
 from keras_optims.adam import Adam
 from keras_optims.adamw import AdamW
@@ -32,4 +33,5 @@ __all__ = [
     "Option",
     "RMSprop",
     "SearchRange",
+    "metal",
 ]

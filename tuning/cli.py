@@ -18,10 +18,11 @@ from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, JIT, ORACLES, PRUNERS, SAMPLERS
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+CHECK_FAILED = 1  # of the doctor
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit status: 0 done, 1 no usable trial, 2 wrong input, 130 interrupted and resumable."""
+    """Runs a command and returns its exit status, which the help explains."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         options = _parser().parse_args(arguments)
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-optims",
         description="Finds good hyperparameters for Keras optimizers.",
-        epilog="Exit status: 0 done, 1 no usable trial, 2 wrong usage or input, 130 interrupted and resumable.",
+        epilog="Exit status: 0 done, 1 no usable trial or a failed check, 2 wrong usage or input, 130 interrupted and resumable.",
     )
     parser.add_argument("--version", action="version", version=f"keras-optims {_version()}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -103,6 +104,16 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", metavar="PATH", help="the file (default: trials.csv, search.json or optuna.db in DIR)")
     export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
     export.set_defaults(run=_export)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check this machine: versions, kernels, right numbers, speed; the GPU of a Mac above all",
+        description="Checks this machine, in about a minute: versions, the backend, the kernels of the optimizers, their results "
+        "and those of layers against float64, and the time of a step against Keras's. Above all it is for the GPU of a Mac. Exit "
+        "status: 0 no check failed, 1 a check failed.",
+    )
+    doctor.add_argument("--json", action="store_true", help="as one JSON object, with all that was measured, to send to somebody")
+    doctor.set_defaults(run=_doctor)
 
     for name, run, text in (
         ("optimizers", _optimizers, "what can be tuned, one line each"),
@@ -294,6 +305,18 @@ def _export(options) -> int:
     else:
         print("\n".join(paths))
     return DONE
+
+
+def _doctor(options) -> int:
+    from tuning.doctor.report import examine
+    from tuning.doctor.text import Printed
+
+    with Printed(sys.stderr if options.json else sys.stdout) as printed:
+        report = examine(printed.finding, printed.measuring)
+    printed.summary(report)
+    if options.json:
+        _print_json(report.to_json())
+    return CHECK_FAILED if report.failed else DONE
 
 
 def _optimizers(options) -> int:

@@ -14,13 +14,12 @@ from typing import Any
 
 def machine() -> dict[str, Any]:
     """Platform, processor, cores, memory in GiB, and the accelerators that Keras's backend sees; `None` where unknown."""
-    return {
-        "platform": platform.platform(terse=True),
-        "processor": _processor(),
-        "cores": _cores(),
-        "memory_gib": _memory_gib(),
-        "accelerators": _accelerators(),
-    }
+    return {"platform": platform.platform(terse=True), **hardware(), "accelerators": accelerators()}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and memory in GiB, without a backend's help."""
+    return {"processor": _processor(), "cores": _cores(), "memory_gib": _memory_gib()}
 
 
 @functools.cache
@@ -63,7 +62,8 @@ def _memory_gib() -> float | None:
         return None
 
 
-def _accelerators() -> list[str]:
+def accelerators() -> list[str]:
+    """The names of the accelerators that Keras's backend sees."""
     import keras
 
     found = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}.get(keras.backend.backend(), list)

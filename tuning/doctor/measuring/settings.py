@@ -1,0 +1,56 @@
+"""The optimizers that are measured, each with its formula in float64."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras_optims
+from keras_optims.testing import reference
+
+EPSILONS = (1e-7, 1e-2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting of one optimizer.
+
+    Attributes:
+        make: the class.
+        arguments: the hyperparameters, all that the formula has.
+        formula: of `keras_optims.testing.reference`.
+    """
+
+    make: type[keras_optims.Optimizer]
+    arguments: dict[str, Any]
+    formula: Callable[..., list]
+
+    def optimizer(self) -> keras_optims.Optimizer:
+        """A new one."""
+        return self.make(**self.arguments)
+
+    def __str__(self):
+        return f"{self.make.__name__}({', '.join(f'{name}={value}' for name, value in self.arguments.items())})"
+
+
+def _settings():
+    rate = {"learning_rate": 0.01}
+    yield Setting(keras_optims.GradientDescent, rate, reference.gradient_descent)
+    for nesterov in (False, True):
+        yield Setting(keras_optims.Momentum, {**rate, "momentum": 0.9, "nesterov": nesterov}, reference.momentum)
+    for epsilon in EPSILONS:
+        adagrad = {**rate, "initial_accumulator_value": 0.1, "epsilon": epsilon}
+        yield Setting(keras_optims.Adagrad, adagrad, reference.adagrad)
+        for centered in (False, True):
+            for momentum in (0.0, 0.9):
+                rmsprop = {**rate, "rho": 0.9, "momentum": momentum, "epsilon": epsilon, "centered": centered}
+                yield Setting(keras_optims.RMSprop, rmsprop, reference.rmsprop)
+        for amsgrad in (False, True):
+            adam = {**rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": epsilon, "amsgrad": amsgrad}
+            yield Setting(keras_optims.Adam, adam, reference.adam)
+    adamw = {**rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.01}
+    yield Setting(keras_optims.AdamW, adamw, reference.adam)
+
+
+SETTINGS = tuple(_settings())
