@@ -17,7 +17,7 @@ SECONDS = 300
 
 
 def measured(stages: Sequence[str], seconds: float = SECONDS) -> Iterator[tuple[str, dict]]:
-    """Yields (stage, its facts) as they come; `{"error": ...}` for a stage that ended its process. The others go on in another."""
+    """Yields (stage, its facts) as they come; `{"error": ...}` for a stage that ended its process. The others go on."""
     remaining = list(stages)
     while remaining:
         for stage, facts in _in_one_process(remaining, seconds):
