@@ -118,10 +118,11 @@ def _convolutional():
 
 
 _MODELS = {
-    "small dense (784-128-10, batch 64)": (64, (784,), _small),
-    "large dense (784-1024-1024-1024-10, batch 256)": (256, (784,), _large),
-    "convolutional (32x32x3, 2 layers, batch 128)": (128, (32, 32, 3), _convolutional),
+    "small dense net": (64, (784,), _small),
+    "large dense net": (256, (784,), _large),
+    "convolutional net": (128, (32, 32, 3), _convolutional),
 }
+"""Name → (batch size, shape of a sample, layers before the last one, which has 10 units)."""
 
 
 def _medians(candidates: dict[str, Callable[[], None]], steps: int) -> dict[str, float]:
