@@ -369,7 +369,7 @@ def test_without_any_python_it_says_how_to_get_one(mac):
 @elsewhere_only
 def test_each_python_that_does_not_fit_is_listed_with_the_reason(mac, tmp_path):
     intel = mac.python("python3.12", machine="x86_64")
-    broken = mac.stub("python3.11", "exit 127")
+    broken = mac.stub("python3.11", "cat >/dev/null; exit 127")  # it must not swallow the names of those to come
     another = mac.python("python3.11", (3, 11), machine="x86_64", folder=tmp_path / "second")
     newer = mac.python("python3", (3, 13))
     status, _, stderr = mac.set_up(PATH=f"{mac.bin}:{tmp_path / 'second'}:{mac.bin}")
