@@ -38,25 +38,6 @@ def test_the_library_needs_only_keras_and_numpy(metadata):
     assert {re.match(r"[\w-]+", requirement).group() for requirement in always} == {"keras", "numpy"}
 
 
-def test_the_mac_gpu_pins_are_for_apple_silicon_only(metadata):
-    from packaging.requirements import Requirement
-
-    metal = [Requirement(text) for text in requirements() if 'extra == "metal"' in text]
-
-    def active(**machine):
-        environment = {"extra": "metal", **machine}
-        return {f"{each.name}{each.specifier}" for each in metal if each.marker.evaluate(environment)}
-
-    mac = active(sys_platform="darwin", platform_machine="arm64")
-    assert {"tensorflow==2.19.1", "tensorflow-metal==1.2.0"} <= mac
-    assert len(mac) == 5
-    for elsewhere in (
-        {"sys_platform": "linux", "platform_machine": "aarch64"},
-        {"sys_platform": "darwin", "platform_machine": "x86_64"},
-    ):
-        assert active(**elsewhere) == {"tensorflow>=2.19.1"}
-
-
 def test_the_command_is_the_one_of_tuning(metadata):
     (command,) = importlib.metadata.entry_points(group="console_scripts", name="keras-optims")
     assert command.value == "tuning.cli:main"

@@ -288,8 +288,18 @@ def test_how_a_process_ended_is_said():
 
 def children(pid):
     """The processes that `pid` started and that train."""
-    done = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True)
-    return [int(line.split()[0]) for line in done.stdout.splitlines() if "spawn_main" in line]
+    done = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    processes = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    return [int(child) for child, parent, *arguments in processes if int(parent) == pid and "spawn_main" in "".join(arguments)]
+
+
+def lives(pid):
+    """Whether the process is there, be it only to be waited for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.mark.slow
@@ -308,7 +318,7 @@ def test_workers_find_what_one_process_finds_even_if_one_is_killed_and_end_with_
     process.kill()
     process.communicate()
     end = time.monotonic() + 10
-    while any(os.path.exists(f"/proc/{pid}") for pid in workers):
+    while any(lives(pid) for pid in workers):
         assert time.monotonic() < end
         time.sleep(0.05)
     process = start(*arguments(directory, trials=5, workers=2), cwd=tmp_path)

@@ -18,7 +18,11 @@ CASES = {
     "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14},
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="fork and kill -9")]
+pytestmark = [
+    pytest.mark.slow,
+    # On a Mac the system's own libraries may have threads by then, and a child that uses them crashes.
+    pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="forks a process with TensorFlow, and kill -9"),
+]
 
 
 @pytest.fixture(scope="module")
