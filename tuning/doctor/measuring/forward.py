@@ -5,6 +5,7 @@ A wrong forward pass trains badly, and the optimizer gets the blame: so it is me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import numpy as np
 from tuning.doctor.measuring.devices import to_measure
 
 BATCH, INPUTS, UNITS = 32, 64, 48
+IMAGE, KERNEL = (12, 12, 3), (3, 3, 3, 16)
 
 _ACTIVATIONS = {
     "linear": lambda x: x,
@@ -26,7 +28,7 @@ _ACTIVATIONS = {
 
 
 def forward() -> dict:
-    """Dense layers of several activations, and the gradient of the one with ReLU, eagerly and as a graph, on each device.
+    """Layers of several activations, a model of them, and the gradient of the one with ReLU, eagerly and as a graph.
 
     Returns:
         `{"rows": [{"layer", "mode", "device", "error"}]}`; the error is the largest difference as a share of the largest value,
@@ -34,7 +36,8 @@ def forward() -> dict:
     """
     if keras.backend.backend() != "tensorflow":
         return {"skipped": "the reported wrong results are of TensorFlow's graphs"}
-    return {"rows": [_row(layer, mode, *of) for of in to_measure().items() for layer in _layers() for mode in ("eager", "graph")]}
+    devices = to_measure().items()
+    return {"rows": [_row(layer, mode, *of) for of in devices for layer in _layers() for mode in ("eager", "graph")]}
 
 
 def protected() -> dict:
@@ -52,34 +55,79 @@ def protected() -> dict:
 def _row(layer: str, mode: str, label: str, device) -> dict:
     import tensorflow as tf
 
-    compute, right = _layers()[layer]
+    make, inputs, right = _layers()[layer]
     with keras.device(device):
-        got = (tf.function(compute) if mode == "graph" else compute)(*map(tf.constant, _inputs()))
+        compute = make()
+        got = (tf.function(compute) if mode == "graph" else compute)(tf.constant(inputs))
     error = np.abs(np.asarray(got, "float64") - right).max() / np.abs(right).max()
     return {"layer": layer, "mode": mode, "device": label, "error": float(error) if np.isfinite(error) else None}
 
 
-def _inputs():
-    """x, W and b: positive and negative results."""
-    rng = np.random.default_rng(0)
-    return tuple(rng.normal(size=shape).astype("float32") for shape in ((BATCH, INPUTS), (INPUTS, UNITS), (UNITS,)))
-
-
-def _layers() -> dict[str, tuple[Any, np.ndarray]]:
-    """Name → (on TensorFlow, a function of x, W and b; what is right)."""
+def _layers() -> dict[str, tuple[Callable[[], Callable[[Any], Any]], np.ndarray, np.ndarray]]:
+    """Name → (makes the function on TensorFlow, with variables of its own; its argument; what is right)."""
     import tensorflow as tf
 
+    x, w, b, v = (_normal(*shape) for shape in ((BATCH, INPUTS), (INPUTS, UNITS), (UNITS,), (UNITS, 10)))
+    image, kernel, bias = _normal(BATCH, *IMAGE), _normal(*KERNEL), _normal(KERNEL[-1])
+
     def dense(activation):
-        function = keras.activations.get(activation)
-        return lambda x, w, b: function(tf.nn.bias_add(tf.matmul(x, w), b))
+        def make():
+            function, weights, biases = keras.activations.get(activation), tf.Variable(w), tf.Variable(b)
+            return lambda x: function(tf.nn.bias_add(tf.matmul(x, weights), biases))
 
-    def gradient(x, w, b):
-        with tf.GradientTape() as tape:
-            tape.watch(w)
-            loss = tf.reduce_sum(dense("relu")(x, w, b))
-        return tape.gradient(loss, w)
+        return make
 
-    x, w, b = (each.astype("float64") for each in _inputs())
-    before = x @ w + b
-    layers = {f"dense with {name}": (dense(name), right(before)) for name, right in _ACTIVATIONS.items()}
-    return layers | {"gradient of dense with relu": (gradient, x.T @ (before > 0).astype("float64"))}
+    def gradient():
+        weights, biases = tf.Variable(w), tf.Variable(b)
+
+        def compute(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(keras.activations.relu(tf.nn.bias_add(tf.matmul(x, weights), biases)))
+            return tape.gradient(loss, weights)
+
+        return compute
+
+    def model(inputs, make_layers, weights):
+        def make():
+            built = keras.Sequential([keras.Input(inputs.shape[1:]), *make_layers()])
+            built.set_weights(weights)
+            return built
+
+        return make
+
+    def dense_layers():
+        return [keras.layers.Dense(UNITS), keras.layers.ReLU(), keras.layers.Dense(10, activation="relu")]
+
+    def convolution():
+        return [keras.layers.Conv2D(KERNEL[-1], KERNEL[:2], activation="relu")]
+
+    before = _wide(x) @ _wide(w) + _wide(b)
+    hidden = np.maximum(before, 0)
+    layers = {f"dense with {name}": (dense(name), x, right(before)) for name, right in _ACTIVATIONS.items()}
+    layers["gradient of dense with relu"] = (gradient, x, _wide(x).T @ (before > 0).astype("float64"))
+    layers["Keras model of dense layers with relu"] = (
+        model(x, dense_layers, [w, b, v, b[:10]]),
+        x,
+        np.maximum(hidden @ _wide(v) + _wide(b[:10]), 0),
+    )
+    layers["Keras model of a convolution with relu"] = (
+        model(image, convolution, [kernel, bias]),
+        image,
+        np.maximum(_convolution(_wide(image), _wide(kernel)) + _wide(bias), 0),
+    )
+    return layers
+
+
+def _convolution(images, kernel):
+    """Without padding, in steps of one; the last axis of the images is their channels."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, kernel.shape[:2], axis=(1, 2))
+    return np.einsum("nxychw,hwcf->nxyf", windows, kernel)
+
+
+def _normal(*shape):
+    """Positive and negative numbers, the same each time."""
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype("float32")
+
+
+def _wide(array):
+    return array.astype("float64")
