@@ -94,7 +94,7 @@ def speed(optimizer_speed: dict) -> Verdict:
     """Our steps are not slower than those of Keras's namesakes."""
     device, measured = next(iter(optimizer_speed.items()))
     ratios = {name: each["keras"] / each["ours"] for name, each in measured.items()}
-    found = f"times as fast as Keras's on the {device}: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+    found = f"on the {device}, times as fast as Keras's: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
     if min(ratios.values()) < 1 / SLOWER:
         return warns(found, AGAIN)
     return passes(found)

@@ -60,7 +60,7 @@ class Printed:
         """One line for what was found, one for why it matters, and one for what to do, where there is something to do."""
         lines = Table.grid(padding=(0, 2))
         lines.add_column(width=4)
-        lines.add_column(width=15)
+        lines.add_column(width=17)
         lines.add_column(ratio=1)
         lines.add_row(Text(finding.status, _STYLES[finding.status]), finding.check, Text(finding.found))
         if finding.status in (WARN, FAIL):
