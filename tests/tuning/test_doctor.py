@@ -119,6 +119,8 @@ BAD = [
     ("import", {"starting": {"problem": LOADER}}, "fail", "_pywrap_tensorflow_internal", "TensorFlow 2.19.1 is the newest"),
     ("import", {"starting": {"problem": "ended by SIGILL"}}, "fail", "SIGILL", "native Python"),
     ("import", {"starting": {"problem": "No module named 'tensorflow'"}}, "fail", "No module", "keras-optims[metal]"),
+    ("import", {"starting": {"problem": "No module named 'jax'"}}, "fail", "No module", "keras-optims[jax]"),
+    ("import", {"starting": {"problem": "Unable to import backend : theano"}}, "fail", "theano", "must name 'tensorflow', 'jax'"),
     ("import", {"starting": {"problem": "Segmentation fault"}}, "fail", "Segmentation fault", "Reinstall"),
     ("backend", {"starting/backend": "jax"}, "warn", "JAX trains on the CPU", "KERAS_BACKEND=tensorflow"),
     ("backend", {"starting/backend": "torch"}, "warn", "MPS", "KERAS_BACKEND=tensorflow"),
