@@ -39,10 +39,9 @@ How to read the tables:
   variables. *Branches*: how often a step waits to know which of two branches it takes.
 
 TensorFlow has kernels of its own for what a device has none for. They count here where they need no number from the GPU:
-control flow, other shapes of a tensor, int32 (sizes and positions, which TensorFlow keeps in the CPU's memory anyway), and
-assigning, which only hands over a buffer. So a bfloat16 variable is assigned on the GPU, though the plug-in has no kernel for
-it. They do not count for `AssignAddVariableOp` and `AssignSubVariableOp`, where they would add with the CPU, in the GPU's
-memory.
+control flow, other shapes of a tensor, and assigning, which only hands over a buffer. So a bfloat16 variable is assigned on the
+GPU, though the plug-in has no kernel for it. They do not count for `AssignAddVariableOp` and `AssignSubVariableOp`, where they
+would add with the CPU, in the GPU's memory.
 """
 
 DTYPES = {

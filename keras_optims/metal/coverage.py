@@ -43,10 +43,9 @@ PASSIVE = {
 
 _READ = "ReadVariableOp"  # TensorFlow's as well; no work for the GPU, but scheduled for each variable
 
-# TensorFlow has kernels for every device, which serve the dtypes that the GPU's own do not. Of use are only those that need no
-# number from the GPU. (Those of AssignAddVariableOp and AssignSubVariableOp add with the CPU, in the GPU's memory.)
-_HANDS_OVER = "AssignVariableOp"  # makes the new value's buffer the variable's
-_ON_THE_HOST = "int32"  # sizes and positions are in the CPU's memory from the start
+# TensorFlow's own kernel for every device serves the dtypes that the GPU's does not: it makes the new value's buffer the variable's,
+# and needs no number from the GPU. (Those of AssignAddVariableOp and AssignSubVariableOp add with the CPU, in the GPU's memory.)
+_HANDS_OVER = "AssignVariableOp"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,17 +150,12 @@ def _step(optimizer, shapes, dtype, sparse):
 
 
 def _is_work(node) -> bool:
-    return node[0] not in PASSIVE and node[0] != _READ and not _is_on_the_host(node)
+    return node[0] not in PASSIVE and node[0] != _READ
 
 
 def _has_kernel(node, registered) -> bool:
-    if node[0] in PASSIVE or node[0] == _READ or _is_on_the_host(node):
-        return True
-    return _serves(registered, node) or (node[0] == _HANDS_OVER and _serves(registered_for_every_device(), node))
-
-
-def _is_on_the_host(node) -> bool:
-    return set(node[1]) == {_ON_THE_HOST} and _serves(registered_for_every_device(), node)
+    by_tensorflow = node[0] == _HANDS_OVER and _serves(registered_for_every_device(), node)
+    return not _is_work(node) or by_tensorflow or _serves(registered, node)
 
 
 def _serves(kernels, node) -> bool:
