@@ -459,7 +459,8 @@ class Optimizer(keras.optimizers.Optimizer):
         super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
 
     def _update_model_variables_moving_average(self, trainable_variables):
-        not_first = ops.cast(ops.not_equal(self.iterations, 0), state_dtype())  # the first average is the variable itself
+        # 0 at the first update, whose average is the variable itself, then 1. (The Mac's GPU compares no integers.)
+        not_first = ops.minimum(ops.cast(self.iterations, state_dtype()), 1)
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             if average is not None:
                 momentum = ops.cast(not_first * self.ema_momentum, average.dtype)
