@@ -43,8 +43,8 @@ PASSIVE = {
 
 _READ = "ReadVariableOp"  # TensorFlow's as well; no work for the GPU, but scheduled for each variable
 
-# TensorFlow's own kernel for every device serves the dtypes that the GPU's does not: the new value's buffer becomes the variable's,
-# which needs no number from the GPU. (Those of AssignAddVariableOp and AssignSubVariableOp add with the CPU, in the GPU's memory.)
+# TensorFlow's own kernel for every device serves the dtypes that the GPU's does not. It makes the new value's buffer the
+# variable's, and needs no number from the GPU. (Those of AssignAddVariableOp and AssignSubVariableOp add with the CPU.)
 _HANDS_OVER = "AssignVariableOp"
 
 
