@@ -15,13 +15,16 @@ import re
 import numpy as np
 from keras import ops
 
+from keras_optims.working_copy import is_half
+
 _SEPARATOR = "|"  # a "/" would open a group in an HDF5 file
 
 
 def save(named_variables, store):
     """Writes the variables into a dict-like store."""
     for key, variable in zip(_keys(named_variables), (v for _, v in named_variables), strict=True):
-        store[key] = ops.convert_to_numpy(variable)
+        half = is_half(variable.dtype)  # which files know only by way of a convention of Keras's
+        store[key] = ops.convert_to_numpy(ops.cast(variable, "float32") if half else variable)
 
 
 def read(store) -> dict[str, np.ndarray]:
