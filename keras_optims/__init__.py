@@ -7,8 +7,10 @@ from keras_optims.adamw import AdamW
 from keras_optims.gradient_descent import GradientDescent
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
 from keras_optims.momentum import Momentum
+from keras_optims.namesakes import from_keras, to_keras
 from keras_optims.optimizer import Optimizer
 from keras_optims.rmsprop import RMSprop
+from keras_optims.state import LoadedState
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     "gradient_descent": GradientDescent,
@@ -28,10 +30,13 @@ __all__ = [
     "GradientDescent",
     "Hyperparameter",
     "Interval",
+    "LoadedState",
     "Momentum",
     "Optimizer",
     "Option",
     "RMSprop",
     "SearchRange",
+    "from_keras",
     "metal",
+    "to_keras",
 ]

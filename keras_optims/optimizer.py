@@ -29,6 +29,7 @@ def _build_once(build):
     def build_once(self, variables):
         if self._untracked.build_depth == 0 and self.built:
             self._check_variables_are_known(variables)
+            self._take_pending_state()
             return
         self._untracked.build_depth += 1
         try:
@@ -484,11 +485,36 @@ class Optimizer(keras.optimizers.Optimizer):
         Raises:
             ValueError: the saved state does not fit; the message names what is missing, what is extra, which shape differs.
         """
-        saved = state.read(store)
+        self._load(state.read(store))
+
+    def load_state(self, source, partial: bool = False) -> state.LoadedState:
+        """Loads the state of an optimizer: hyperparameters, number of steps and slots, by their names.
+
+        Args:
+            source: the path of a `.keras` or `.weights.h5` file, an optimizer of this package, or a dict that
+                `save_own_variables` has filled.
+            partial: take what fits and leave the rest as it is, as where a trained model gets a new head. Without it, all of the
+                state must fit.
+
+        Returns:
+            What was taken and what was not. If the optimizer is not built yet, it takes the state over when it is built, and the
+            lists are empty until then.
+
+        Raises:
+            ValueError: there is no state in the source; it does not fit, and `partial` is false. Nothing is loaded then.
+        """
+        if isinstance(source, Optimizer):
+            own: dict = {}
+            source.save_own_variables(own)
+            source = own
+        return self._load(state.read_source(source), partial)
+
+    def _load(self, saved, partial=False):
+        self._untracked.pending_state = None
         if self.built:
-            state.load(self._named_variables(), saved, self.name)
-        else:
-            self._untracked.pending_state = saved
+            return state.load(self._named_variables(), saved, self.name, partial)
+        self._untracked.pending_state = state.PendingState(saved, partial)
+        return self._untracked.pending_state.loaded
 
     def _named_variables(self):
         """((slot's name, path of the model's variable or None), variable) of all that is saved."""
@@ -499,10 +525,12 @@ class Optimizer(keras.optimizers.Optimizer):
         return [(key, variable) for key, variable in named if key[0] not in self._untracked.unsaved]
 
     def _take_pending_state(self):
-        if self._untracked.pending_state is not None:
-            saved, self._untracked.pending_state = self._untracked.pending_state, None
+        pending = self._untracked.pending_state
+        if pending is not None:
             with kernels.outside_of_a_trace():  # TensorFlow builds an optimizer while it traces the first step
-                state.load(self._named_variables(), saved, self.name)
+                loaded = state.load(self._named_variables(), pending.saved, self.name, pending.partial)
+            vars(pending.loaded).update(vars(loaded))
+            self._untracked.pending_state = None  # only now: what does not fit is an error each time, and never forgotten
 
 
 @dataclasses.dataclass
@@ -514,7 +542,7 @@ class _Untracked:
     sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
     scratch: Slot | None = None
-    pending_state: dict | None = None
+    pending_state: state.PendingState | None = None
     build_depth: int = 0
     scalars_of_step: dict | None = None
 
