@@ -89,7 +89,7 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     Raises:
         TypeError: an optimizer of another class, such as a subclass.
         ValueError: Keras cannot go on from there: another hyperparameter than the learning rate follows a schedule, the learning
-            rate is a callable of the step, or a loaded state waits for the optimizer to be built.
+            rate is a callable of the step, a loaded state waits for the optimizer to be built, or the weights are swapped.
     """
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
         return _rewrapped(optimizer, to_keras)
@@ -102,6 +102,10 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
         )
     if optimizer._untracked.pending_state is not None:
         raise ValueError("to_keras needs the optimizer to be built: it has loaded a state that waits for the variables.")
+    if optimizer.weights_are_averaged:
+        raise ValueError(
+            "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
+        )
     declared = {name: value for name, value in namesake.ours._declarations.items() if name != "lazy"}
     new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
     _exclude_the_same(new, optimizer)

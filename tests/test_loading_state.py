@@ -63,10 +63,9 @@ def test_weights_that_are_loaded_in_part_go_with_their_state(trained, tmp_path):
     tuned = compiled(keras_optims.Adam(), classifier(3))
     with pytest.warns(UserWarning, match="head"):
         tuned.load_weights(tmp_path / "model.weights.h5", skip_mismatch=True)
-    with pytest.raises(ValueError, match=r"load_state\(source, partial=True\)"):
-        train(tuned, classes=3)
-    with pytest.raises(ValueError, match=r"load_state\(source, partial=True\)"):
-        train(tuned, classes=3)  # no second try goes on with a fresh state
+    for _ in range(2):  # no second try goes on with a fresh state
+        with pytest.raises(ValueError, match=r"load_state\(source, partial=True\)"):
+            tuned.optimizer.build(tuned.trainable_variables)
     loaded = tuned.optimizer.load_state(tmp_path / "model.weights.h5", partial=True)
     np.testing.assert_array_equal(weights(tuned)[0], weights(trained)[0])
     assert {name.split("/")[-2] for name in loaded.fresh} == {name.split("/")[-2] for name in loaded.left_out} == {"head"}
