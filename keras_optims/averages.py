@@ -1,4 +1,4 @@
-"""Evaluating and saving the averaged weights of an optimizer that keeps them (`use_ema=True`), while training goes on with its own."""
+"""Evaluating and saving the averaged weights of an optimizer with `use_ema=True`, while training goes on with those it trains."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from keras_optims.optimizer import Optimizer
 
 
 def averaging_optimizer(model: keras.Model) -> Optimizer | None:
-    """The optimizer of a compiled model, if it is one of ours that keeps averages; also where a `LossScaleOptimizer` is around it."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    """The optimizer of a compiled model, if it is one of ours that keeps averages; that in a `LossScaleOptimizer`, too."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     return optimizer if isinstance(optimizer, Optimizer) and optimizer.use_ema else None
 
 
@@ -23,8 +24,8 @@ class AveragedWeights(keras.callbacks.Callback):
     a training begins, because one was broken off or a model saved so was loaded, it swaps them back.
 
     Args:
-        at_epoch_end: whether the callbacks that follow in the list find the averaged weights at the end of an epoch, too, such as a
-            `ModelCheckpoint`. What is saved so holds the weights that are trained as well, as the optimizer's slot "average".
+        at_epoch_end: whether the callbacks that follow in the list, such as a `ModelCheckpoint`, find the averaged weights at the
+            end of an epoch, too. What is saved so holds the weights that are trained as well, as the optimizer's slot "average".
 
     Raises:
         ValueError: (as training or evaluation begins) the model's optimizer is none of this package, or has not `use_ema=True`.
@@ -37,6 +38,9 @@ class AveragedWeights(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """The weights that are trained."""
+        optimizer = self._optimizer()
+        if self.model.built and not optimizer.built:
+            optimizer.build(self.model.trainable_variables)  # a loaded state may say that the weights are averaged
         self._set(False)
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -62,9 +62,9 @@ class Optimizer(keras.optimizers.Optimizer):
         clipnorm: the largest L2 norm of one variable's gradient; a larger gradient is scaled down to it.
         global_clipnorm: the largest L2 norm of all gradients together (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063).
         clipvalue: the largest absolute value of an element of a gradient. Give at most one of the three.
-        use_ema: whether to keep an exponential moving average of the weights, as slot "average". The weights that are trained stay
-            as they are, also at the end of `fit`: `averaged_weights()` and the callback `AveragedWeights` put the averages in
-            their place for an evaluation or to save them.
+        use_ema: whether to keep an exponential moving average of the weights, as slot "average". The weights that are trained
+            stay as they are, also at the end of `fit`: `averaged_weights()` and the callback `AveragedWeights` put the averages
+            in their place for an evaluation or to save them.
         ema_momentum: how much of the old average stays at each step: average = m·average + (1−m)·variable.
         ema_overwrite_frequency: overwrite the weights by their average every so many updates; `None`: never.
         loss_scale_factor: the factor by which `scale_loss` multiplies the loss, and by which the step divides the gradients.
@@ -474,7 +474,7 @@ class Optimizer(keras.optimizers.Optimizer):
     def swap_averaged_weights(self):
         """Exchanges the weights and their averages; a second call exchanges them back.
 
-        The state that is saved in between holds both. Training in between goes on from the averages and begins a new average there.
+        The state that is saved in between holds both. Training in between goes on from the averages, and begins new ones there.
 
         Raises:
             ValueError: there are no averages: the optimizer has not `use_ema=True`, or is not built yet.
