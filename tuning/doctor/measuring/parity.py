@@ -131,7 +131,10 @@ def _operations():
         "GatherV2": (lambda a, b: tf.gather(end_to_end(a, b), np.arange(a.size)[::-1]), lambda a, b: a.ravel()[::-1]),
         "Maximum": (lambda a, b: tf.maximum(a, b), np.maximum),
         "Maximum, of NaN": (lambda a, b: np.isnan(tf.maximum(a * np.nan, b)), lambda a, b: np.ones_like(a)),
-        "Max, of NaN": (lambda a, b: np.isnan(tf.reduce_max(end_to_end(b, np.array([np.nan], "float32")))), lambda a, b: np.ones(())),
+        "Max, of NaN": (
+            lambda a, b: np.isnan(tf.reduce_max(end_to_end(b, np.array([np.nan], "float32")))),
+            lambda a, b: np.ones(()),
+        ),
         "Minimum": (lambda a, b: tf.minimum(a, b), np.minimum),
         "Mul": (lambda a, b: tf.multiply(a, b), lambda a, b: a * b),
         "Neg": (lambda a, b: tf.negative(a), lambda a, b: -a),
