@@ -17,7 +17,7 @@ from keras_optims.adamw import AdamW
 from keras_optims.gradient_descent import GradientDescent
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
 from keras_optims.momentum import Momentum
-from keras_optims.optimizer import Optimizer
+from keras_optims.optimizer import NOT_OF_KERAS, Optimizer
 from keras_optims.rmsprop import RMSprop
 
 
@@ -106,7 +106,7 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
         raise ValueError(
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
         )
-    declared = {name: value for name, value in namesake.ours._declarations.items() if name != "lazy"}
+    declared = {name: value for name, value in namesake.ours._declarations.items() if name not in NOT_OF_KERAS}
     new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
     _exclude_the_same(new, optimizer)
     if optimizer.built:

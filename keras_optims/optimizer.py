@@ -642,6 +642,8 @@ class _Untracked:
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 _KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
+NOT_OF_KERAS = ("lazy", "compensated_summation")
+"""The arguments common to all that Keras's optimizers lack."""
 
 
 def _not_yet():

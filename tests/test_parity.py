@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
+from keras_optims.optimizer import NOT_OF_KERAS
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.variants import VARIANTS
 
@@ -96,7 +97,7 @@ NAMESAKES = [
 ]
 # `name`: older versions of Keras write the default out. `lazy`: Keras has no such choice. The others: a class of its own for what
 # is an argument of SGD.
-EVERYWHERE = {"name", "lazy"}
+EVERYWHERE = {"name", *NOT_OF_KERAS}
 DIFFERENT = {
     keras_optims.GradientDescent: {*EVERYWHERE, "momentum", "nesterov"},
     keras_optims.Momentum: {*EVERYWHERE, "momentum"},
