@@ -1,0 +1,90 @@
+"""Which variables a step updates: some of those it was built with, others, and those of another optimizer."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from keras_optims.testing.compiled_step import as_numpy
+from keras_optims.testing.contract.check import MakeOptimizer, contract_check, require
+from keras_optims.testing.contract.making import bare, made
+from keras_optims.testing.contract.walking import (
+    EagerStep,
+    make_variables,
+    require_close,
+    require_equal,
+    sample_gradients,
+    starting_weights,
+    state_of,
+    walk,
+)
+
+
+@contract_check
+def frozen_variable(make_optimizer: MakeOptimizer) -> None:
+    """A step on some of the variables that it was built with updates these alone.
+
+    Layers are frozen in the middle of a training.
+    """
+    optimizer, variables = bare(make_optimizer, learning_rate=0.1), make_variables(starting_weights())
+    optimizer.build(variables)
+    gradients = [gradient[1:] for gradient in sample_gradients(2)]
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(g) for g in gradient], variables[1:])
+    require_equal([as_numpy(variables[0])], starting_weights()[:1], "a frozen variable after two steps of the other, and before")
+    alone = walk(bare(make_optimizer, learning_rate=0.1), gradients, starting_weights()[1:])[-1]
+    what = "a variable updated while the other one is frozen, and alone"
+    require_close([as_numpy(variables[1])], alone, what, starts=starting_weights()[1:])
+
+
+@contract_check
+def added_variable(make_optimizer: MakeOptimizer) -> None:
+    """A step on a variable that it was not built with either works or is a `ValueError` that changes nothing.
+
+    Layers are added in the middle of a training; their weights must not be left out, or meet another's slots, in silence.
+    """
+    optimizer, variables = bare(make_optimizer, learning_rate=0.1), make_variables(starting_weights())
+    gradient = sample_gradients(1)[0]
+    step = EagerStep(optimizer, variables[:1])
+    before = state_of(optimizer)
+    try:
+        optimizer.apply([ops.convert_to_tensor(g) for g in gradient], variables)
+    except ValueError:
+        require_equal(step.weights(), starting_weights()[:1], "the known variable after the error")
+        require_equal(state_of(optimizer), before, "the optimizer's variables after the error")
+        return
+    expected = walk(bare(make_optimizer, learning_rate=0.1), [gradient])[-1]
+    require_close([as_numpy(variable) for variable in variables], expected, "a known and an added variable after a step")
+
+
+@contract_check
+def two_optimizers(make_optimizer: MakeOptimizer) -> None:
+    """Two optimizers that take turns on two parts of a model do what each does alone.
+
+    Generator and discriminator, or backbone and head, have an optimizer each.
+    """
+    starts, gradients = starting_weights([(3,), (3,)]), sample_gradients(3, [(3,), (3,)])
+    steps = [EagerStep(made(make_optimizer, learning_rate=0.1), [variable]) for variable in make_variables(starts)]
+    for gradient in gradients:
+        for step, part in zip(steps, gradient, strict=True):
+            step([part])
+    for i, step in enumerate(steps):
+        alone = walk(made(make_optimizer, learning_rate=0.1), [[gradient[i]] for gradient in gradients], [starts[i]])[-1]
+        require_equal(step.weights(), alone, f"the weights of optimizer {i + 1} of 2, taking turns and alone")
+
+
+@contract_check
+def shapes(make_optimizer: MakeOptimizer) -> None:
+    """Scalars, empty, odd and large variables keep their shape, stay finite, and move.
+
+    Models have all of them: a temperature, an unused part, a kernel of 7×3×5, a table.
+    """
+    of = {"scalar": (), "empty": (0, 3), "one": (1,), "odd": (7, 3, 5), "large": (130, 67)}
+    starts, gradients = starting_weights(list(of.values())), sample_gradients(2, list(of.values()))
+    weights = walk(made(make_optimizer, learning_rate=0.1), gradients, starts)[-1]
+    for name, after, start in zip(of, weights, starts, strict=True):
+        require(after.shape == start.shape, f"the {name} variable has shape {after.shape} after two steps, and had {start.shape}")
+        require(np.isfinite(after).all(), f"the {name} variable of shape {start.shape} is not finite after two steps")
+        require(
+            not after.size or (after != start).any(), f"the {name} variable of shape {start.shape} has not moved in two steps"
+        )
