@@ -41,9 +41,8 @@ def loss_scale(make_optimizer: MakeOptimizer) -> None:
     scaled = float(np.array(ops.convert_to_numpy(optimizer.scale_loss(ops.convert_to_tensor(2.0)))))
     require(scaled == 16.0, f"scale_loss(2.0) is {scaled} with a factor of 8")
     found = walk(optimizer, [[8 * g for g in gradient] for gradient in gradients])[-1]
-    require_close(
-        found, walk(bare(make_optimizer, learning_rate=0.1), gradients)[-1], "the weights with and without a loss scale"
-    )
+    expected = walk(bare(make_optimizer, learning_rate=0.1), gradients)[-1]
+    require_close(found, expected, "the weights with and without a loss scale")
 
 
 def means(parts):

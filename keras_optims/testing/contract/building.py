@@ -20,7 +20,7 @@ from keras_optims.testing.contract.walking import (
 
 @contract_check
 def state_is_built_once(make_optimizer: MakeOptimizer) -> None:
-    """`build` makes all variables of the optimizer, finite and at least float32; steps add none, change no shape or dtype, and are counted.
+    """`build` makes all state, finite and at least float32; steps add none, change no shape or dtype, and are counted.
 
     State that appears later is missing in compiled steps on JAX and in checkpoints saved before it was there.
     """

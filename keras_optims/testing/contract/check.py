@@ -64,7 +64,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def contract_check(function: Callable[[MakeOptimizer], None]) -> Check:
-    """Makes a function one of the `CHECKS`: its name is the check's, its docstring the promise and, after a blank line, the reason."""
+    """Makes a function one of the `CHECKS`, under its name; its docstring is the promise and, in a second paragraph, why."""
     promise, reason = (" ".join(part.split()) for part in inspect.cleandoc(function.__doc__ or "").split("\n\n"))
     check = Check(function.__name__, promise, reason, function)
     CHECKS[check.name] = check

@@ -54,9 +54,8 @@ def clipping_of_huge_gradients(make_optimizer: MakeOptimizer) -> None:
             continue
         tried = True
         expected = walk(bare(make_optimizer, learning_rate=0.1), [clip(gradient) for gradient in gradients])[-1]
-        require_close(
-            walk(clipping, gradients)[-1], expected, f"the weights after huge gradients with {kind}, and after clipped ones"
-        )
+        what = f"the weights after huge gradients with {kind}, and after clipped ones"
+        require_close(walk(clipping, gradients)[-1], expected, what)
     if not tried:
         raise NotApplicable("it has no argument clipnorm or global_clipnorm")
 

@@ -12,22 +12,18 @@ from keras_optims.testing.contract.walking import require_equal, sample_gradient
 
 @contract_check
 def config_round_trip(make_optimizer: MakeOptimizer) -> None:
-    """`from_config(get_config())` makes an optimizer with the same config that takes the same steps; a config passes through JSON.
+    """`from_config(get_config())` makes an optimizer of the same config and the same steps, also by way of JSON.
 
     Saving, cloning and tuning a model go this way.
     """
     optimizer = made(make_optimizer, learning_rate=0.25)
     config = optimizer.get_config()
-    read = json.loads(json.dumps(config))
-    again = type(optimizer).from_config(read)
-    require(
-        again.get_config() == config,
-        f"the config of from_config(config) is another one: {_difference(again.get_config(), config)}",
-    )
+    again = type(optimizer).from_config(json.loads(json.dumps(config)))
+    found = again.get_config()
+    require(found == config, f"the config of from_config(config) is another one: {_difference(found, config)}")
     gradients = sample_gradients(3)
-    require_equal(
-        walk(again, gradients)[-1], walk(optimizer, gradients)[-1], "the weights after three steps of it and of the original"
-    )
+    what = "the weights after three steps of from_config(config), and of the original"
+    require_equal(walk(again, gradients)[-1], walk(optimizer, gradients)[-1], what)
 
 
 @contract_check
@@ -59,7 +55,5 @@ def config_is_exact(make_optimizer: MakeOptimizer) -> None:
 
 
 def _difference(found: dict, expected: dict) -> str:
-    names = sorted({*found, *expected}, key=str)
-    return ", ".join(
-        f"{name} {found.get(name)!r}, not {expected.get(name)!r}" for name in names if found.get(name) != expected.get(name)
-    )
+    names = [name for name in sorted({*found, *expected}, key=str) if found.get(name) != expected.get(name)]
+    return ", ".join(f"{name} {found.get(name)!r}, not {expected.get(name)!r}" for name in names)

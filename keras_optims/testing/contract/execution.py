@@ -43,9 +43,8 @@ def compiled_as_eager(make_optimizer: MakeOptimizer) -> None:
     for number, weights in enumerate(walk(made(make_optimizer, learning_rate=0.1), gradients, compiled=True)):
         require_close(weights, eager[number], f"compiled and uncompiled weights after {number + 1} steps")
     if keras.backend.backend() == "tensorflow":
-        require_close(
-            _walk_with_xla(made(make_optimizer, learning_rate=0.1), gradients), eager[-1], "weights with XLA and without"
-        )
+        with_xla = _walk_with_xla(made(make_optimizer, learning_rate=0.1), gradients)
+        require_close(with_xla, eager[-1], "the weights with XLA and uncompiled ones")
 
 
 @contract_check

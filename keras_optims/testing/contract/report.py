@@ -17,8 +17,8 @@ class Result:
     Attributes:
         name: the check's name.
         outcome: `"passed"`, `"failed"` or `"skipped"`.
-        found: of a passed check the promise that is kept, of a failed one what was found and why it matters, of a skipped one what
-            is not there.
+        found: of a passed check the promise that it keeps; of a failed one what was found and why it matters; of a skipped one
+            what is not there.
     """
 
     name: str
@@ -71,9 +71,8 @@ class ContractReport:
     def __str__(self) -> str:
         names = max((len(result.name) for result in self.results), default=0)
         width = max(shutil.get_terminal_size((130, 24)).columns - names - 11, 40)
-        lines = [
-            f"{self.optimizer} on {self.backend}: {len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped"
-        ]
+        counts = ", ".join(f"{len(self._with(outcome))} {outcome}" for outcome in ("passed", "failed", "skipped"))
+        lines = [f"{self.optimizer} on {self.backend}: {counts}"]
         for result in self.results:
             first, *others = textwrap.wrap(result.found, width) or [""]
             lines.append(f"{result.name:{names}}  {result.outcome:7}  {first}")

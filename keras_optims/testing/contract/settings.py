@@ -30,8 +30,8 @@ def learning_rate_can_be_set(make_optimizer: MakeOptimizer) -> None:
     """
     settable = _TracedOptimizer(bare(make_optimizer, learning_rate=0.1))
     expected = walk(bare(make_optimizer, learning_rate=0.025), sample_gradients(STEPS))[-1]
-    require_close(settable.weights_with("learning_rate", 0.025), expected, "the weights after a change of learning_rate, and of an "
-                  "optimizer made with it", tolerance=1e-4)  # fmt: skip
+    what = "the weights after a change of learning_rate, and of an optimizer made with it"
+    require_close(settable.weights_with("learning_rate", 0.025), expected, what, tolerance=1e-4)
     settable.require_one_trace()
 
 
@@ -63,10 +63,7 @@ def hyperparameters_can_be_set(make_optimizer: MakeOptimizer) -> None:
     if not seen:
         raise NotApplicable("it has no hyperparameter but learning_rate that can be set and has an effect")
     settable.require_one_trace()
-    require(
-        not ignored,
-        f"setting {', '.join(ignored)} after the first step has no or another effect than making the optimizer with it",
-    )
+    require(not ignored, f"setting {', '.join(ignored)} has not the effect that making the optimizer with it has")
 
 
 @contract_check

@@ -85,7 +85,7 @@ def require_equal(found: Arrays, expected: Arrays, what: str):
 
 
 def require_close(found: Arrays, expected: Arrays, what: str, *, starts: Arrays | None = None, tolerance=1e-5):
-    """Raises `ContractError` unless weights are the same, but for a share (`tolerance`) of the way gone and float32's rounding."""
+    """Raises `ContractError` unless weights are equal but for a share (`tolerance`) of the way gone and float32's rounding."""
     starts = starting_weights() if starts is None else starts
     for left, right, start in zip(found, expected, starts, strict=True):
         way, apart = _largest(right.astype("float64") - start), _largest(left.astype("float64") - right)

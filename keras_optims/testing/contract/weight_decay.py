@@ -36,7 +36,7 @@ def weight_decay(make_optimizer: MakeOptimizer) -> None:
 
 @contract_check
 def weight_decay_exclusions(make_optimizer: MakeOptimizer) -> None:
-    """`exclude_from_weight_decay` leaves out the variables named by object or by a part of their name, and no others; or all of them.
+    """`exclude_from_weight_decay` leaves out the variables given as objects or by a part of their name, and no others; or all.
 
     Biases and scales of normalizations are not to decay.
     """
@@ -52,9 +52,8 @@ def weight_decay_exclusions(make_optimizer: MakeOptimizer) -> None:
     optimizer = _decaying(make_optimizer)
     optimizer.exclude_from_weight_decay(var_names=["theta"])
     expected = walk(bare(make_optimizer, learning_rate=RATE), sample_gradients(STEPS))[-1]
-    require_close(
-        walk(optimizer, sample_gradients(STEPS))[-1], expected, "the weights with all excluded from decay, and without decay"
-    )
+    found = walk(optimizer, sample_gradients(STEPS))[-1]
+    require_close(found, expected, "the weights with all variables excluded from decay, and without decay")
 
 
 @contract_check
@@ -72,9 +71,7 @@ def weight_decay_exclusions_once_built(make_optimizer: MakeOptimizer) -> None:
     except (RuntimeError, ValueError):
         return
     step(ZEROS)
-    require_equal(
-        step.weights(), before, "variables that were excluded from decay after the first step, and a step of decay later"
-    )
+    require_equal(step.weights(), before, "weights excluded from decay after the first step, and a step later")
 
 
 def _decaying(make_optimizer: MakeOptimizer):
