@@ -24,8 +24,32 @@ KERAS = {name: getattr(keras.optimizers, name) for name in _NAMES.split() if has
 KERAS["SGD(momentum=0.9)"] = functools.partial(keras.optimizers.SGD, momentum=0.9)
 
 ALL = tuple(KERAS)
-WHY: dict[str, list[tuple[tuple[str, ...], str]]] = {}
-"""Why which optimizers fail a check: known by reading Keras's code."""
+_OVERFLOW = "the sum of squares overflows in float32, and the gradients become zero or NaN"
+_OWN_WEIGHTS = "the new weights are computed from slots that begin at zero and know nothing of the weights it was given"
+_DECAYS_Y = "the weights decay, but not the second copy of them (`momentum`) from which the next ones are computed"
+WHY: dict[str, list[tuple[tuple[str, ...], str]]] = {
+    "config_is_exact": [(ALL, "the number is read back from a float32 variable")],
+    "state_that_does_not_fit": [(ALL, "`load_own_variables` warns, and keeps the fresh state")],
+    "hyperparameters_can_be_set": [(ALL, "they are Python numbers, which the compiled step keeps as they were at its trace")],
+    "zero_gradient": [(("Ftrl",), _OWN_WEIGHTS)],
+    "empty_variable": [(ALL, "`keras.ops.add` on TensorFlow takes a tensor of shape (0, 3) for a bias of three elements")],
+    "float16_variables": [
+        (("Adafactor", "ScheduleFreeAdamW"), "slots and arithmetic are float16, in which its ε is 0, and 0/0 is NaN"),
+        (ALL, "slots and arithmetic are float16, in which the square of a small gradient is 0 or has few digits"),
+    ],
+    "bfloat16_variables": [
+        (("ScheduleFreeAdamW",), "0.999 is 1 in bfloat16, so that the bias correction divides 0 by 0"),
+        (ALL, "0.999 is 1 in bfloat16, so that the bias correction makes every step 0"),
+    ],
+    "clipping_of_huge_gradients": [(ALL, _OVERFLOW)],
+    "weight_decay": [(("Ftrl",), _OWN_WEIGHTS), (("ScheduleFreeAdamW",), _DECAYS_Y)],
+    "weight_decay_exclusions": [(("Ftrl",), _OWN_WEIGHTS), (("ScheduleFreeAdamW",), _DECAYS_Y)],
+    "weight_decay_exclusions_once_built": [
+        (ALL, "the error for it tests an attribute (`_built`) that no optimizer has; the compiled step decays on")
+    ],
+    "averaged_weights_under_accumulation": [(ALL, "the average moves with each accumulated part")],
+}
+"""Who fails a check, and why, as Keras's code tells. Where a check has several reasons, the first that names one counts."""
 
 
 def failures(name: str) -> set[str]:

@@ -30,7 +30,7 @@ def averaged_weights_under_accumulation(make_optimizer: MakeOptimizer) -> None:
 
     Moved with each part of a batch, it counts the weights of one update several times.
     """
-    parts = sample_gradients(2 * PARTS)
+    parts = sample_gradients(3 * PARTS)  # the first update sets the average, so that two do not tell the difference
     path = walk(bare(make_optimizer, learning_rate=0.1), means(parts))
     _, averages = _walk_with_averages(make_optimizer, parts, gradient_accumulation_steps=PARTS)
     require_close(averages, _average(path), "the averaged weights with accumulation, and with the mean of each accumulated batch")

@@ -81,8 +81,9 @@ def shapes(make_optimizer: MakeOptimizer) -> None:
     Models have all of them: a temperature, a kernel of 7×3×5, a table.
     """
     starts = starting_weights([(), (1,), (7, 3, 5), (130, 67)])
-    for after, start in zip(_after_two_steps(make_optimizer, starts), starts, strict=True):
-        require((after != start).any(), f"a variable of shape {start.shape} has not moved in two steps")
+    first, _ = _two_steps(make_optimizer, starts)
+    for after, start in zip(first, starts, strict=True):
+        require((after != start).any(), f"a variable of shape {start.shape} has not moved in a step")
 
 
 @contract_check
@@ -92,13 +93,14 @@ def empty_variable(make_optimizer: MakeOptimizer) -> None:
     A layer of width 0 comes out of a search, or of a model that leaves a part out.
     """
     starts = starting_weights([(0, 3), (0,), (3,)])
-    after = _after_two_steps(make_optimizer, starts)
-    require((after[-1] != starts[-1]).any(), "a variable beside an empty one has not moved in two steps")
+    first, _ = _two_steps(make_optimizer, starts)
+    require((first[-1] != starts[-1]).any(), "a variable beside an empty one has not moved in a step")
 
 
-def _after_two_steps(make_optimizer: MakeOptimizer, starts: Arrays) -> Arrays:
-    weights = walk(made(make_optimizer, learning_rate=0.1), sample_gradients(2, [start.shape for start in starts]), starts)[-1]
-    for after, start in zip(weights, starts, strict=True):
-        require(after.shape == start.shape, f"a variable has shape {after.shape} after two steps, and had {start.shape}")
-        require(np.isfinite(after).all(), f"a variable of shape {start.shape} is not finite after two steps")
-    return weights
+def _two_steps(make_optimizer: MakeOptimizer, starts: Arrays) -> list[Arrays]:
+    path = walk(made(make_optimizer, learning_rate=0.1), sample_gradients(2, [start.shape for start in starts]), starts)
+    for weights in path:
+        for after, start in zip(weights, starts, strict=True):
+            require(after.shape == start.shape, f"a variable of shape {start.shape} has shape {after.shape} after a step")
+            require(np.isfinite(after).all(), f"a variable of shape {start.shape} is not finite after a step")
+    return path
