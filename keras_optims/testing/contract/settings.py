@@ -29,10 +29,11 @@ def learning_rate_can_be_set(make_optimizer: MakeOptimizer) -> None:
     Callbacks that lower the learning rate rely on it; a compiled step that keeps the old value says nothing.
     """
     settable = _TracedOptimizer(bare(make_optimizer, learning_rate=0.1))
+    found = settable.weights_with("learning_rate", 0.025)
+    settable.require_one_trace()
     expected = walk(bare(make_optimizer, learning_rate=0.025), sample_gradients(STEPS))[-1]
     what = "the weights after a change of learning_rate, and of an optimizer made with it"
-    require_close(settable.weights_with("learning_rate", 0.025), expected, what, tolerance=1e-4)
-    settable.require_one_trace()
+    require_close(found, expected, what, tolerance=1e-4)
 
 
 @contract_check
