@@ -17,7 +17,8 @@ def clipped(gradients, *, clipnorm=None, clipvalue=None, global_clipnorm=None):
     elif global_clipnorm is not None:
         values = _clipped_to_norm(values, global_clipnorm)
     else:
-        values = [ops.clip(value, -ops.cast(clipvalue, value.dtype), ops.cast(clipvalue, value.dtype)) for value in values]
+        lowest = -clipvalue  # once, not for each gradient
+        values = [ops.clip(value, ops.cast(lowest, value.dtype), ops.cast(clipvalue, value.dtype)) for value in values]
     return [with_values(gradient, value) for gradient, value in zip(gradients, values, strict=True)]
 
 
@@ -30,7 +31,9 @@ def _clipped_to_norm(gradients, largest_norm):
     """The gradients times min(1, largest norm / their L2 norm together); NaN where one of them is not finite."""
     dtype = gradients[0].dtype
     largest_norm = ops.cast(largest_norm, dtype)
-    largest_element = ops.max(ops.stack([_largest_element(gradient) for gradient in gradients]))
+    largest_element, *others = (_largest_element(gradient) for gradient in gradients)
+    if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
+        largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
     scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
     scaled = [gradient * scale for gradient in gradients]
     norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled))

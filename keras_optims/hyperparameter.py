@@ -159,7 +159,7 @@ class Hyperparameter(_Declared):
         held = getattr(optimizer, self._held)
         if not callable(held) or isinstance(held, keras.Variable):
             return held
-        value = held(optimizer._iterations) if _takes_the_step(held) else held()
+        value = held(optimizer._iterations) if takes_the_step(held) else held()
         return ops.cast(value, state_dtype())
 
     def __set__(self, optimizer, value):
@@ -371,7 +371,7 @@ def _is_symbolic(value: Any) -> bool:
     return False
 
 
-def _takes_the_step(function) -> bool:
+def takes_the_step(function) -> bool:
     """Whether a callable wants the step; Keras's own convention for a learning rate is a callable of nothing."""
     try:
         inspect.signature(function).bind(0)

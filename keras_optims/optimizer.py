@@ -5,6 +5,7 @@ An algorithm adds its slots in `build` and its formula in `update_step`; what is
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import inspect
@@ -29,6 +30,7 @@ def _build_once(build):
     def build_once(self, variables):
         if self._untracked.build_depth == 0 and self.built:
             self._check_variables_are_known(variables)
+            self._take_pending_state()
             return
         self._untracked.build_depth += 1
         try:
@@ -60,9 +62,11 @@ class Optimizer(keras.optimizers.Optimizer):
         clipnorm: the largest L2 norm of one variable's gradient; a larger gradient is scaled down to it.
         global_clipnorm: the largest L2 norm of all gradients together (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063).
         clipvalue: the largest absolute value of an element of a gradient. Give at most one of the three.
-        use_ema: whether to keep an exponential moving average of the weights, as slot "average".
+        use_ema: whether to keep an exponential moving average of the weights, as slot "average". The weights that are trained
+            stay as they are, also at the end of `fit`: `averaged_weights()` and the callback `AveragedWeights` put the averages
+            in their place for an evaluation or to save them.
         ema_momentum: how much of the old average stays at each step: average = m·average + (1−m)·variable.
-        ema_overwrite_frequency: overwrite the weights by their average every so many updates; `None`: only at the end of `fit`.
+        ema_overwrite_frequency: overwrite the weights by their average every so many updates; `None`: never.
         loss_scale_factor: the factor by which `scale_loss` multiplies the loss, and by which the step divides the gradients.
         gradient_accumulation_steps: update once every so many calls, with the mean of their gradients (an int >= 2).
             The moving average moves with each update, not with each call.
@@ -70,6 +74,9 @@ class Optimizer(keras.optimizers.Optimizer):
             batch has used are read and written. Gradient descent and AdaGrad give the same result so; for the others the other
             rows' slots do not decay and their weights do not coast meanwhile, nor are their weights decayed. `False`: as a
             dense gradient whose other rows are zero. Each row's gradients are summed first, either way.
+        compensated_summation: of float16 and bfloat16 variables, whether to keep what rounding takes from a weight in a step and
+            give it back in the next one (Kahan 1965, https://doi.org/10.1145/363707.363723), in a slot "rounding_error" of the
+            variable's own dtype. bfloat16 has 8 significant bits: without this, updates below about 1/500 of a weight are lost.
         name: the optimizer's name.
 
     Raises:
@@ -110,6 +117,7 @@ class Optimizer(keras.optimizers.Optimizer):
         None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
     )
     lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
+    compensated_summation = Option(False, meaning="keep what rounding takes from half-precision weights")
 
     # -- declarations -----------------------------------------------------------------------------
 
@@ -200,14 +208,21 @@ class Optimizer(keras.optimizers.Optimizer):
     def build(self, variables):
         """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
         super().build(list(variables))
+        half = [variable for variable in variables if is_half(variable.dtype) and self.compensated_summation]
+        self.rounding_error = self._add_slot_of_their_dtype(half, "rounding_error")
+        if self.use_ema:
+            self._averaged = self.add_variable(
+                (), dtype=state_dtype(), aggregation="only_first_replica", name="weights_are_averaged"
+            )
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
         """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: optimizer state is float32 at least."""
         dtype = keras.backend.standardize_dtype(dtype)
+        widens = is_half(dtype) and not self._untracked.keeps_half
         variable = super().add_variable(
             shape,
             initializer=initializer,
-            dtype="float32" if is_half(dtype) else dtype,
+            dtype="float32" if widens else dtype,
             aggregation=aggregation,
             layout=layout,
             name=name,
@@ -241,6 +256,17 @@ class Optimizer(keras.optimizers.Optimizer):
                 slot[variable] = grouped[id(variable)]
             else:
                 slot[variable] = self.add_variable_from_reference(variable, name=name, initializer=initializer)
+        return slot
+
+    def _add_slot_of_their_dtype(self, variables, name) -> Slot:
+        """As `add_slot`, for the one slot that has no more bits than its variable."""
+        slot = Slot(self._var_key)
+        self._untracked.keeps_half = True
+        try:
+            for variable in variables:
+                slot[variable] = self.add_variable_from_reference(variable, name=name)
+        finally:
+            self._untracked.keeps_half = False
         return slot
 
     # -- the step ---------------------------------------------------------------------------------
@@ -364,7 +390,14 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def update_copy(self, gradient, copy: WorkingCopy, learning_rate):
         """Weight decay and the formula, for what stands in for a variable."""
-        self._decay_and_step(gradient, copy, learning_rate)
+        rounds = self.compensated_summation and is_half(copy.variable.dtype)
+        if not rounds:
+            self._decay_and_step(gradient, copy, learning_rate)
+        else:
+            error = self.rounding_error[copy]
+            copy.assign(copy.value + ops.cast(error, copy.dtype))
+            self._decay_and_step(gradient, copy, learning_rate)
+            self.assign(error, ops.cast(copy.value - kernels.rounded(copy.value, copy.variable.dtype), error.dtype))
         copy.commit()
 
     def _decay_and_step(self, gradient, variable, learning_rate):
@@ -458,12 +491,70 @@ class Optimizer(keras.optimizers.Optimizer):
             raise ValueError("exclude_from_weight_decay() must be called before the optimizer is built; it is built already.")
         super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
 
+    @property
+    def weights_are_averaged(self) -> bool:
+        """Whether the model's weights are their averages at the moment, and the slot "average" holds those that are trained."""
+        return bool(self.use_ema and self.built and ops.convert_to_numpy(self._averaged))
+
+    def swap_averaged_weights(self):
+        """Exchanges the weights and their averages; a second call exchanges them back.
+
+        The state that is saved in between holds both. Training in between goes on from the averages, and begins new ones there.
+
+        Raises:
+            ValueError: there are no averages: the optimizer has not `use_ema=True`, or is not built yet.
+        """
+        if not (self.use_ema and self.built):
+            why = "is not built yet" if self.use_ema else "has not use_ema=True"
+            raise ValueError(f"There are no averaged weights: the optimizer {self.name!r} {why}.")
+        averaged, exact = self.weights_are_averaged, self._untracked.averages_of_halves
+        no_updates = int(ops.convert_to_numpy(self.iterations)) == 0  # then the slots are zero, and the weights their own average
+        for place, (variable, slot) in enumerate(
+            zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
+        ):
+            if slot is None:
+                continue
+            weights = ops.copy(ops.cast(ops.convert_to_tensor(variable), slot.dtype))
+            average = weights if no_updates and not averaged else ops.copy(ops.convert_to_tensor(slot))
+            if averaged:  # a half-precision variable has held its float32 average only as it rounds it
+                weights = exact.pop(place, weights)
+            elif is_half(variable.dtype):
+                exact[place] = average
+            kernels.assign(self, variable, average)
+            slot.assign(weights)
+        self._averaged.assign(0.0 if averaged else 1.0)
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """A context in which the model's weights are their averages, to evaluate or save them; afterwards they are as before.
+
+            with model.optimizer.averaged_weights():
+                model.evaluate(x, y)
+
+        Raises:
+            ValueError: as `swap_averaged_weights`.
+        """
+        swap = not self.weights_are_averaged
+        if swap:
+            self.swap_averaged_weights()
+        try:
+            yield
+        finally:
+            if swap and self.weights_are_averaged:
+                self.swap_averaged_weights()
+
+    def finalize_variable_values(self, var_list):
+        """Nothing. Keras calls it at the end of `fit`, and its own optimizers overwrite the weights by their averages here."""
+
     def _update_model_variables_moving_average(self, trainable_variables):
-        not_first = ops.cast(ops.not_equal(self.iterations, 0), state_dtype())  # the first average is the variable itself
+        # 0 where the average begins with the variable itself: at the first update, and at the first after the weights were the
+        # averages; else 1. (The Mac's GPU compares no integers.)
+        goes_on = ops.minimum(ops.cast(self.iterations, state_dtype()), 1) * (1 - ops.convert_to_tensor(self._averaged))
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
             if average is not None:
-                momentum = ops.cast(not_first * self.ema_momentum, average.dtype)
+                momentum = ops.cast(goes_on * self.ema_momentum, average.dtype)
                 average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
+        self._averaged.assign(ops.zeros((), self._averaged.dtype))
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables):
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
@@ -484,11 +575,37 @@ class Optimizer(keras.optimizers.Optimizer):
         Raises:
             ValueError: the saved state does not fit; the message names what is missing, what is extra, which shape differs.
         """
-        saved = state.read(store)
+        self._load(state.read(store))
+
+    def load_state(self, source, partial: bool = False) -> state.LoadedState:
+        """Loads the state of an optimizer: hyperparameters, number of steps and slots, by their names.
+
+        Args:
+            source: the path of a `.keras` or `.weights.h5` file, an optimizer of this package, or a dict that
+                `save_own_variables` has filled.
+            partial: take what fits and leave the rest as it is, as where a trained model gets a new head. Without it, all of the
+                state must fit.
+
+        Returns:
+            What was taken and what was not. If the optimizer is not built yet, it takes the state over when it is built, and the
+            lists are empty until then.
+
+        Raises:
+            ValueError: there is no state in the source; it does not fit, and `partial` is false. Nothing is loaded then.
+        """
+        if isinstance(source, Optimizer):
+            own: dict = {}
+            source.save_own_variables(own)
+            source = own
+        return self._load(state.read_source(source), partial)
+
+    def _load(self, saved, partial=False):
+        self._untracked.pending_state = None
+        self._untracked.averages_of_halves.clear()
         if self.built:
-            state.load(self._named_variables(), saved, self.name)
-        else:
-            self._untracked.pending_state = saved
+            return state.load(self._named_variables(), saved, self.name, partial)
+        self._untracked.pending_state = state.PendingState(saved, partial)
+        return self._untracked.pending_state.loaded
 
     def _named_variables(self):
         """((slot's name, path of the model's variable or None), variable) of all that is saved."""
@@ -499,10 +616,12 @@ class Optimizer(keras.optimizers.Optimizer):
         return [(key, variable) for key, variable in named if key[0] not in self._untracked.unsaved]
 
     def _take_pending_state(self):
-        if self._untracked.pending_state is not None:
-            saved, self._untracked.pending_state = self._untracked.pending_state, None
+        pending = self._untracked.pending_state
+        if pending is not None:
             with kernels.outside_of_a_trace():  # TensorFlow builds an optimizer while it traces the first step
-                state.load(self._named_variables(), saved, self.name)
+                loaded = state.load(self._named_variables(), pending.saved, self.name, pending.partial)
+            vars(pending.loaded).update(vars(loaded))
+            self._untracked.pending_state = None  # only now: what does not fit is an error each time, and never forgotten
 
 
 @dataclasses.dataclass
@@ -514,8 +633,10 @@ class _Untracked:
     sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
     scratch: Slot | None = None
-    pending_state: dict | None = None
+    pending_state: state.PendingState | None = None
+    averages_of_halves: dict = dataclasses.field(default_factory=dict)
     build_depth: int = 0
+    keeps_half: bool = False
     scalars_of_step: dict | None = None
 
 

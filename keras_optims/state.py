@@ -10,18 +10,62 @@ numbers replaced by their rank: `dense_3, dense_7` and `dense, dense_1` name the
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import itertools
+import os
 import re
+import zipfile
+from collections.abc import Mapping
+from typing import Any
 
+import h5py  # which Keras requires
 import numpy as np
 from keras import ops
 
+from keras_optims.working_copy import is_half
+
 _SEPARATOR = "|"  # a "/" would open a group in an HDF5 file
+
+
+@dataclasses.dataclass
+class LoadedState:
+    """What became of each entry of a saved state, by name: a number's (`beta_1`) or a slot's (`velocity/dense/kernel`).
+
+    Args:
+        taken: the entries that the optimizer has now.
+        fresh: what the optimizer has and the saved state has not, or has in another shape; it is as it was.
+        left_out: what was saved and has no place in the optimizer, or has another shape there.
+    """
+
+    taken: list[str] = dataclasses.field(default_factory=list)
+    fresh: list[str] = dataclasses.field(default_factory=list)
+    left_out: list[str] = dataclasses.field(default_factory=list)
+
+    def __str__(self):
+        return f"taken: {_listed(self.taken)}\nfresh: {_listed(self.fresh)}\nleft out: {_listed(self.left_out)}"
+
+
+@dataclasses.dataclass
+class PendingState:
+    """State that waits for the optimizer to be built.
+
+    Args:
+        saved: the arrays by their names.
+        partial: whether it need not fit.
+        loaded: what to tell once it is taken.
+    """
+
+    saved: dict[str, np.ndarray]
+    partial: bool = False
+    loaded: LoadedState = dataclasses.field(default_factory=LoadedState)
 
 
 def save(named_variables, store):
     """Writes the variables into a dict-like store."""
     for key, variable in zip(_keys(named_variables), (v for _, v in named_variables), strict=True):
-        store[key] = ops.convert_to_numpy(variable)
+        half = is_half(variable.dtype)  # which files know only by way of a convention of Keras's
+        store[key] = ops.convert_to_numpy(ops.cast(variable, "float32") if half else variable)
 
 
 def read(store) -> dict[str, np.ndarray]:
@@ -29,33 +73,111 @@ def read(store) -> dict[str, np.ndarray]:
     return {key: np.asarray(store[key]) for key in store.keys()}  # noqa: SIM118 (Keras's store iterates over nothing)
 
 
-def load(named_variables, saved: dict[str, np.ndarray], name: str):
-    """Assigns the saved arrays to the variables.
+def read_source(source: Any) -> dict[str, np.ndarray]:
+    """The state in a `.keras` or `.weights.h5` file, or in a dict that `save_own_variables` has filled.
 
     Raises:
-        ValueError: names or shapes differ; nothing is assigned then.
+        ValueError: there is no state of an optimizer.
     """
-    keys = _keys(named_variables)
-    if set(keys) != set(saved):
-        own, theirs = _normalized(keys), _normalized(list(saved))
-        if set(own.values()) == set(theirs.values()):
-            by_normalized = {normalized: key for key, normalized in theirs.items()}
-            saved = {key: saved[by_normalized[normalized]] for key, normalized in own.items()}
-    missing, extra = set(keys) - set(saved), set(saved) - set(keys)
-    if missing or extra:
+    if isinstance(source, Mapping):
+        return read(source)
+    if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
-            f"The saved state does not fit the optimizer {name!r}: missing from it: {_listed(missing)}; "
-            f"without a place in the optimizer: {_listed(extra)}."
+            "The source of an optimizer's state must be the path of a .keras or .weights.h5 file, an optimizer of keras_optims, "
+            f"or a dict; received {source!r}."
         )
+    path = os.fspath(source)
+    if not os.path.exists(path):
+        raise ValueError(f"There is no file {path!r} to load the optimizer's state from.")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+                return _read_hdf5(file)
+        with h5py.File(path) as file:
+            return _read_hdf5(file)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"The file {path!r} holds no state of an optimizer that can be read; it must be written by model.save(...) or "
+            f"model.save_weights(...) of a compiled model: {error}"
+        ) from None
+
+
+def _read_hdf5(file):
+    wrapped = "optimizer/inner_optimizer/vars"  # in a LossScaleOptimizer
+    return read(file[wrapped if wrapped in file else "optimizer/vars"])
+
+
+def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool = False) -> LoadedState:
+    """Assigns the saved arrays to the variables.
+
+    Args:
+        named_variables: ((slot's name, path of the model's variable or None), variable) of all that there is to assign.
+        saved: the arrays by their names.
+        name: the optimizer's, for errors.
+        partial: take what fits and leave the rest as it is.
+
+    Raises:
+        ValueError: names or shapes differ, and `partial` is false; nothing is assigned then.
+    """
+    if saved and all(key.isdecimal() for key in saved):
+        raise ValueError(
+            f"The saved state does not fit the optimizer {name!r}: it is numbered, so it was saved by an optimizer of Keras. "
+            "Load it into that one, and give that one to keras_optims.from_keras."
+        )
+    keys = _keys(named_variables)
     variables = dict(zip(keys, (v for _, v in named_variables), strict=True))
-    for key, variable in variables.items():
-        if tuple(variable.shape) != saved[key].shape:
+    pairs = _pairs_that_fit(variables, saved) if partial else _all_pairs(variables, saved, name)
+    for key, saved_key in pairs.items():
+        variables[key].assign(saved[saved_key])
+    return LoadedState(
+        taken=[_shown(key) for key in pairs],
+        fresh=[_shown(key) for key in keys if key not in pairs],
+        left_out=[_shown(key) for key in saved if key not in pairs.values()],
+    )
+
+
+def _all_pairs(variables, saved, name) -> dict[str, str]:
+    """Name here -> name in the saved state, of all that is here and all that is there."""
+    pairs = {key: key for key in variables}
+    if set(variables) != set(saved):
+        for own, theirs in itertools.product(_forms(list(variables)), _forms(list(saved))):
+            if set(own.values()) == set(theirs.values()):
+                by_form = {form: key for key, form in theirs.items()}
+                pairs = {key: by_form[form] for key, form in own.items()}
+                break
+        else:
             raise ValueError(
-                f"The saved state does not fit the optimizer {name!r}: {_shown(key)} has shape {tuple(variable.shape)}, "
-                f"but shape {saved[key].shape} was saved."
+                f"The saved state does not fit the optimizer {name!r}: missing from it: "
+                f"{_listed(map(_shown, _slots_first(set(variables) - set(saved))))}; without a place in the optimizer: "
+                f"{_listed(map(_shown, _slots_first(set(saved) - set(variables))))}. "
+                "To take what fits and leave the rest, call optimizer.load_state(source, partial=True)."
             )
-    for key, variable in variables.items():
-        variable.assign(saved[key])
+    for key, saved_key in pairs.items():
+        if tuple(variables[key].shape) != saved[saved_key].shape:
+            raise ValueError(
+                f"The saved state does not fit the optimizer {name!r}: {_shown(key)} has shape {tuple(variables[key].shape)}, "
+                f"but shape {saved[saved_key].shape} was saved. To take what fits and leave the rest, call "
+                "optimizer.load_state(source, partial=True)."
+            )
+    return pairs
+
+
+def _pairs_that_fit(variables, saved) -> dict[str, str]:
+    """Name here -> name in the saved state, of all that is in both, in the same shape.
+
+    The names count as they are, if there is any slot of which they hold. Made-up names may be another layer's by chance: so a
+    layer one of whose variables has another shape is left out altogether.
+    """
+    candidates = [{key: key for key in variables if key in saved}]
+    for own, theirs in itertools.product(_forms(list(variables)), _forms(list(saved))):
+        by_form = {form: key for key, form in theirs.items()}
+        candidates.append({key: by_form[form] for key, form in own.items() if form in by_form})
+    for pairs in candidates:
+        misfits = {_layer(key) for key, other in pairs.items() if tuple(variables[key].shape) != saved[other].shape}
+        pairs = {key: other for key, other in pairs.items() if _layer(key) not in misfits}
+        if any(_SEPARATOR in key for key in pairs):
+            return pairs
+    return {key: key for key in variables if _SEPARATOR not in key and key in saved and saved[key].shape == ()}
 
 
 def _keys(named_variables) -> list[str]:
@@ -73,12 +195,35 @@ def _keys(named_variables) -> list[str]:
     return keys
 
 
-def _normalized(keys: list[str]) -> dict[str, str]:
-    """Each key without the outer model's name, and with numbers at the end of a name replaced by their rank."""
+def _layer(key: str) -> str:
+    """The path of the layer whose variable this slot belongs to; of a number, itself."""
+    slot, *path = key.split(_SEPARATOR)
+    return _SEPARATOR.join(path[:-1] or path) or slot
+
+
+def _forms(keys: list[str]) -> list[dict[str, str]]:
+    """Each key with the numbers at the end of names replaced by their rank: with all names, and without those of outer models.
+
+    An outer model's name is one that all paths begin with; a layer's name is not left out, so something must be left beside it.
+    """
     split = {key: key.split(_SEPARATOR) for key in keys}
     paths = {key: tuple(parts[1:]) for key, parts in split.items() if len(parts) > 1}
-    if len({path[0] for path in paths.values()}) == 1 and all(len(path) > 2 for path in paths.values()):
+    forms = [_ranked(paths)]
+    while (
+        len({path[0] for path in paths.values()}) == 1 and min(map(len, paths.values())) > 1 and max(map(len, paths.values())) > 2
+    ):
         paths = {key: path[1:] for key, path in paths.items()}
+        forms.append(_ranked(paths))
+    return [{key: f"{split[key][0]}{_SEPARATOR}{form[key]}" if key in form else key for key in keys} for form in forms]
+
+
+def _have_an_outer_model(paths: list[tuple[str, ...]]) -> bool:
+    lengths = [len(path) for path in paths]
+    return len({path[0] for path in paths}) == 1 and min(lengths) > 1 and max(lengths) > 2
+
+
+def _ranked(paths: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Each path with the numbers at the end of its names replaced by their rank."""
     ranked: dict[tuple[str, ...], str] = {}
 
     def rank(prefix: tuple[str, ...], originals: set[tuple[str, ...]], depth: int):
@@ -99,14 +244,17 @@ def _normalized(keys: list[str]) -> dict[str, str]:
                 rank(renamed, {path for path in below if len(path) > depth + 1}, depth + 1)
 
     rank((), set(paths.values()), 0)
-    return {key: f"{split[key][0]}{_SEPARATOR}{ranked[paths[key]]}" if key in paths else key for key in keys}
+    return {key: ranked[path] for key, path in paths.items()}
 
 
-def _listed(keys: set[str], most: int = 5) -> str:
-    """Some of the keys, slots before scalars."""
-    ordered = sorted(keys, key=lambda key: (_SEPARATOR not in key, key))
-    shown = ", ".join(_shown(key) for key in ordered[:most]) or "nothing"
-    return shown if len(keys) <= most else f"{shown} and {len(keys) - most} more"
+def _slots_first(keys):
+    return sorted(keys, key=lambda key: (_SEPARATOR not in key, key))
+
+
+def _listed(names, most: int = 5) -> str:
+    names = list(names)
+    shown = ", ".join(names[:most]) or "nothing"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _shown(key: str) -> str:

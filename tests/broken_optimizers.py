@@ -235,7 +235,7 @@ class ExcludesTooLate(Momentum):
 
 
 class FinalizesNothing(Momentum):
-    def finalize_variable_values(self, var_list):
+    def swap_averaged_weights(self):
         pass
 
 

@@ -3,17 +3,23 @@
 `metal_ops.json` lists what tensorflow-metal 1.2.0 registers for the GPU. Anything else falls to the CPU, and waits for it.
 """
 
+import dataclasses
+import functools
+import importlib.util
+import json
+import pathlib
+import re
+
 import keras
-import numpy as np
 import pytest
 
 import keras_optims
-from keras_optims.metal.tracing import counted, operations, registered_for_metal
+from keras_optims.metal.coverage import PASSIVE, SMALL, Coverage, coverage
+from keras_optims.metal.tracing import operations, registered_for_every_device, registered_for_metal, registered_on
 from tests.variants import VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
-LARGE, SMALL = [(200, 128), (160, 120)], [(7,), (3, 4), (), (1, 5)]
 KERNELS = {
     keras_optims.GradientDescent: "ResourceApplyGradientDescent",
     keras_optims.Momentum: "ResourceApplyKerasMomentum",
@@ -30,55 +36,187 @@ def kernel_of(variant):
     return "ResourceApplyCenteredRMSProp" if variant.arguments.get("centered") else KERNELS[variant.make]
 
 
-def traced(optimizer, shapes, sparse=False):
-    """The operations of the optimizer's step on variables of these shapes, gradients passed in."""
-    import tensorflow as tf
-
-    variables = [keras.Variable(np.ones(shape, "float32"), name=f"v{i}") for i, shape in enumerate(shapes)]
-    optimizer.build(variables)
-    gradients = [tf.ones(shape) for shape in shapes]
-    if sparse:
-        gradients = [tf.IndexedSlices(tf.ones((3, *s[1:])), tf.constant([0, 1, 0]), tf.constant(s)) for s in shapes]
-    return operations(tf.function(lambda gradients: optimizer.apply(gradients, variables)), gradients)
+def covered(make, **traced) -> Coverage:
+    return coverage(make, registered_for_metal(), **traced)
 
 
-def not_registered(found):
-    registered = registered_for_metal()
-    return {(operation, dtypes) for operation, dtypes in found if not set(dtypes) <= set(registered.get(operation, ()))}
+# -- our steps ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("decay", [{}, {"weight_decay": 0.01}], ids=["", "decay"])
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_large_variable_takes_one_kernel_and_two_with_weight_decay(variant, decay):
-    few, many = (counted(traced(variant.optimizer(**decay), LARGE * n)) for n in (1, 3))
-    expected = {kernel_of(variant): 4}
+    found = covered(lambda: variant.optimizer(**decay))
+    expected = {f"{kernel_of(variant)} float32": 1}
     if decay or variant.make is keras_optims.AdamW:
-        expected["ResourceApplyGradientDescent"] = expected.get("ResourceApplyGradientDescent", 0) + 4
-    assert dict(many - few) == expected  # and nothing else grows with the number of variables
-    assert not few - many
+        expected["ResourceApplyGradientDescent float32"] = expected.get("ResourceApplyGradientDescent float32", 0) + 1
+    assert found.each == expected
+    assert found.stays_on_the_gpu, found
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_small_variables_take_one_kernel_together(variant):
-    optimizer = variant.optimizer()
-    few, many = counted(traced(optimizer, LARGE + SMALL * 3)), counted(traced(variant.optimizer(), LARGE + SMALL * 9))
-    more = 24  # variables
+    made = []
+
+    def make():
+        made.append(variant.optimizer())
+        return made[-1]
+
+    found = covered(make, shapes=SMALL)
+    kernel = f"{kernel_of(variant)} float32"
     if variant.make is keras_optims.GradientDescent:  # no slots: its kernel for each is less work than grouping
-        assert dict(many - few) == {"ResourceApplyGradientDescent": more}
+        assert found.each == {kernel: 1}
     else:
-        assert dict(many - few) == {"AssignVariableOp": more}  # which hands over a buffer
-        assert many[kernel_of(variant)] == len(LARGE) + 1
-    assert {line.path for line in optimizer.explain()} <= {"fused", "grouped"}
+        assert found.each == {"AssignVariableOp float32": 1}  # which hands over a buffer
+        assert found.once[kernel] == 1
+    assert found.stays_on_the_gpu, found
+    assert {line.path for line in made[0].explain()} <= {"fused", "grouped"}
 
 
-@pytest.mark.parametrize("sparse", [False, True])
-@pytest.mark.parametrize("arguments", [{}, {"weight_decay": 0.01}, {"loss_scale_factor": 2.0}], ids=str)
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_every_operation_of_a_step_has_a_kernel_on_the_gpu(variant, arguments, sparse):
-    shapes = LARGE if sparse else LARGE + SMALL * 3
-    assert not not_registered(traced(variant.optimizer(**arguments), shapes, sparse))
+def test_rows_of_a_sparse_gradient_are_updated_on_the_gpu(variant):
+    found = covered(variant.optimizer, sparse=True)
+    assert found.stays_on_the_gpu, found
+    assert found.kind == "elementary"
 
 
-def test_the_comparison_with_the_registered_kernels_notices_what_is_missing():
-    """Keras's Adam counts its steps in integers, which the GPU does not add."""
-    assert ("AddV2", ("int64",)) in not_registered(traced(keras.optimizers.Adam(), LARGE))
+# What an option's step leaves the GPU for, once and not for each variable; see the page. All other options stay there.
+LEAVING = {
+    "ema_overwrite_frequency": {"AddV2 int64", "Equal int64", "FloorMod int64"},
+    "gradient_accumulation_steps": {"AddV2 int64", "Equal int64", "FloorMod int64", "FloorDiv int64"},
+    "PiecewiseConstantDecay": {"Greater int64", "LessEqual int64"},
+    "CosineDecay": {"Cos float32"},
+}
+DECIDING = ("ema_overwrite_frequency", "gradient_accumulation_steps", "warm-up")
+
+
+def page_script():
+    spec = importlib.util.spec_from_file_location(
+        "metal_coverage", pathlib.Path(__file__).parents[1] / "scripts" / "metal_coverage.py"
+    )
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+@pytest.mark.parametrize(("name", "arguments", "traced"), list(page_script().options()), ids=lambda name: str(name)[:60])
+def test_no_option_leaves_the_gpu_for_more_than_it_must(name, arguments, traced):
+    found = covered(functools.partial(keras_optims.Adam, **arguments), **traced)
+    assert found.falls == ()
+    assert set(found.falls_once) <= set().union(*(falls for option, falls in LEAVING.items() if option in name))
+    assert found.decisions <= any(option in name for option in DECIDING)
+
+
+# -- half precision -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_half_precision_variables_take_the_formula_and_are_assigned(variant, dtype):
+    """There is no kernel that adds to them, and none of the fused ones serves them."""
+    found = covered(variant.optimizer, dtype=dtype)
+    assert found.kind == "elementary"
+    assert found.stays_on_the_gpu, found
+    assert {named for named in found.each if named.endswith(f" {dtype}")} == {
+        f"AssignVariableOp {dtype}",
+        f"Cast float32 {dtype}",
+    }
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_in_mixed_precision_updates_float32_variables_by_the_kernel(policy):
+    import tensorflow as tf
+
+    applied = []
+
+    class Recorded(keras_optims.Adam):
+        def apply(self, grads, trainable_variables=None):
+            applied.extend(gradient.dtype.name for gradient in grads)
+            super().apply(grads, trainable_variables)
+
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(30), keras.layers.Dense(2)])
+        model.compile(Recorded(), "mse", auto_scale_loss=False)
+        model.optimizer.build(model.trainable_variables)
+        step = tf.function(lambda x, y: model.train_step((x, y)))
+        found = operations(step, tf.ones((8, 20)), tf.ones((8, 2)))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    half = policy.removeprefix("mixed_")
+    assert ("Cast", ("float32", half)) in found  # the model computes in half precision
+    assert applied == ["float32"] * 4
+    assert found.count(("ResourceApplyAdam", ("float32",))) == 4
+    assert not [node for node in found if node[0].startswith("Assign") and half in node[1]]
+
+
+# -- the comparison itself ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "operations_of_each", "reads"),
+    [
+        (keras.optimizers.Adam, 21, 6),
+        (keras.optimizers.Adagrad, 7, 2),
+        (functools.partial(keras.optimizers.SGD, momentum=0.9), 5, 3),
+    ],
+)
+def test_operations_and_reads_of_keras_are_counted_for_each_variable(make, operations_of_each, reads):
+    found = covered(make)
+    assert (found.operations, found.reads, found.fused) == (operations_of_each, reads, ())
+
+
+def test_what_has_no_kernel_falls_for_each_variable_or_once():
+    """Keras counts its steps in integers, which the GPU does not add; its Adam does so for each variable."""
+    sgd, adam = covered(keras.optimizers.SGD), covered(keras.optimizers.Adam)
+    assert (sgd.falls, sgd.falls_once, sgd.kind) == ((), ("AddV2 int64",), "elementary")
+    assert (adam.falls, adam.falls_once, adam.kind) == (("AddV2 int64",), ("AddV2 int64",), "CPU")
+
+
+def test_half_precision_variables_that_are_added_to_fall():
+    """TensorFlow's own kernel for every device does not count: it would add with the CPU."""
+    assert "float16" in registered_for_every_device()["AssignAddVariableOp"]
+    assert covered(keras.optimizers.Adagrad, dtype="float16").falls == (
+        "AssignAddVariableOp float16",
+        "AssignSubVariableOp float16",
+    )
+
+
+def test_an_operation_without_dtypes_needs_a_kernel_too():
+    found = covered(lambda: keras.optimizers.LossScaleOptimizer(keras_optims.Adam()))
+    assert found.falls == ("All", "IsFinite float32")
+    assert found.decisions == 2
+    assert found.fused == ("ResourceApplyAdam",)
+    assert str(found).startswith("falls to the CPU for each variable: no kernel for All, IsFinite float32; once in a step: ")
+
+
+@pytest.mark.parametrize("missing", ["ResourceApplyAdam", "Cast"])
+def test_the_kernels_that_are_registered_are_an_argument(missing):
+    kernels = {operation: dtypes for operation, dtypes in registered_for_metal().items() if operation != missing}
+    found = coverage(keras_optims.Adam, kernels)
+    assert [named.split()[0] for named in (*found.falls, *found.falls_once)] == [missing]
+    assert coverage(keras_optims.Adam, registered_on("CPU")).stays_on_the_gpu
+
+
+def test_a_coverage_is_json():
+    found = covered(keras_optims.Adam)
+    assert json.loads(json.dumps(dataclasses.asdict(found)))["each"] == {"ResourceApplyAdam float32": 1}
+    assert str(found) == "fused: ResourceApplyAdam"
+
+
+def test_tensorflow_serves_what_counts_as_passive_on_every_device():
+    kernels = registered_for_every_device()
+    assert PASSIVE | {"ReadVariableOp"} <= kernels.keys()
+    assert {"float32", "bfloat16", "int64"} <= kernels["AssignVariableOp"]
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def test_the_page_is_what_the_script_writes():
+    script = page_script()
+    page = script.PAGE.read_text(encoding="utf-8")
+    if script.versions() not in page:
+        made_with = re.search(r"TensorFlow \S+ and Keras [\d.]*\d", page)
+        pytest.skip(f"the page is of {made_with[0]}, and these are {script.versions()}")
+    assert script.page() == page

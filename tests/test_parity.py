@@ -36,7 +36,10 @@ def trained(optimizer):
     for _ in range(STEPS):
         step([rng.normal(size=shape).astype("float32") for shape in SHAPES])
     weights = step.weights()
-    optimizer.finalize_variable_values(variables)
+    if isinstance(optimizer, keras_optims.Optimizer) and optimizer.use_ema:
+        optimizer.swap_averaged_weights()
+    else:  # Keras's: at the end of fit
+        optimizer.finalize_variable_values(variables)
     return weights + step.weights()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
 import keras_tuner
 
+from keras_optims.averages import averaging_optimizer
 from tuning import epochs
 from tuning.problems import make_problem
 from tuning.problems.problem import Data, Problem, validation_batch_size
@@ -103,7 +105,9 @@ class _TestData(keras.callbacks.Callback):
         self._batch_size = validation_batch_size(len(keras.tree.flatten(test)[0]), batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
-        metrics = epochs.evaluate(self.model, self._x, self._y, batch_size=self._batch_size)
+        optimizer = averaging_optimizer(self.model)
+        with optimizer.averaged_weights() if optimizer else contextlib.nullcontext():  # as the validation data
+            metrics = epochs.evaluate(self.model, self._x, self._y, batch_size=self._batch_size)
         logs.update({f"test_{name}": value for name, value in metrics.items()})
 
 

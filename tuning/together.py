@@ -15,6 +15,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_optims.averages import averaging_optimizer
 from tuning import epochs
 from tuning.trial import Chosen, Curve, ExecutionEnded, Report, Trainer, best_epoch, execution_seed
 
@@ -81,7 +82,7 @@ class TrialsTogether:
         arguments = _arguments(trainer)
         for (_, hp), seed in zip(members, seeds, strict=True):
             models.append(trainer.model(hp, seed, self.build))
-            if models[-1] is not models[0]:
+            if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
             _build(models[0], arguments)

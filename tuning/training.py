@@ -11,7 +11,7 @@ from tuning import epochs as compiled_epochs
 from tuning.errors import SearchError
 from tuning.model import compiled, fit_arguments
 from tuning.problems import make_problem
-from tuning.trial import Seeds
+from tuning.trial import Seeds, averages_validated
 from tuning.warm import reseed, seed_everything
 
 
@@ -55,5 +55,6 @@ def train(
     reseed(seed)
     if way is not None:
         compiled_epochs.set_way(model, way)
-    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs or made.epochs, callbacks=[Seeds(seed)])
+    callbacks = [Seeds(seed), *averages_validated(model)]
+    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs or made.epochs, callbacks=callbacks)
     return model

@@ -17,6 +17,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_optims.averages import AveragedWeights, averaging_optimizer
 from tuning import epochs
 from tuning.errors import SearchError
 from tuning.warm import WarmModels, reseed, seed_everything
@@ -134,7 +135,8 @@ class Trainer:
             curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
             kwargs = {"verbose": 0, **self.fit_kwargs}
             started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
-            kwargs["callbacks"] = [Seeds(seed), started, *copy.deepcopy(kwargs.get("callbacks") or []), curve]
+            given = copy.deepcopy(kwargs.get("callbacks") or [])
+            kwargs["callbacks"] = [Seeds(seed), *averages_validated(model), started, *given, curve]
             kwargs |= self.epochs_of(hp)
             try:
                 returned = self._fit(hp, model, kwargs)
@@ -199,6 +201,11 @@ class Trainer:
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     """Whether the objective of any execution is not finite."""
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
+
+
+def averages_validated(model: keras.Model) -> list[keras.callbacks.Callback]:
+    """The callback that validates the averages, if the optimizer keeps them: without it, no result would depend on them."""
+    return [] if averaging_optimizer(model) is None else [AveragedWeights()]
 
 
 class Seeds(keras.callbacks.Callback):

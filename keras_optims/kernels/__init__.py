@@ -7,6 +7,7 @@
 `run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
 `assign(optimizer, variable, value)`: sets a model's variable, in its own dtype.
 `decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
+`rounded(value, dtype)`: a float32 tensor with its numbers rounded to a half-precision dtype, still as float32.
 `update(optimizer, gradients, variables, learning_rate)`: weight decay and formula of all variables, by the fused kernel that the
 optimizer names where there is one for it, else by its `update_step`.
 `path_of(optimizer, variable)`: the `Path` on which `update` takes a variable with a dense gradient.
@@ -38,6 +39,7 @@ prepared = _backend.prepared
 run_if = _backend.run_if
 assign = _backend.assign
 decayed = _backend.decayed
+rounded = _backend.rounded
 update = _backend.update
 path_of = _backend.path_of
 add_grouped_slot = _backend.add_grouped_slot

@@ -62,6 +62,12 @@ def decayed(variable, decay, rate):
     return variable - variable * decay * rate
 
 
+def rounded(value, dtype):
+    """See `keras_optims.kernels`; a cast there and back XLA may leave out, as it gives more precision."""
+    exponent_bits, mantissa_bits = {"float16": (5, 10), "bfloat16": (8, 7)}[keras.backend.standardize_dtype(dtype)]
+    return jax.lax.reduce_precision(value, exponent_bits, mantissa_bits)
+
+
 def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`: XLA fuses each variable's formula into one pass by itself."""
     for gradient, variable in zip(gradients, variables, strict=True):

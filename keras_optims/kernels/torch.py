@@ -43,6 +43,11 @@ def decayed(variable, decay, rate):
     return variable * (1 - decay * rate)
 
 
+def rounded(value, dtype):
+    """See `keras_optims.kernels`."""
+    return ops.cast(ops.cast(value, dtype), value.dtype)
+
+
 def prepared(optimizer, gradients, variables):
     """See `keras_optims.kernels`; torch's sparse embeddings have sparse COO gradients."""
     return [_prepared(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]

@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -119,6 +120,8 @@ BAD = [
     ("import", {"starting": {"problem": LOADER}}, "fail", "_pywrap_tensorflow_internal", "TensorFlow 2.19.1 is the newest"),
     ("import", {"starting": {"problem": "ended by SIGILL"}}, "fail", "SIGILL", "native Python"),
     ("import", {"starting": {"problem": "No module named 'tensorflow'"}}, "fail", "No module", "keras-optims[metal]"),
+    ("import", {"starting": {"problem": "No module named 'jax'"}}, "fail", "No module", "keras-optims[jax]"),
+    ("import", {"starting": {"problem": "Unable to import backend : theano"}}, "fail", "theano", "must name 'tensorflow', 'jax'"),
     ("import", {"starting": {"problem": "Segmentation fault"}}, "fail", "Segmentation fault", "Reinstall"),
     ("backend", {"starting/backend": "jax"}, "warn", "JAX trains on the CPU", "KERAS_BACKEND=tensorflow"),
     ("backend", {"starting/backend": "torch"}, "warn", "MPS", "KERAS_BACKEND=tensorflow"),
@@ -226,6 +229,12 @@ def test_elsewhere_what_applies_is_checked_and_what_does_not_says_so(name, chang
     finding = CHECKS[name].of(changed({**LINUX, **changes}))
     assert finding.status == status
     assert finding.found
+
+
+def test_the_page_about_the_mac_lists_all_checks():
+    page = (ROOT / "docs" / "mac.md").read_text()
+    table = page.partition("| check | fails or warns when |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| ([^|]+) \|", table, flags=re.MULTILINE) == list(CHECKS)
 
 
 def test_what_could_not_be_measured_fails_and_what_does_not_apply_is_skipped():

@@ -6,7 +6,9 @@ import pytest
 
 import tuning
 from tests.tuning.conftest import load
+from tests.tuning.test_warm import CASES, OnlyBuild, settings, trainer
 from tuning.result import SearchResult
+from tuning.together import TrialsTogether
 
 pytestmark = pytest.mark.backend("jax")
 
@@ -74,6 +76,13 @@ def test_a_group_in_which_one_fails_is_trained_one_by_one(command, tiny):
     trials, _ = tune(command, "out", "--trials", 4, "--batch-trials", 2, problem="tiny_problem:make_sometimes_failing")
     assert {trial["state"] for trial in trials} == {"failed", "completed"}
     assert [len(trial["curves"]) for trial in trials if trial["state"] == "completed"] == [1] * 2
+
+
+def test_trials_that_average_their_weights_train_one_by_one():
+    """A group would validate the weights themselves."""
+    build = CASES["adam averaged and accumulated"]
+    group = TrialsTogether(trainer(OnlyBuild(build)), 2)
+    assert group.run([(number, settings(build, number)) for number in (0, 1)], lambda event: None) is None
 
 
 def test_models_of_different_structure_train_one_by_one(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 import keras_optims
 from tuning import epochs
+from tuning.model import _TestData as EvaluationOfTestData
 from tuning.trial import EpochEnded, Trainer
 from tuning.warm import WarmModels, structure
 
@@ -157,6 +158,21 @@ def test_a_warm_trial_is_the_trial_alone_bit_for_bit(case, hypermodel):
     assert again == alone
     for one, other in zip(weights, warm_weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])
+def test_a_trial_that_averages_its_weights_is_validated_and_tested_with_the_averages(hypermodel):
+    build, (x, y) = CASES["adam averaged and accumulated"], data()
+    points, _, model = curve(trainer(hypermodel(build)), build, 0)
+    of_weights = epochs.evaluate(model, x[:20], y[:20], batch_size=16)
+    with model.optimizer.averaged_weights():
+        of_averages = epochs.evaluate(model, x[:20], y[:20], batch_size=16)
+    assert abs(of_weights["loss"] - of_averages["loss"]) > 1e-4
+    assert points[-1]["val_loss"] == pytest.approx(of_averages["loss"], rel=1e-5)
+    test, logs = EvaluationOfTestData((x[:20], y[:20]), 16), {}
+    test.set_model(model)
+    test.on_epoch_end(0, logs)
+    assert logs["test_loss"] == pytest.approx(of_averages["loss"], rel=1e-5)
 
 
 def test_the_hyperparameters_of_a_warm_model_are_those_of_its_trial_exactly():

@@ -122,9 +122,12 @@ def _mend(machine: dict, packages: dict, problem: str) -> str:
         return f"The plug-in and this TensorFlow do not fit: TensorFlow 2.19.1 is the newest that loads with it. {SET_UP}"
     if "incompatible architecture" in problem or "SIGILL" in problem or "AVX" in problem:
         return f"Code for another processor: use a native Python, and packages installed by it. {SET_UP}"
-    if "No module named" in problem:
-        extra = "metal" if is_apple_silicon(machine) and "tensorflow" in problem else "tensorflow"
+    missing = next((name for name in ("tensorflow", "jax", "torch") if f"No module named '{name}'" in problem), None)
+    if missing:
+        extra = "metal" if missing == "tensorflow" and is_apple_silicon(machine) else missing
         return f"pip install 'keras-optims[{extra}]', or set KERAS_BACKEND to a backend that is installed."
+    if "backend" in problem:
+        return "KERAS_BACKEND (or ~/.keras/keras.json) must name 'tensorflow', 'jax' or 'torch'."
     return "Reinstall the package that the text names, in a new environment."
 
 

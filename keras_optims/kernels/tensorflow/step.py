@@ -33,6 +33,11 @@ def decayed(variable, decay, rate):
     return variable - variable * decay * rate
 
 
+def rounded(value, dtype):
+    """See `keras_optims.kernels`."""
+    return tf.cast(tf.cast(value, dtype), value.dtype)
+
+
 def finish_build(optimizer):
     """See `keras_optims.kernels`: the slot that a kernel writes though the algorithm has none."""
     if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):

@@ -6,14 +6,22 @@ from keras_optims.testing.compiled_step import CompiledStep
 from keras_optims.testing.contract.accumulation import PARTS, means
 from keras_optims.testing.contract.check import MakeOptimizer, contract_check
 from keras_optims.testing.contract.making import bare
-from keras_optims.testing.contract.walking import Arrays, make_variables, require_close, sample_gradients, starting_weights, walk
+from keras_optims.testing.contract.walking import (
+    Arrays,
+    make_variables,
+    put_averages_in_place,
+    require_close,
+    sample_gradients,
+    starting_weights,
+    walk,
+)
 
 KEPT = 0.5
 
 
 @contract_check
 def averaged_weights(make_optimizer: MakeOptimizer) -> None:
-    """With `use_ema`, `finalize_variable_values` sets the weights to their exponential moving average, and no step does before.
+    """With `use_ema`, `finalize_variable_values` (or `swap_averaged_weights`) sets the weights to their average; no step does.
 
     The average is what is evaluated and saved in the end.
     """
@@ -44,7 +52,7 @@ def _walk_with_averages(make_optimizer: MakeOptimizer, gradients, **arguments) -
     for gradient in gradients:
         step(gradient)
     weights = step.weights()
-    optimizer.finalize_variable_values(variables)
+    put_averages_in_place(optimizer, variables)
     return weights, step.weights()
 
 

@@ -15,6 +15,7 @@ from keras_optims.testing.contract.making import bare, made
 from keras_optims.testing.contract.walking import (
     EagerStep,
     make_variables,
+    put_averages_in_place,
     require_equal,
     sample_gradients,
     starting_weights,
@@ -123,7 +124,7 @@ def _resume_after_each_step(make, steps: int, *, step: Any = EagerStep, finalize
 
 def _final_weights(step, finalize: bool):
     if finalize:
-        step.optimizer.finalize_variable_values(step.variables)
+        put_averages_in_place(step.optimizer, step.variables)
     return step.weights()
 
 

@@ -75,6 +75,17 @@ def restore(variables, values: Arrays):
         variable.assign(value)
 
 
+def put_averages_in_place(optimizer, variables):
+    """Sets the variables to their moving averages: by `swap_averaged_weights()`, or as `fit` does at its end.
+
+    The first is for optimizers that never overwrite the weights in training, as those of this package.
+    """
+    if hasattr(optimizer, "swap_averaged_weights"):
+        optimizer.swap_averaged_weights()
+    else:
+        optimizer.finalize_variable_values(variables)
+
+
 def require_equal(found: Arrays, expected: Arrays, what: str):
     """Raises `ContractError` unless two lists of arrays are equal bit for bit."""
     require(len(found) == len(expected), f"{what}: {len(found)} arrays instead of {len(expected)}")

@@ -16,7 +16,7 @@ from tuning.doctor.measuring.devices import to_measure
 BATCH, INPUTS, UNITS = 32, 64, 48
 IMAGE, KERNEL = (12, 12, 3), (3, 3, 3, 16)
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "relu6": lambda x: np.clip(x, 0, 6),

@@ -118,6 +118,8 @@ def _operations():
     def end_to_end(first, second):
         return tf.concat([tf.reshape(first, [-1]), tf.reshape(second, [-1])], 0)
 
+    # Clipping relies on maxima that keep NaN.
+
     return {
         "Abs": (lambda a, b: tf.abs(a - b), lambda a, b: np.abs(a - b)),
         "AddV2": (lambda a, b: tf.raw_ops.AddV2(x=a, y=b), lambda a, b: a + b),
@@ -128,6 +130,11 @@ def _operations():
         "ConcatV2": (end_to_end, lambda a, b: np.concatenate([a.ravel(), b.ravel()])),
         "GatherV2": (lambda a, b: tf.gather(end_to_end(a, b), np.arange(a.size)[::-1]), lambda a, b: a.ravel()[::-1]),
         "Maximum": (lambda a, b: tf.maximum(a, b), np.maximum),
+        "Maximum, of NaN": (lambda a, b: np.isnan(tf.maximum(a * np.nan, b)), lambda a, b: np.ones_like(a)),
+        "Max, of NaN": (
+            lambda a, b: np.isnan(tf.reduce_max(end_to_end(b, np.array([np.nan], "float32")))),
+            lambda a, b: np.ones(()),
+        ),
         "Minimum": (lambda a, b: tf.minimum(a, b), np.minimum),
         "Mul": (lambda a, b: tf.multiply(a, b), lambda a, b: a * b),
         "Neg": (lambda a, b: tf.negative(a), lambda a, b: -a),

@@ -1,0 +1,224 @@
+"""Moving a running training from an optimizer of Keras to ours, and back.
+
+What an optimizer is at a moment is its hyperparameters, its number of steps and its slots. Ours have the same as their namesakes
+in Keras, under other names, so that each can go on where the other has stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_optims.adagrad import Adagrad
+from keras_optims.adam import Adam
+from keras_optims.adamw import AdamW
+from keras_optims.gradient_descent import GradientDescent
+from keras_optims.hyperparameter import Hyperparameter, takes_the_step
+from keras_optims.momentum import Momentum
+from keras_optims.optimizer import Optimizer
+from keras_optims.rmsprop import RMSprop
+
+
+@dataclasses.dataclass(frozen=True)
+class Namesake:
+    """One of our classes and the class of Keras that computes the same.
+
+    Args:
+        ours, keras: the classes.
+        slots: the attribute with a slot of ours -> that of Keras's with the same slot.
+    """
+
+    ours: type[Optimizer]
+    keras: type[keras.optimizers.Optimizer]
+    slots: dict[str, str]
+
+
+_ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
+_RMSPROP = {"mean_square": "_velocities", "velocity": "_momentums", "mean_gradient": "_average_gradients"}
+
+NAMESAKES = (
+    Namesake(GradientDescent, keras.optimizers.SGD, {}),
+    Namesake(Momentum, keras.optimizers.SGD, {"velocity": "momentums"}),
+    Namesake(Adagrad, keras.optimizers.Adagrad, {"accumulator": "_accumulators"}),
+    Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
+    Namesake(Adam, keras.optimizers.Adam, _ADAM),
+    Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
+)
+
+
+def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Our optimizer that goes on where one of Keras is.
+
+        model.compile(keras_optims.from_keras(model.optimizer), loss=model.loss)
+
+    It has the same hyperparameters and schedules, and if Keras's is built, it is built for the same variables and has the same
+    number of steps, slots, averages and half-accumulated gradients. Keras's is left as it is.
+
+    Args:
+        optimizer: an SGD (which becomes `Momentum`, or `GradientDescent` where its momentum is 0), Adagrad, RMSprop, Adam or
+            AdamW of `keras.optimizers`, or a `LossScaleOptimizer` around one (which becomes one around ours).
+
+    Raises:
+        TypeError: an optimizer of another class; a subclass may have changed the formula, so it is another class.
+        ValueError: a hyperparameter that ours do not allow.
+    """
+    if type(optimizer) is keras.optimizers.LossScaleOptimizer:
+        return _rewrapped(optimizer, from_keras)
+    namesake = _namesake_of(optimizer)
+    arguments = {name: _of_keras(optimizer, name) for name in namesake.ours._declarations if hasattr(optimizer, name)}
+    new = namesake.ours(name=optimizer.name, **arguments)
+    _exclude_the_same(new, optimizer)
+    if optimizer.built:
+        new.build(list(optimizer._trainable_variables))
+        for own, theirs in _variables(namesake, new, optimizer):
+            _assign(own, theirs)
+        if isinstance(new, Adagrad):
+            _add_to_all(new.accumulator.variables, _epsilon_in_the_accumulator(new))
+    return new
+
+
+def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer of Keras that goes on where one of ours is: the inverse of `from_keras`.
+
+    Args:
+        optimizer: a `GradientDescent`, `Momentum`, `Adagrad`, `RMSprop`, `Adam` or `AdamW` of this package, or a
+            `LossScaleOptimizer` around one.
+
+    Raises:
+        TypeError: an optimizer of another class, such as a subclass.
+        ValueError: Keras cannot go on from there: another hyperparameter than the learning rate follows a schedule, the learning
+            rate is a callable of the step, a loaded state waits for the optimizer to be built, or the weights are swapped.
+    """
+    if type(optimizer) is keras.optimizers.LossScaleOptimizer:
+        return _rewrapped(optimizer, to_keras)
+    namesake = next((namesake for namesake in NAMESAKES if namesake.ours is type(optimizer)), None)
+    if namesake is None:
+        allowed = ", ".join(namesake.ours.__name__ for namesake in NAMESAKES)
+        raise TypeError(
+            f"to_keras takes exactly these classes of keras_optims, not their subclasses: {allowed}, or a "
+            f"LossScaleOptimizer around one; received {_class(optimizer)}."
+        )
+    if optimizer._untracked.pending_state is not None:
+        raise ValueError("to_keras needs the optimizer to be built: it has loaded a state that waits for the variables.")
+    if optimizer.weights_are_averaged:
+        raise ValueError(
+            "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
+        )
+    declared = {name: value for name, value in namesake.ours._declarations.items() if name != "lazy"}
+    new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
+    _exclude_the_same(new, optimizer)
+    if optimizer.built:
+        new.build(list(optimizer._trainable_variables))
+        for own, theirs in _variables(namesake, optimizer, new):
+            _assign(theirs, own)
+        if isinstance(optimizer, Adagrad):
+            _add_to_all(new._accumulators, -_epsilon_in_the_accumulator(optimizer))
+    return new
+
+
+def _namesake_of(optimizer) -> Namesake:
+    """That of an optimizer of Keras."""
+    for namesake in NAMESAKES:
+        if _is_exactly(optimizer, namesake.keras) and not (namesake.ours is GradientDescent and optimizer.momentum != 0):
+            return namesake
+    allowed = ", ".join(dict.fromkeys(namesake.keras.__name__ for namesake in NAMESAKES))
+    raise TypeError(
+        f"from_keras takes exactly these classes of keras.optimizers, not their subclasses: {allowed}, or a LossScaleOptimizer "
+        f"around one; received {_class(optimizer)}."
+    )
+
+
+def _is_exactly(optimizer, cls) -> bool:
+    """On torch, Keras makes an object of a subclass of its own in place of the class."""
+    of_torch = type(optimizer).__module__.startswith("keras.src.backend.torch.")
+    return type(optimizer) is cls or (of_torch and isinstance(optimizer, cls) and type(optimizer).__name__ == cls.__name__)
+
+
+def _class(optimizer) -> str:
+    return f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
+
+
+def _rewrapped(wrapper, moved):
+    """A `LossScaleOptimizer` around `moved(the inner optimizer)`, at the same loss scale."""
+    inner = moved(wrapper.inner_optimizer)
+    new = type(wrapper)(
+        inner, initial_scale=wrapper.initial_scale, dynamic_growth_steps=wrapper.dynamic_growth_steps, name=wrapper.name
+    )
+    if wrapper.built:
+        new.build(list(inner._trainable_variables))
+        new.step_counter.assign(wrapper.step_counter)
+        new.dynamic_scale.assign(wrapper.dynamic_scale)
+    return new
+
+
+def _exclude_the_same(new, optimizer):
+    """From the weight decay: what `exclude_from_weight_decay` keeps, which is the same in both."""
+    for attribute in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if hasattr(optimizer, attribute):
+            setattr(new, attribute, getattr(optimizer, attribute))
+
+
+# -- hyperparameters ------------------------------------------------------------------------------
+
+
+def _of_keras(optimizer, name):
+    """The value of an argument of ours, in Keras's optimizer."""
+    if name == "learning_rate":
+        rate = optimizer._learning_rate
+        return ops.convert_to_numpy(rate) if isinstance(rate, keras.Variable) else rate
+    value = getattr(optimizer, name)
+    if name in ("clipnorm", "clipvalue", "global_clipnorm"):  # Keras clips by a positive number only
+        return value if value and value > 0 else None
+    if name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
+        return value or None
+    return value
+
+
+def _for_keras(optimizer, declared):
+    """The value of an argument of ours, as Keras takes it."""
+    name = declared.name
+    if not isinstance(declared, Hyperparameter):
+        return getattr(optimizer, name)
+    held = getattr(optimizer, declared._held)
+    if not callable(held) or isinstance(held, keras.Variable):
+        value = declared.to_config(optimizer)
+        return float(value) if name == "learning_rate" else value
+    is_schedule = isinstance(held, keras.optimizers.schedules.LearningRateSchedule)
+    if name != "learning_rate" or not (is_schedule or not takes_the_step(held)):
+        allowed = "a schedule or a callable of nothing" if name == "learning_rate" else "a number"
+        raise ValueError(f"{name} of an optimizer of Keras is {allowed}, so to_keras cannot take it over; it is {held!r}.")
+    return held
+
+
+# -- state ----------------------------------------------------------------------------------------
+
+
+def _variables(namesake, ours, theirs) -> list:
+    """(variable of ours, the same of Keras's): the number of steps, slots, averages and half-accumulated gradients."""
+    pairs = [(ours._iterations, theirs._iterations)]
+    for slot, attribute in namesake.slots.items():
+        own, other = getattr(ours, slot), getattr(theirs, attribute, None)
+        if own is not None and other:  # Keras's SGD has no velocity where its momentum is 0, and then needs none
+            pairs += zip(own.of(ours._trainable_variables), other, strict=True)
+    if ours.use_ema:
+        pairs += zip(ours._model_variables_moving_average, theirs._model_variables_moving_average, strict=True)
+    if ours.gradient_accumulation_steps:
+        pairs += zip(ours._accumulated_gradients, theirs._accumulated_gradients, strict=True)
+    return [pair for pair in pairs if pair[0] is not None]
+
+
+def _assign(variable, other):
+    """Sets a variable to a copy of another one: on JAX a step gives away the arrays that it was called with."""
+    variable.assign(ops.copy(ops.cast(ops.convert_to_tensor(other), variable.dtype)))
+
+
+def _epsilon_in_the_accumulator(optimizer) -> float:
+    return float(ops.convert_to_numpy(optimizer.epsilon)) if optimizer.epsilon_is_in_the_accumulator else 0.0
+
+
+def _add_to_all(accumulators, number):
+    for accumulator in accumulators:
+        if accumulator is not None:
+            accumulator.assign(ops.add(accumulator, number))

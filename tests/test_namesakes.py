@@ -1,0 +1,160 @@
+"""A running training moves from Keras's optimizer to ours and back, and goes on as if nothing had happened."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_optims
+from keras_optims.testing.compiled_step import CompiledStep, as_numpy
+from tests.models import compiled, fit, weights
+from tests.stepping import state_of
+from tests.variants import BY_NAME, VARIANTS
+
+SHAPES = [(5, 3), (3,), (), *[(2,)] * 8]  # the small ones are a group on TensorFlow
+SCHEDULE = {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.9)}
+OTHERS = {
+    "average": {"use_ema": True, "ema_momentum": 0.9},
+    "accumulation": {"gradient_accumulation_steps": 3},  # five steps end in the middle of one
+    "decay and clipping": {"weight_decay": 0.1, "global_clipnorm": 1.0},
+    "schedule": SCHEDULE,
+}
+
+
+def variables(seed=0):
+    rng = np.random.default_rng(seed)
+    return [keras.Variable(rng.normal(size=shape).astype("float32"), name=f"v{i}") for i, shape in enumerate(SHAPES)]
+
+
+def trained(first, then=lambda optimizer: optimizer, before=5, after=5):
+    """The weights and the last optimizer after `before` steps with `first`, and `after` with what `then` makes of it."""
+    of_model, rng = variables(), np.random.default_rng(1)
+    step = CompiledStep(first, of_model)
+    for part, count in enumerate((before, after)):
+        for _ in range(count):
+            step([rng.normal(size=shape).astype("float32") for shape in SHAPES])
+        if part == 0:
+            optimizer = then(first)
+            step = step if optimizer is first else CompiledStep(optimizer, of_model)
+    return [as_numpy(variable) for variable in of_model], optimizer
+
+
+CASES = [pytest.param(variant, {}, id=str(variant)) for variant in VARIANTS]
+CASES += [pytest.param(BY_NAME["adam"], arguments, id=name) for name, arguments in OTHERS.items()]
+
+
+@pytest.mark.parametrize(("variant", "arguments"), CASES)
+def test_training_goes_on_where_keras_was_and_where_we_were(variant, arguments):
+    expected, _ = trained(variant.namesake(**arguments))
+    moved, ours = trained(variant.namesake(**arguments), keras_optims.from_keras)
+    back, theirs = trained(variant.optimizer(**arguments), keras_optims.to_keras)
+    assert type(ours) is variant.make
+    assert isinstance(theirs, variant.keras)
+    for result in (moved, back):
+        for own, other in zip(result, expected, strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-6 * max(np.abs(other).max(), 1.0))
+
+
+@pytest.mark.parametrize(("variant", "arguments"), CASES)
+def test_there_and_back_nothing_is_lost(variant, arguments):
+    _, ours = trained(variant.optimizer(**arguments))
+    again = keras_optims.from_keras(keras_optims.to_keras(ours))
+    assert again.get_config() == ours.get_config()
+    before, after = state_of(ours), state_of(again)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        rounding = 1e-6 if name.startswith("accumulator") else 0  # of G + ε − ε
+        np.testing.assert_allclose(after[name], value, rtol=rounding, err_msg=name)
+
+
+def test_the_optimizer_of_a_compiled_model_is_replaced_without_losing_its_slots():
+    model, twin = compiled(keras.optimizers.Adam(0.01)), compiled(keras.optimizers.Adam(0.01))
+    for each in (model, twin):
+        fit(each)
+    kept = model.optimizer
+    compiled(keras_optims.from_keras(kept), model)
+    for each in (model, twin):
+        fit(each)
+    assert int(model.optimizer.iterations) == 8
+    assert int(kept.iterations) == 4  # Keras's is as it was, and its arrays are still its own
+    assert all(np.isfinite(as_numpy(variable)).all() for variable in kept.variables)
+    for own, other in zip(weights(model), weights(twin), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
+
+
+def test_loss_scaling_goes_along():
+    wrapped = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(), initial_scale=8.0, dynamic_growth_steps=3)
+    of_model = variables()
+    CompiledStep(wrapped, of_model)([np.ones(shape, "float32") for shape in SHAPES])
+    ours = keras_optims.from_keras(wrapped)
+    assert type(ours) is keras.optimizers.LossScaleOptimizer
+    assert type(ours.inner_optimizer) is keras_optims.Adam
+    assert (int(ours.step_counter), float(ours.dynamic_scale)) == (1, 8.0)
+    assert int(ours.inner_optimizer.iterations) == 1
+    back = keras_optims.to_keras(ours)
+    assert isinstance(back.inner_optimizer, keras.optimizers.Adam)
+    np.testing.assert_array_equal(as_numpy(back.inner_optimizer._velocities[0]), as_numpy(wrapped.inner_optimizer._velocities[0]))
+
+
+@pytest.mark.backend("tensorflow")
+def test_what_is_not_built_yet_keeps_its_arguments():
+    theirs = keras.optimizers.SGD(0.3, momentum=0.5, nesterov=True, clipvalue=2.0, use_ema=True, ema_momentum=0.7)
+    theirs.learning_rate = 0.1
+    ours = keras_optims.from_keras(theirs)
+    assert not ours.built
+    config = {"learning_rate": 0.1, "momentum": 0.5, "nesterov": True, "clipvalue": 2.0, "ema_momentum": 0.7, "name": theirs.name}
+    assert ours.get_config() | config == ours.get_config()
+    back = keras_optims.to_keras(ours).get_config()
+    assert back == theirs.get_config()
+
+
+@pytest.mark.backend("tensorflow")
+def test_variables_stay_out_of_the_decay():
+    theirs, of_model = keras.optimizers.AdamW(0.1, weight_decay=0.5), variables()
+    theirs.exclude_from_weight_decay(var_list=of_model[:1], var_names=["v1$"])
+    theirs.build(of_model)
+    ours = keras_optims.from_keras(theirs)
+    assert [ours.decays(v) for v in of_model[:3]] == [False, False, True]
+    back = keras_optims.to_keras(ours)
+    assert [back._use_weight_decay(v) for v in of_model[:3]] == [False, False, True]
+
+
+class MyAdam(keras.optimizers.Adam):
+    pass
+
+
+class OurAdam(keras_optims.Adam):
+    pass
+
+
+@pytest.mark.parametrize("other", [keras.optimizers.Nadam, MyAdam, keras_optims.Adam])
+def test_another_class_than_a_namesake_is_refused(other):
+    with pytest.raises(TypeError, match="SGD, Adagrad, RMSprop, Adam, AdamW.*received .*" + other.__name__):
+        keras_optims.from_keras(other())
+
+
+@pytest.mark.parametrize("other", [keras.optimizers.Adam, OurAdam])
+def test_another_class_than_ours_does_not_go_to_keras(other):
+    with pytest.raises(TypeError, match=r"GradientDescent, Momentum, Adagrad.*received"):
+        keras_optims.to_keras(other())
+
+
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"beta_1": keras.optimizers.schedules.ExponentialDecay(0.9, 2, 0.9)}, "beta_1 of an optimizer of Keras is a number"),
+        ({"learning_rate": lambda step: 0.1}, "learning_rate of an optimizer of Keras is a schedule"),
+    ],
+)
+def test_what_keras_cannot_do_is_said(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_optims.to_keras(keras_optims.Adam(**arguments))
+
+
+@pytest.mark.backend("tensorflow")
+def test_a_state_that_waits_for_the_variables_does_not_get_lost():
+    source, target = keras_optims.Adam(), keras_optims.Adam()
+    source.build(variables())
+    target.load_state(source)
+    with pytest.raises(ValueError, match="needs the optimizer to be built"):
+        keras_optims.to_keras(target)
