@@ -1,0 +1,87 @@
+"""Weight decay, and what is left out of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from keras_optims.testing.compiled_step import CompiledStep
+from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
+from keras_optims.testing.contract.making import bare, weight_decays
+from keras_optims.testing.contract.walking import (
+    SHAPES,
+    Arrays,
+    EagerStep,
+    make_variables,
+    require_close,
+    require_equal,
+    sample_gradients,
+    starting_weights,
+    walk,
+)
+
+RATE, DECAY, STEPS = 0.1, 0.5, 2
+ZEROS: Arrays = [np.zeros(shape, "float32") for shape in SHAPES]
+
+
+@contract_check
+def weight_decay(make_optimizer: MakeOptimizer) -> None:
+    """With zero gradients each step multiplies the weights by 1 − learning rate · weight decay.
+
+    That is decoupled weight decay (Loshchilov & Hutter 2019), which `weight_decay` means in Keras.
+    """
+    found = walk(_decaying(make_optimizer), [ZEROS] * STEPS)[-1]
+    require_close(found, _decayed(), f"the weights after {STEPS} steps of nothing but decay, and their formula")
+
+
+@contract_check
+def weight_decay_exclusions(make_optimizer: MakeOptimizer) -> None:
+    """`exclude_from_weight_decay` leaves out the variables given as objects or by a part of their name, and no others; or all.
+
+    Biases and scales of normalizations are not to decay.
+    """
+    for by in ("var_list", "var_names"):
+        optimizer, variables = _decaying(make_optimizer), make_variables(starting_weights())
+        optimizer.exclude_from_weight_decay(**{by: [variables[1]] if by == "var_list" else ["_1"]})
+        step = EagerStep(optimizer, variables)
+        for _ in range(STEPS):
+            step(ZEROS)
+        require_equal(step.weights()[1:], starting_weights()[1:], f"a variable excluded by {by} after steps of nothing but decay")
+        what = f"a variable that is not excluded (by {by}) after steps of nothing but decay, and its formula"
+        require_close(step.weights()[:1], _decayed()[:1], what, starts=starting_weights()[:1])
+    optimizer = _decaying(make_optimizer)
+    optimizer.exclude_from_weight_decay(var_names=["theta"])
+    expected = walk(bare(make_optimizer, learning_rate=RATE), sample_gradients(STEPS))[-1]
+    found = walk(optimizer, sample_gradients(STEPS))[-1]
+    require_close(found, expected, "the weights with all variables excluded from decay, and without decay")
+
+
+@contract_check
+def weight_decay_exclusions_once_built(make_optimizer: MakeOptimizer) -> None:
+    """Excluding variables after the first compiled step has its effect or is an error.
+
+    A compiled step that goes on decaying them says nothing.
+    """
+    optimizer, variables = _decaying(make_optimizer), make_variables(starting_weights())
+    step = CompiledStep(optimizer, variables)
+    step(ZEROS)
+    before = step.weights()
+    try:
+        optimizer.exclude_from_weight_decay(var_list=variables)
+    except (RuntimeError, ValueError):
+        return
+    step(ZEROS)
+    require_equal(step.weights(), before, "weights excluded from decay after the first step, and a step later")
+
+
+def _decaying(make_optimizer: MakeOptimizer):
+    names = weight_decays(make_optimizer)
+    if not names:
+        raise NotApplicable("it has no weight decay")
+    optimizer = bare(make_optimizer, learning_rate=RATE, **{name: DECAY for name in names})
+    require(float(ops.convert_to_numpy(optimizer.learning_rate)) == np.float32(RATE), "`learning_rate` is not what was given")
+    return optimizer
+
+
+def _decayed() -> Arrays:
+    return [start * np.float32((1 - RATE * DECAY) ** STEPS) for start in starting_weights()]

@@ -1,0 +1,311 @@
+"""For each check of the contract a sound optimizer with one thing broken, which that check must find."""
+
+import itertools
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_optims import Adam, GradientDescent, Momentum
+
+
+class MakesStateLate(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+        if int(self.iterations) == 1 and len(self.variables) < 7:
+            self.add_variable((), name="late")
+
+
+class BuildsAgain(Momentum):
+    def _check_variables_are_known(self, variables):  # what is left to do in a second build
+        super()._check_variables_are_known(variables)
+        for velocity in self.velocity.variables:
+            velocity.assign(ops.zeros_like(velocity))
+
+
+class SharesItsSlots(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        for velocity in self.velocity.variables:
+            if velocity.shape == variable.shape:
+                self.velocity[variable] = velocity
+                break
+        super().update_step(gradient, variable, learning_rate)
+
+
+class RoundTripsToAnotherRate(Momentum):
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return super().from_config({**config, "learning_rate": config["learning_rate"] / 2}, custom_objects)
+
+
+class ForgetsNesterov(Momentum):
+    def get_config(self):
+        return {name: value for name, value in super().get_config().items() if name != "nesterov"}
+
+
+class RoundsItsConfig(Momentum):
+    def get_config(self):
+        return super().get_config() | {"learning_rate": float(np.float32(super().get_config()["learning_rate"]))}
+
+
+def forgets(slot):
+    """An optimizer that saves zeros for one of its slots."""
+
+    class Forgets(Momentum):
+        def save_own_variables(self, store):
+            own: dict = {}
+            super().save_own_variables(own)
+            for name, value in own.items():
+                store[name] = value * 0 if slot in name else value
+
+    return Forgets
+
+
+class DropsWhatDoesNotFit(Momentum):
+    def load_own_variables(self, store):
+        if len(store) == len(self.variables):
+            super().load_own_variables(store)
+
+
+class BakesItsLearningRate(Momentum):
+    def __init__(self, learning_rate=0.01, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.rate = learning_rate
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        super()._backend_update_step(grads, trainable_variables, ops.convert_to_tensor(self.rate))
+
+
+class BakesItsMomentum(GradientDescent):
+    def __init__(self, learning_rate=0.01, momentum=0.9, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        super().build(variables)
+        self.velocity = self.add_slot(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self.velocity[variable]
+        self.assign(velocity, self.momentum * velocity - learning_rate * gradient)
+        self.assign_add(variable, velocity)
+
+    def get_config(self):
+        return super().get_config() | {"momentum": self.momentum}
+
+
+class ReadsItsScheduleOnce(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        held = self._learning_rate
+        schedule = isinstance(held, keras.optimizers.schedules.LearningRateSchedule)
+        super().update_step(gradient, variable, ops.cast(held(0), "float32") if schedule else learning_rate)
+
+
+class DividesZeroByZero(GradientDescent):
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, learning_rate * gradient / ops.abs(gradient))
+
+
+class TakesNoneForZero(Momentum):
+    def apply(self, grads, trainable_variables=None):
+        grads = list(grads)
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        grads = [ops.ones(v.shape) if g is None else g for g, v in zip(grads, variables, strict=True)]
+        super().apply(grads, trainable_variables)
+
+
+class UpdatesFrozenVariables(Momentum):
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
+        for variable in self._trainable_variables:
+            variable.assign(variable * 0.99)
+
+
+class LeavesOutAddedVariables(Momentum):
+    def apply(self, grads, trainable_variables=None):
+        if trainable_variables is not None and self.built:
+            known = [id(variable) for variable in self._trainable_variables]
+            pairs = [(g, v) for g, v in zip(grads, trainable_variables, strict=True) if id(v) in known]
+            grads, trainable_variables = [g for g, _ in pairs], [v for _, v in pairs]
+        super().apply(grads, trainable_variables)
+
+
+class SharesItsSlotsWithOthers(Momentum):
+    slots: dict = {}  # noqa: RUF012 (that is what is broken)
+
+    def build(self, variables):
+        super().build(variables)
+        for variable in variables:
+            if len(variable.shape) == 1 and variable.shape[0] == 3:
+                self.velocity[variable] = self.slots.setdefault(tuple(variable.shape), self.velocity[variable])
+
+
+class NeedsAnAxis(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient - 0 * ops.mean(gradient, axis=0, keepdims=True), variable, learning_rate)
+
+
+class DividesByItsSize(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        size = int(np.prod(variable.shape))
+        super().update_step(gradient * (1 // size + 1), variable, learning_rate)
+
+
+class SquaresInHalfPrecision(Adam):
+    def update_step(self, gradient, variable, learning_rate):
+        if getattr(variable, "variable", None) is not None:  # the float32 copy of a half-precision variable
+            half = variable.variable.dtype
+            gradient = ops.cast(ops.sqrt(ops.square(ops.cast(gradient, half))), "float32") * ops.sign(gradient)
+            rates = ops.cast(ops.cast(1.0, half) - ops.cast(0.999, half), "float32")
+            gradient = gradient * ops.where(rates > 0, 1.0, 0.0)
+        super().update_step(gradient, variable, learning_rate)
+
+
+class RoundsFloat64(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+        self.assign(variable, ops.cast(ops.cast(variable, "float32"), variable.dtype))
+
+
+class IsRandom(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient * (1 + 1e-3 * np.random.random()), variable, learning_rate)
+
+
+class CountsInPython(Momentum):
+    def update_step(self, gradient, variable, learning_rate):
+        self.steps = getattr(self, "steps", itertools.count(1))
+        super().update_step(gradient / next(self.steps), variable, learning_rate)
+
+
+class DoesNotCount(Momentum):
+    @property
+    def iterations(self):
+        return ops.zeros((), "int32")
+
+
+class AddsAccumulatedGradients(Momentum):
+    def _update(self, grads, variables):
+        steps = self.gradient_accumulation_steps or 1
+        super()._update([gradient * steps for gradient in grads], variables)
+
+
+class ForgetsTheLossScale(Momentum):
+    def scale_loss(self, loss):
+        return loss
+
+
+def clips(**only):
+    """An optimizer whose clipping by that name is done otherwise."""
+
+    class ClipsWrongly(GradientDescent):
+        def _update(self, grads, variables):
+            for name, factor in only.items():
+                if getattr(self, name) is not None:
+                    grads = [gradient * factor for gradient in grads]
+            super()._update(grads, variables)
+
+    return ClipsWrongly
+
+
+class ClipsWithOverflow(GradientDescent):
+    def _update(self, grads, variables):
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in grads))
+        super()._update([gradient / ops.maximum(norm, 1.0) * ops.minimum(norm, 1e18) for gradient in grads], variables)
+
+
+class DecaysTwice(Momentum):
+    def _update(self, grads, variables):
+        for variable in variables:
+            if self.decays(variable):
+                variable.assign(variable * (1 - self.learning_rate * self.weight_decay))
+        super()._update(grads, variables)
+
+
+class ExcludesNothing(Momentum):
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        pass
+
+
+class ExcludesTooLate(Momentum):
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        if not self.built:
+            super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
+
+
+class FinalizesNothing(Momentum):
+    def swap_averaged_weights(self):
+        pass
+
+
+class AveragesEachPart(Momentum):
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        super()._backend_apply_gradients(grads, trainable_variables)
+        if self.use_ema and self.gradient_accumulation_steps:
+            self._update_model_variables_moving_average(self._trainable_variables)
+
+
+class GoesAstray(GradientDescent):
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_add(variable, learning_rate * gradient)
+
+
+class GoesOnlySoFar(GradientDescent):
+    """Converges where that is easy: it never takes a step larger than 1e-3."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, ops.clip(learning_rate * gradient, -1e-3, 1e-3))
+
+
+class RaisesWhereItIsNeeded(Momentum):
+    """No promise is about errors, yet an error where it should work is a finding."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        raise RuntimeError(f"not on a {time.strftime('%A')}")
+
+
+BROKEN = {
+    "state_is_built_once": MakesStateLate,
+    "build_twice": BuildsAgain,
+    "each_variable_has_its_own_state": SharesItsSlots,
+    "config_round_trip": RoundTripsToAnotherRate,
+    "config_keeps_every_argument": ForgetsNesterov,
+    "config_is_exact": RoundsItsConfig,
+    "saved_model": forgets("velocity"),
+    "resume": forgets("velocity"),
+    "resume_within_an_accumulation": forgets("accumulator"),
+    "resume_with_averaged_weights": forgets("average"),
+    "state_that_does_not_fit": DropsWhatDoesNotFit,
+    "learning_rate_can_be_set": BakesItsLearningRate,
+    "hyperparameters_can_be_set": BakesItsMomentum,
+    "schedules": ReadsItsScheduleOnce,
+    "zero_gradient": DividesZeroByZero,
+    "missing_gradient": TakesNoneForZero,
+    "frozen_variable": UpdatesFrozenVariables,
+    "added_variable": LeavesOutAddedVariables,
+    "two_optimizers": SharesItsSlotsWithOthers,
+    "shapes": NeedsAnAxis,
+    "empty_variable": DividesByItsSize,
+    "float16_variables": SquaresInHalfPrecision,
+    "bfloat16_variables": SquaresInHalfPrecision,
+    "float64_variables": RoundsFloat64,
+    "deterministic": IsRandom,
+    "compiled_as_eager": CountsInPython,
+    "trains_in_fit": DoesNotCount,
+    "accumulation": AddsAccumulatedGradients,
+    "loss_scale": ForgetsTheLossScale,
+    "clipnorm": clips(clipnorm=0.5),
+    "global_clipnorm": clips(global_clipnorm=0.5),
+    "clipvalue": clips(clipvalue=0.5),
+    "clipping_of_huge_gradients": ClipsWithOverflow,
+    "weight_decay": DecaysTwice,
+    "weight_decay_exclusions": ExcludesNothing,
+    "weight_decay_exclusions_once_built": ExcludesTooLate,
+    "averaged_weights": FinalizesNothing,
+    "averaged_weights_under_accumulation": AveragesEachPart,
+    "converges_on_a_quadratic": GoesAstray,
+    "converges_on_an_ill_conditioned_quadratic": GoesOnlySoFar,
+    "converges_on_rosenbrock": GoesOnlySoFar,
+    "converges_on_real_digits": GoesOnlySoFar,
+}

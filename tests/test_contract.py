@@ -1,0 +1,137 @@
+"""The public contract: our optimizers keep it, each check finds what is broken, and the page says what Keras's own fail."""
+
+import functools
+import importlib.util
+import json
+import pathlib
+
+import keras
+import pytest
+
+import keras_optims
+from keras_optims import Adam, Momentum
+from keras_optims.testing import CHECKS, ContractError, NotApplicable, check_optimizer, parametrize_with_checks
+from tests.broken_optimizers import BROKEN, MakesStateLate, RaisesWhereItIsNeeded
+
+OURS = [
+    *keras_optims.OPTIMIZERS.values(),
+    functools.partial(Momentum, nesterov=True),
+    functools.partial(keras_optims.Adagrad, initial_accumulator_value=0.0, epsilon=1e-5),
+    functools.partial(keras_optims.RMSprop, momentum=0.8),
+    functools.partial(keras_optims.RMSprop, centered=True, momentum=0.8, epsilon=1e-3),
+    functools.partial(Adam, amsgrad=True),
+    functools.partial(Adam, weight_decay=0.01, global_clipnorm=1.0),
+]
+
+
+@parametrize_with_checks(OURS)
+def test_our_optimizers_keep_the_contract(make_optimizer, check):
+    check(make_optimizer)
+
+
+# -- the checks themselves ------------------------------------------------------------------------
+
+
+def test_each_check_has_its_broken_optimizer():
+    assert list(BROKEN) == list(CHECKS)
+
+
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_check_finds_what_is_broken(name):
+    with pytest.raises(ContractError) as found:
+        CHECKS[name](BROKEN[name])
+    assert CHECKS[name].reason in str(found.value)
+    assert "It raised" not in str(found.value) or name in ("shapes", "empty_variable")
+
+
+def test_an_error_where_it_should_work_is_a_finding_with_its_cause():
+    with pytest.raises(ContractError, match="It raised RuntimeError: not on a") as found:
+        CHECKS["deterministic"](RaisesWhereItIsNeeded)
+    assert isinstance(found.value.__cause__, RuntimeError)
+
+
+@pytest.mark.backend("jax")
+def test_a_retrace_is_found():
+    class ChangesADtype(Momentum):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "learning_rate" and self.built:
+                self._learning_rate._value = self._learning_rate.value.astype("float16")
+
+    with pytest.raises(ContractError, match="traced 2 times"):
+        CHECKS["learning_rate_can_be_set"](ChangesADtype)
+
+
+def test_what_an_optimizer_does_not_take_is_not_checked():
+    class Plain(keras.optimizers.Optimizer):
+        def __init__(self, learning_rate=0.1):
+            super().__init__(learning_rate)
+
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, gradient * learning_rate)
+
+    for make_optimizer in (Plain, lambda **arguments: Plain(**arguments)):
+        with pytest.raises(NotApplicable, match="it has no argument clipnorm"):
+            CHECKS["clipnorm"](make_optimizer)
+        CHECKS["zero_gradient"](make_optimizer)
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_was_found():
+    report = check_optimizer(MakesStateLate, only=["config_is_exact", "state_is_built_once", "deterministic"])
+    assert [result.name for result in report.results] == ["state_is_built_once", "config_is_exact", "deterministic"]
+    assert [result.name for result in report.failed] == ["state_is_built_once"]
+    assert "checkpoints" in report.failed[0].found
+    assert json.loads(json.dumps(report.to_dict()))["results"][0]["outcome"] == "failed"
+    assert str(report).startswith(f"MakesStateLate on {keras.backend.backend()}: 2 passed, 1 failed, 0 skipped\n")
+    with pytest.raises(ContractError, match="MakesStateLate fails 1 of 3 checks:\n  state_is_built_once: "):
+        report.raise_if_failed()
+
+
+def test_a_report_without_a_failure_raises_nothing():
+    some = ["config_is_exact", "state_is_built_once", "hyperparameters_can_be_set"]
+    report = check_optimizer(functools.partial(keras_optims.GradientDescent, name="mine"), only=some, skip=some[:1])
+    report.raise_if_failed()
+    assert report.optimizer == "GradientDescent(name='mine')"
+    assert [result.outcome for result in report.results] == ["passed", "skipped"]
+    assert report.skipped[0].found == "it has no hyperparameter but learning_rate that can be set and has an effect"
+
+
+@pytest.mark.parametrize("choice", [{"only": ["clipnrom"]}, {"skip": ["clipnrom"]}])
+def test_an_unknown_check_is_an_error(choice):
+    with pytest.raises(ValueError, match="There is no check 'clipnrom'; the checks are state_is_built_once"):
+        check_optimizer(Adam, **choice)
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def script():
+    path = pathlib.Path(__file__).parents[1] / "scripts" / "contract_table.py"
+    spec = importlib.util.spec_from_file_location("contract_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.backend("tensorflow")
+def test_the_page_lists_all_checks():
+    assert script().checks_table() in script().PAGE.read_text()
+
+
+KERAS = (
+    """SGD Adam AdamW Adamax Nadam Adagrad Adadelta RMSprop Ftrl Lion Lamb Adafactor Muon ScheduleFreeAdamW SGD(momentum=0.9)"""
+)
+
+
+@pytest.mark.slow
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize("name", KERAS.split())
+def test_keras_optimizers_fail_what_the_page_says(name):
+    table = script()
+    if f"Made with {table.versions()}." not in table.PAGE.read_text():
+        pytest.skip(f"the page was made with other versions than {table.versions()}")
+    assert table.failures(name) == table.documented_failures(name)
