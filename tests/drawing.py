@@ -25,9 +25,7 @@ def examples(number):
         derandomize=_TIMES == 1,
         database=None,
         deadline=None,  # the first example compiles the step
-        phases=[
-            hypothesis.Phase.generate
-        ],  # an example is a seed and a few numbers: a smaller one tells no more, and takes minutes
+        phases=[hypothesis.Phase.generate],  # a smaller example tells no more than a seed does, and takes minutes
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 

@@ -191,7 +191,7 @@ def test_adam_without_momentum_is_rmsprop_with_the_bias_correction(drawn):
     expected = rerun("adam").path(values, start, its_gradients)
     own = {"learning_rate": rate, "rho": beta, "epsilon": 0.0, "weight_decay": 0.0}
     path = rerun("rmsprop").path(own, start, its_gradients, correct)
-    # Adam's 1 − β₂ᵗ is computed in float32, where βᵗ lies up to half a unit beside itself; and m + (g − m) is g up to m's rounding.
+    # Adam's 1 − β₂ᵗ is computed in float32, where βᵗ lies up to half a unit beside itself; m + (g − m) is g up to m's rounding.
     assert_same_but_for_rounding(path, expected, units=30, relative=ROUNDING / (1 - beta))
     uncorrected = rerun("rmsprop").path(own, start, its_gradients)
     assert rate == 0 or distance(uncorrected, expected) > 0.1  # so the correction is what makes them one
