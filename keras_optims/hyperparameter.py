@@ -147,7 +147,7 @@ class Hyperparameter(_Declared):
             or_none = "None, " if self.off is None else ""
             raise ValueError(
                 f"{self.name} ({self.symbol}) must be {or_none}a number in {self.domain} (as {state_dtype()}), a "
-                f"LearningRateSchedule or a callable of the step; received {value!r}."
+                f"LearningRateSchedule or a callable of the step; received {shown(value)}."
             )
         return number
 
@@ -245,9 +245,16 @@ class Hyperparameter(_Declared):
 
     def from_config(self, value, custom_objects=None):
         """The inverse of `to_config`."""
-        if isinstance(value, dict):
+        if not isinstance(value, dict):
+            return value
+        try:
             return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-        return value
+        except Exception as error:  # Keras raises whatever its look into the config ran into
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ValueError(
+                f"The config of {self.name} must be a number or what keras.saving.serialize_keras_object makes of a schedule or a "
+                f"callable; received {shown(value)}, of which Keras says {reason}"
+            ) from error
 
 
 class Option(_Declared):
@@ -283,11 +290,11 @@ class Option(_Declared):
         if self.domain is None:
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)
-            raise ValueError(f"{self.name} must be True or False; received {value!r}.")
+            raise ValueError(f"{self.name} must be True or False; received {shown(value)}.")
         number = _as_number(value)
         if number is None or number not in self.domain or (self.integer and not isinstance(number, int)):
             or_none, kind = "None or " if self.optional else "", "an int" if self.integer else "a number"
-            raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {value!r}.")
+            raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {shown(value)}.")
         return number
 
     def __get__(self, optimizer, owner=None):
@@ -353,7 +360,17 @@ def _as_number(value: Any) -> int | float | None:
         return _shortest(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
-    return value if isinstance(value, (int, float)) else float(value)
+    try:
+        as_float = float(value)
+    except OverflowError:  # an int or a fraction beyond the largest float
+        return math.inf if value > 0 else -math.inf
+    return value if isinstance(value, (int, float)) else as_float
+
+
+def shown(value: Any) -> str:
+    """`repr(value)` on one line, and not more of it than a message has room for."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _shortest(value) -> int | float:

@@ -16,7 +16,18 @@ from keras import ops
 
 from keras_optims import kernels, state
 from keras_optims.clipping import clipped
-from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
+from keras_optims.fit import check_gradients, check_saved, check_variables
+from keras_optims.hyperparameter import (
+    NON_NEGATIVE,
+    POSITIVE,
+    UNIT,
+    Hyperparameter,
+    Interval,
+    Option,
+    SearchRange,
+    shown,
+    state_dtype,
+)
 from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
 from keras_optims.slots import Slot, path_of
@@ -30,6 +41,9 @@ def _build_once(build):
         if self._untracked.build_depth == 0 and self.built:
             self._check_variables_are_known(variables)
             return
+        if self._untracked.build_depth == 0:
+            variables = list(variables)
+            check_variables(self, variables)
         self._untracked.build_depth += 1
         try:
             build(self, variables)
@@ -187,6 +201,8 @@ class Optimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
+        if not isinstance(config, dict):
+            raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
         return cls(
             **{
                 name: cls._hyperparameters[name].from_config(value, custom_objects) if name in cls._hyperparameters else value
@@ -264,6 +280,7 @@ class Optimizer(keras.optimizers.Optimizer):
         with kernels.no_gradient():
             if any(gradient is None for gradient in grads):
                 grads, variables = self._filter_empty_gradients(grads, variables)
+            check_gradients(grads, variables)
             grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
             if grads:
                 grads = kernels.prepared(self, grads, variables)
@@ -485,6 +502,7 @@ class Optimizer(keras.optimizers.Optimizer):
             ValueError: the saved state does not fit; the message names what is missing, what is extra, which shape differs.
         """
         saved = state.read(store)
+        check_saved(saved, self._hyperparameters, self.name)
         if self.built:
             state.load(self._named_variables(), saved, self.name)
         else:

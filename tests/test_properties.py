@@ -200,9 +200,10 @@ def test_adam_without_momentum_is_rmsprop_with_the_bias_correction(drawn):
 # -- rates ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "slot"), [("adagrad", "accumulator"), ("adagrad from 0", "accumulator"), ("amsgrad", "largest_second_moment")]
-)
+FALLING = [("adagrad", "accumulator"), ("adagrad from 0", "accumulator"), ("amsgrad", "largest_second_moment")]
+
+
+@pytest.mark.parametrize(("name", "slot"), FALLING)
 @examples(10)
 @given(drawn=st.data())
 def test_an_effective_rate_that_may_only_fall_never_grows(name, slot, drawn):
