@@ -1,7 +1,7 @@
 """Whether variables, gradients and saved numbers fit an optimizer; looked at before anything is changed.
 
-The backends find a wrong shape or dtype in the middle of a step, when other variables are updated already, or broadcast it and say
-nothing.
+The backends find a wrong shape or dtype in the middle of a step, when other variables are updated already, or broadcast it
+without a word.
 """
 
 from __future__ import annotations
@@ -46,9 +46,8 @@ def check_saved(saved: dict[str, np.ndarray], hyperparameters, name: str):
     """Raises `ValueError` if an entry of a saved state holds no real numbers, or a number that its hyperparameter cannot be."""
 
     def refuse(key, allowed, received):
-        raise ValueError(
-            f"The saved state does not fit the optimizer {name!r}: {key.replace('|', '/')} must be {allowed}; {received} was saved."
-        )
+        entry = key.replace("|", "/")
+        raise ValueError(f"The saved state does not fit the optimizer {name!r}: {entry} must be {allowed}; {received} was saved.")
 
     for key, value in saved.items():
         if value.dtype.kind not in "iuf":

@@ -172,8 +172,8 @@ class Hyperparameter(_Declared):
             return
         value = self.validate(value)
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
-            optimizer.before_change(self.name, value)
-            held.assign(value)
+            optimizer.before_change(self.name, _rounded(value))
+            held.assign(_rounded(value))
             if self._has_residual:
                 getattr(optimizer, f"{self._held}_residual").assign(_residual(value))
         elif optimizer.built and _kind(held) != _kind(value):
@@ -238,7 +238,7 @@ class Hyperparameter(_Declared):
         held, given = getattr(optimizer, self._held), getattr(optimizer, f"{self._held}_given")
         if isinstance(held, keras.Variable):
             current = ops.convert_to_numpy(held)
-            return given if current == current.dtype.type(given) else _shortest(current)
+            return given if float(current) == _rounded(given) else _shortest(current)
         if _kind(held) == "a schedule" or _kind(held) == "a callable":
             return keras.saving.serialize_keras_object(held)
         return held
@@ -252,7 +252,7 @@ class Hyperparameter(_Declared):
         except Exception as error:  # Keras raises whatever its look into the config ran into
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise ValueError(
-                f"The config of {self.name} must be a number or what keras.saving.serialize_keras_object makes of a schedule or a "
+                f"The config of {self.name} must be a number or what serialize_keras_object makes of a schedule or a "
                 f"callable; received {shown(value)}, of which Keras says {reason}"
             ) from error
 
@@ -332,7 +332,7 @@ def state_dtype() -> str:
 def _scalar(optimizer, name, value):
     return optimizer.add_variable(
         shape=(),
-        initializer=keras.initializers.Constant(value),
+        initializer=keras.initializers.Constant(_rounded(value)),  # an int may be too large for the backend's integers
         dtype=state_dtype(),
         aggregation="only_first_replica",
         name=name,
@@ -345,9 +345,11 @@ def _residual(value: Any) -> float:
 
 
 def _rounded(value: Any) -> float:
-    """`value` as the variable will hold it."""
-    with np.errstate(over="ignore"):
-        return float(np.dtype(state_dtype()).type(value))
+    """`value` as the variable will hold it; zero for what is too small to be a normal number, as TensorFlow has it."""
+    dtype = np.dtype(state_dtype())
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(dtype.type(value))
+    return rounded if abs(rounded) >= np.finfo(dtype).tiny or rounded != rounded else 0.0
 
 
 def _as_number(value: Any) -> int | float | None:
@@ -362,8 +364,8 @@ def _as_number(value: Any) -> int | float | None:
         return None
     try:
         as_float = float(value)
-    except OverflowError:  # an int or a fraction beyond the largest float
-        return math.inf if value > 0 else -math.inf
+    except OverflowError:  # an int or a fraction beyond the largest float, of either sign: in no domain
+        return math.inf
     return value if isinstance(value, (int, float)) else as_float
 
 

@@ -165,6 +165,8 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def __init__(self, *args, name=None, **kwargs):
         values = self._bind(args, kwargs)
+        if name is not None and not (isinstance(name, str) and "/" not in name):
+            raise ValueError(f"name must be None or a text without '/'; received {shown(name)}.")
         options = {key: values[key] for key in _KERAS_OPTIONS}
         # Keras gets a callable for the learning rate, so that it makes no variable of its own.
         super().__init__(learning_rate=_not_yet, name=name, **options)
@@ -201,7 +203,7 @@ class Optimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
-        if not isinstance(config, dict):
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
             raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
         return cls(
             **{

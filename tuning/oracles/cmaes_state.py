@@ -1,4 +1,4 @@
-"""What Optuna's CMA-ES keeps between trials: a pickled object of the package cmaes, in hexadecimal pieces among a trial's attributes.
+"""What Optuna keeps of CMA-ES between trials: a pickled object of the package cmaes, in hexadecimal pieces among the attributes.
 
 A pickle can run any code when it is loaded. So before Optuna loads one that comes from a store, it is loaded here by an unpickler
 that knows CMA-ES and NumPy's arrays, and refuses all else.
