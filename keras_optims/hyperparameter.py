@@ -147,7 +147,7 @@ class Hyperparameter(_Declared):
             or_none = "None, " if self.off is None else ""
             raise ValueError(
                 f"{self.name} ({self.symbol}) must be {or_none}a number in {self.domain} (as {state_dtype()}), a "
-                f"LearningRateSchedule or a callable of the step; received {value!r}."
+                f"LearningRateSchedule or a callable of the step; received {shown(value)}."
             )
         return number
 
@@ -172,8 +172,8 @@ class Hyperparameter(_Declared):
             return
         value = self.validate(value)
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
-            optimizer.before_change(self.name, value)
-            held.assign(value)
+            optimizer.before_change(self.name, _rounded(value))
+            held.assign(_rounded(value))
             if self._has_residual:
                 getattr(optimizer, f"{self._held}_residual").assign(_residual(value))
         elif optimizer.built and _kind(held) != _kind(value):
@@ -238,16 +238,23 @@ class Hyperparameter(_Declared):
         held, given = getattr(optimizer, self._held), getattr(optimizer, f"{self._held}_given")
         if isinstance(held, keras.Variable):
             current = ops.convert_to_numpy(held)
-            return given if current == current.dtype.type(given) else _shortest(current)
+            return given if float(current) == _rounded(given) else _shortest(current)
         if _kind(held) == "a schedule" or _kind(held) == "a callable":
             return keras.saving.serialize_keras_object(held)
         return held
 
     def from_config(self, value, custom_objects=None):
         """The inverse of `to_config`."""
-        if isinstance(value, dict):
+        if not isinstance(value, dict):
+            return value
+        try:
             return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-        return value
+        except Exception as error:  # Keras raises whatever its look into the config ran into
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ValueError(
+                f"The config of {self.name} must be a number or what serialize_keras_object makes of a schedule or a "
+                f"callable; received {shown(value)}, of which Keras says {reason}"
+            ) from error
 
 
 class Option(_Declared):
@@ -283,11 +290,11 @@ class Option(_Declared):
         if self.domain is None:
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)
-            raise ValueError(f"{self.name} must be True or False; received {value!r}.")
+            raise ValueError(f"{self.name} must be True or False; received {shown(value)}.")
         number = _as_number(value)
         if number is None or number not in self.domain or (self.integer and not isinstance(number, int)):
             or_none, kind = "None or " if self.optional else "", "an int" if self.integer else "a number"
-            raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {value!r}.")
+            raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {shown(value)}.")
         return number
 
     def __get__(self, optimizer, owner=None):
@@ -325,7 +332,7 @@ def state_dtype() -> str:
 def _scalar(optimizer, name, value):
     return optimizer.add_variable(
         shape=(),
-        initializer=keras.initializers.Constant(value),
+        initializer=keras.initializers.Constant(_rounded(value)),  # an int may be too large for the backend's integers
         dtype=state_dtype(),
         aggregation="only_first_replica",
         name=name,
@@ -338,9 +345,11 @@ def _residual(value: Any) -> float:
 
 
 def _rounded(value: Any) -> float:
-    """`value` as the variable will hold it."""
-    with np.errstate(over="ignore"):
-        return float(np.dtype(state_dtype()).type(value))
+    """`value` as the variable will hold it; zero for what is too small to be a normal number, as TensorFlow has it."""
+    dtype = np.dtype(state_dtype())
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(dtype.type(value))
+    return rounded if abs(rounded) >= np.finfo(dtype).tiny or rounded != rounded else 0.0
 
 
 def _as_number(value: Any) -> int | float | None:
@@ -353,7 +362,17 @@ def _as_number(value: Any) -> int | float | None:
         return _shortest(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
-    return value if isinstance(value, (int, float)) else float(value)
+    try:
+        as_float = float(value)
+    except OverflowError:  # an int or a fraction beyond the largest float, of either sign: in no domain
+        return math.inf
+    return value if isinstance(value, (int, float)) else as_float
+
+
+def shown(value: Any) -> str:
+    """`repr(value)` on one line, and not more of it than a message has room for."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _shortest(value) -> int | float:

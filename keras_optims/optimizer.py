@@ -17,7 +17,18 @@ from keras import ops
 
 from keras_optims import kernels, state
 from keras_optims.clipping import clipped
-from keras_optims.hyperparameter import NON_NEGATIVE, POSITIVE, UNIT, Hyperparameter, Interval, Option, SearchRange, state_dtype
+from keras_optims.fit import check_gradients, check_saved, check_variables
+from keras_optims.hyperparameter import (
+    NON_NEGATIVE,
+    POSITIVE,
+    UNIT,
+    Hyperparameter,
+    Interval,
+    Option,
+    SearchRange,
+    shown,
+    state_dtype,
+)
 from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
 from keras_optims.slots import Slot, path_of
@@ -32,6 +43,9 @@ def _build_once(build):
             self._check_variables_are_known(variables)
             self._take_pending_state()
             return
+        if self._untracked.build_depth == 0:
+            variables = list(variables)
+            check_variables(self, variables)
         self._untracked.build_depth += 1
         try:
             build(self, variables)
@@ -159,6 +173,8 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def __init__(self, *args, name=None, **kwargs):
         values = self._bind(args, kwargs)
+        if name is not None and not (isinstance(name, str) and "/" not in name):
+            raise ValueError(f"name must be None or a text without '/'; received {shown(name)}.")
         options = {key: values[key] for key in _KERAS_OPTIONS}
         # Keras gets a callable for the learning rate, so that it makes no variable of its own.
         super().__init__(learning_rate=_not_yet, name=name, **options)
@@ -195,6 +211,8 @@ class Optimizer(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The inverse of `get_config`."""
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
         return cls(
             **{
                 name: cls._hyperparameters[name].from_config(value, custom_objects) if name in cls._hyperparameters else value
@@ -290,6 +308,7 @@ class Optimizer(keras.optimizers.Optimizer):
         with kernels.no_gradient():
             if any(gradient is None for gradient in grads):
                 grads, variables = self._filter_empty_gradients(grads, variables)
+            check_gradients(grads, variables)
             grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
             if grads:
                 grads = kernels.prepared(self, grads, variables)
@@ -600,6 +619,7 @@ class Optimizer(keras.optimizers.Optimizer):
         return self._load(state.read_source(source), partial)
 
     def _load(self, saved, partial=False):
+        check_saved(saved, self._hyperparameters, self.name)
         self._untracked.pending_state = None
         self._untracked.averages_of_halves.clear()
         if self.built:

@@ -19,7 +19,7 @@ case $name in
   # keras_optims alone, without what the search needs, on the lowest Keras that setup.cfg allows.
   keras-lowest)
     lowest=$(sed -n 's/^ *keras>=\([0-9.]*\)$/\1/p' setup.cfg | head -n 1)
-    packages=('.[jax]' "keras==$lowest" pytest pytest-xdist)
+    packages=('.[jax]' "keras==$lowest" hypothesis pytest pytest-xdist)
     ;;
   *)
     echo "environment.sh: no environment is called '$name'." >&2

@@ -4,8 +4,8 @@
 #     scripts/test.sh [--all] [--quick] [ARGUMENTS of pytest]
 #
 #     (nothing)  on the newest TensorFlow
-#     --all      also, without the `slow` ones, on TensorFlow 2.19.1, JAX and torch, and keras_optims alone on the lowest Keras;
-#                each in an environment of its own
+#     --all      also, without the `slow` ones, on TensorFlow 2.19.1 (there the main ones of tuning), JAX and torch, and keras_optims
+#                alone on the lowest Keras; each in an environment of its own
 #     --quick    without the tests marked `slow`
 #
 # Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
@@ -45,6 +45,7 @@ for name in "${environments[@]}"; do
     keras-lowest)
       selection=(--ignore=tests/tuning --ignore=tests/test_docs.py --ignore=tests/test_packaging.py)
       ;;
+    tensorflow-2.19.1) selection=(-m 'not slow' tests/*.py tests/tuning/test_{doctor,search,warm}.py) ;;
     *) selection=(-m 'not slow') ;;
   esac
   echo

@@ -54,6 +54,7 @@ def test_training_goes_on_where_keras_was_and_where_we_were(variant, arguments):
             np.testing.assert_allclose(own, other, rtol=1e-6, atol=1e-6 * max(np.abs(other).max(), 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "arguments"), CASES)
 def test_there_and_back_nothing_is_lost(variant, arguments):
     _, ours = trained(variant.optimizer(**arguments))

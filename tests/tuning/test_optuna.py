@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import keras_tuner
 import optuna
@@ -11,6 +12,7 @@ from keras_tuner.engine.trial import Trial
 import tuning
 from tests.tuning.conftest import one_sentence
 from tuning import SearchError
+from tuning.oracles.cmaes_state import check_only_cmaes
 from tuning.oracles.optuna import OptunaOracle
 
 pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
@@ -173,6 +175,31 @@ def test_cmaes_goes_on_with_its_distribution_after_diverged_and_pruned_trials():
         end(oracle, trial, value)
     assert max(trial.system_attrs.get("cma:generation", 0) for trial in oracle._study.trials) >= 5
     assert sum(scores[40:]) / 20 < 0.03
+
+
+class Bomb:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('a pickle was executed')",)
+
+
+@pytest.mark.parametrize("pickled", [pickle.dumps(Bomb()), pickle.dumps([Bomb()], 0), pickle.dumps(json.loads), b"", b"\x80\x04"])
+def test_a_state_of_the_sampler_that_is_not_cmaes_is_refused_and_not_executed(pickled):
+    oracle = make("cmaes", plane, 20)
+    for _ in range(12):
+        trial = begin(oracle)
+        end(oracle, trial, loss(trial.hyperparameters.values))
+    state = json.loads(json.dumps(oracle.get_state()))
+    made = [record["attributes"] for record in state["optuna"].values() if "cma:optimizer:0" in record["attributes"]]
+    assert made
+    for attributes in made:
+        check_only_cmaes(attributes)
+    for key in [key for key in made[-1] if key.startswith("cma:optimizer")]:
+        del made[-1][key]
+    made[-1]["cma:optimizer:0"] = pickled.hex()
+    other = make("cmaes", plane, 20)
+    other.trials = oracle.trials
+    with pytest.raises(SearchError, match="must be that of CMA-ES"):
+        other.set_state(state)
 
 
 def test_what_optuna_is_told():

@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import SAMPLERS, check_name
+from tuning.oracles.cmaes_state import check_only_cmaes
 
 
 class OptunaOracle(keras_tuner.Oracle):
@@ -30,8 +31,9 @@ class OptunaOracle(keras_tuner.Oracle):
 
     A proposal follows from the seed, the number of the trial, and the trials told so far. For that the sampler's random
     states are set anew before each proposal, from a copy of the sampler as it was given; what it keeps in Optuna's study is
-    kept in the oracle's state. So a search that was killed goes on as an undisturbed one (CMA-ES keeps its state as Optuna
-    does, pickled: resume only searches that you trust). No setting is tried twice: in place of a repeated one comes a random one.
+    kept in the oracle's state. So a search that was killed goes on as an undisturbed one. (CMA-ES keeps its state as Optuna
+    does, pickled; a store in which that is anything but CMA-ES and its numbers is refused, so that resuming a search that came
+    from elsewhere runs nothing.) No setting is tried twice: in place of a repeated one comes a random one.
 
     A score that is not finite is told as it is: the samplers go by ranks, so a diverged trial is the worst one without
     spoiling any scale, and unlike a failed one it counts. A trial that was pruned is told as pruned, with its curve.
@@ -171,6 +173,8 @@ class OptunaOracle(keras_tuner.Oracle):
         super().set_state(state)
         self._new_study(state["study"])
         self._records = dict(state["optuna"])
+        for record in self._records.values():
+            check_only_cmaes(record["attributes"])
         for trial_id, record in sorted(self._records.items(), key=lambda item: item[1]["number"]):
             outcome, value = self._outcome(trial_id)
             trial = create_trial(

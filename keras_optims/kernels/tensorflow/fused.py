@@ -58,8 +58,13 @@ def adagrad(optimizer, pairs, s):
 def rmsprop(optimizer, pairs, s):
     """As `keras_optims.RMSprop`. The kernels always write a velocity; without momentum it is a scratch slot."""
     velocity = optimizer.velocity or optimizer._untracked.scratch
-    rate = s.learning_rate * (1 + _excess(s.rho, s.one_minus_rho, optimizer.step_number) / 2)
-    scalars = {"lr": rate, "rho": s.rho, "momentum": s.momentum, "epsilon": s.epsilon}
+    excess = _excess(s.rho, s.one_minus_rho, optimizer.step_number)  # of v; ε as much larger beside it, and the rate by its root
+    scalars = {
+        "lr": s.learning_rate * (1 + excess / 2),
+        "rho": s.rho,
+        "momentum": s.momentum,
+        "epsilon": s.epsilon * (1 + excess),
+    }
     for gradient, variable in pairs:
         slots = {"ms": handle(optimizer.mean_square[variable]), "mom": handle(velocity[variable])}
         if optimizer.centered:
@@ -72,8 +77,8 @@ def rmsprop(optimizer, pairs, s):
 def adam(optimizer, pairs, s):
     """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
     t = optimizer.step_number
-    excess = _excess(s.beta_2, s.one_minus_beta_2, t) / 2 - _excess(s.beta_1, s.one_minus_beta_1, t)
-    scalars = {"lr": s.alpha * (1 + excess), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon}
+    of_m, of_root = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t) / 2
+    scalars = {"lr": s.alpha * (1 + (of_root - of_m)), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * (1 + of_root)}
     scalars |= {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
     for gradient, variable in pairs:
         slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
@@ -88,7 +93,7 @@ def _excess(decay_rate, complement, t):
     """By what share a kernel's average is too large at step t.
 
     The kernels take 1 − β of the β that was rounded to float32; `complement` is 1 − β itself. What rounding does to β it does to
-    1 − βᵗ, the weight of all gradients so far; for β = 0.999 that is 1.3e-5. The rate makes up for it.
+    1 − βᵗ, the weight of all gradients so far; for β = 0.999 that is 1.3e-5. The rate makes up for it, and ε beside the average.
     """
     residual = (1 - decay_rate) - complement
     return t * decay_rate ** (t - 1) * residual / (1 - decay_rate**t)
