@@ -312,7 +312,8 @@ DAMAGE = {  # of one entry of the optimizer's state: what an error must name, an
     "bool": ("real numbers", lambda value: np.full(value.shape, True)),
 }
 IMPOSSIBLE = {
-    "learning_rate": [np.nan, -1.0, np.inf], "beta_1": [1.0, np.nan, -0.5], "beta_2": [2.0], "epsilon": [-1.0], "iteration": [-1, 2.5, np.nan],
+    "learning_rate": [np.nan, -1.0, np.inf], "beta_1": [1.0, np.nan, -0.5], "beta_2": [2.0], "epsilon": [-1.0],
+    "iteration": [-1, 2.5, np.nan],
     "beta_2_residual": [0.5, np.nan],
 }  # fmt: skip
 
