@@ -24,7 +24,6 @@ def kernels() -> dict:
     if keras.backend.backend() != "tensorflow":
         return {"skipped": _OTHER_BACKEND}
     from keras_optims.metal.coverage import coverage
-
     from keras_optims.metal.tracing import registered_on
 
     device = next(iter(to_measure()))
