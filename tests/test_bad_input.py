@@ -263,7 +263,15 @@ def test_a_gradient_of_another_shape_or_of_no_numbers_is_refused_before_anything
 
 
 @pytest.mark.parametrize(
-    "wrong", [np.ones(3), None, "ab", 3.0, keras.Variable([1, 2], dtype="int32"), keras.Variable([True], dtype="bool")]
+    "wrong",
+    [
+        np.ones(3),
+        None,
+        "ab",
+        3.0,
+        keras.Variable([1, 2], dtype="int32", trainable=False),
+        keras.Variable([True], dtype="bool", trainable=False),
+    ],
 )
 def test_what_is_no_variable_of_floating_point_numbers_is_refused(wrong):
     optimizer = keras_optims.Adam()
