@@ -209,9 +209,7 @@ def _forms(keys: list[str]) -> list[dict[str, str]]:
     split = {key: key.split(_SEPARATOR) for key in keys}
     paths = {key: tuple(parts[1:]) for key, parts in split.items() if len(parts) > 1}
     forms = [_ranked(paths)]
-    while (
-        len({path[0] for path in paths.values()}) == 1 and min(map(len, paths.values())) > 1 and max(map(len, paths.values())) > 2
-    ):
+    while _have_an_outer_model(list(paths.values())):
         paths = {key: path[1:] for key, path in paths.items()}
         forms.append(_ranked(paths))
     return [{key: f"{split[key][0]}{_SEPARATOR}{form[key]}" if key in form else key for key in keys} for form in forms]

@@ -1,4 +1,4 @@
-"""A training step without a model: the optimizer alone, compiled as each backend's `fit` compiles it."""
+"""A training step without a model: the optimizer alone, as it is written or compiled as each backend's `fit` compiles it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 
-class CompiledStep:
-    """Calls `optimizer.apply` in a `tf.function`, under `jax.jit`, or directly (torch).
+class EagerStep:
+    """Calls `optimizer.apply` as it is written.
 
     Args:
         optimizer: the optimizer; it is built on the variables.
@@ -19,22 +19,44 @@ class CompiledStep:
         self.optimizer, self.variables = optimizer, list(variables)
         if not optimizer.built:
             optimizer.build(self.variables)
-        self.traces = 0
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            self._apply = tf.function(self._traced_apply)
-        elif keras.backend.backend() == "jax":
-            import jax
-
-            self._stateless = jax.jit(self._traced_stateless_apply)
-            self._apply = self._apply_on_jax
-        else:
-            self._apply = self._traced_apply
 
     def __call__(self, gradients):
         """One step; `gradients` are NumPy arrays, one for each variable."""
         self._apply([None if g is None else ops.convert_to_tensor(g) for g in gradients])
+
+    def _apply(self, gradients):
+        self.optimizer.apply(gradients, self.variables)
+
+    def weights(self):
+        """The variables as NumPy arrays; half precision as float32."""
+        return [as_numpy(variable) for variable in self.variables]
+
+
+class CompiledStep(EagerStep):
+    """Calls `optimizer.apply` in a `tf.function`, under `jax.jit`, or directly (torch).
+
+    Args:
+        optimizer: the optimizer; it is built on the variables.
+        variables: the Keras variables that each call updates.
+    """
+
+    def __init__(self, optimizer, variables):
+        super().__init__(optimizer, variables)
+        self.traces = 0
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            self._compiled = tf.function(self._traced_apply)
+        elif keras.backend.backend() == "jax":
+            import jax
+
+            self._stateless = jax.jit(self._traced_stateless_apply)
+            self._compiled = self._apply_on_jax
+        else:
+            self._compiled = self._traced_apply
+
+    def _apply(self, gradients):
+        self._compiled(gradients)
 
     def _traced_apply(self, gradients):
         self.traces += 1
@@ -49,10 +71,6 @@ class CompiledStep:
         values, state = self._stateless(state, gradients, values)
         for variable, value in zip([*self.variables, *self.optimizer.variables], [*values, *state], strict=True):
             variable.assign(value)
-
-    def weights(self):
-        """The variables as NumPy arrays; half precision as float32."""
-        return [as_numpy(variable) for variable in self.variables]
 
 
 def as_numpy(variable) -> np.ndarray:

@@ -11,36 +11,42 @@ from typing import Any
 
 import keras
 
-# Each of these adds its checks to CHECKS; this is the order in which they run.
-# isort: off
-from keras_optims.testing.contract import building  # noqa: F401
-from keras_optims.testing.contract import configuration  # noqa: F401
-from keras_optims.testing.contract import saving  # noqa: F401
-from keras_optims.testing.contract import settings  # noqa: F401
-from keras_optims.testing.contract import gradients  # noqa: F401
-from keras_optims.testing.contract import variables  # noqa: F401
-from keras_optims.testing.contract import precision  # noqa: F401
-from keras_optims.testing.contract import execution  # noqa: F401
-from keras_optims.testing.contract import accumulation  # noqa: F401
-from keras_optims.testing.contract import clipping  # noqa: F401
-from keras_optims.testing.contract import weight_decay  # noqa: F401
-from keras_optims.testing.contract import averaging  # noqa: F401
-from keras_optims.testing.contract import convergence  # noqa: F401
-
-# isort: on
-from keras_optims.testing.contract.check import CHECKS, Check, ContractError, MakeOptimizer, NotApplicable
+from keras_optims.testing.contract import (
+    accumulation,
+    averaging,
+    building,
+    clipping,
+    configuration,
+    convergence,
+    execution,
+    gradients,
+    precision,
+    saving,
+    settings,
+    variables,
+    weight_decay,
+)
+from keras_optims.testing.contract.check import Check, ContractError, MakeOptimizer, NotApplicable
 from keras_optims.testing.contract.report import ContractReport, Result
 
-__all__ = [
-    "CHECKS",
-    "Check",
-    "ContractError",
-    "ContractReport",
-    "NotApplicable",
-    "Result",
-    "check_optimizer",
-    "parametrize_with_checks",
-]
+_FAMILIES = (
+    building,
+    configuration,
+    saving,
+    settings,
+    gradients,
+    variables,
+    precision,
+    execution,
+    accumulation,
+    clipping,
+    weight_decay,
+    averaging,
+    convergence,
+)
+
+CHECKS = {check.name: check for family in _FAMILIES for check in vars(family).values() if isinstance(check, Check)}
+"""All checks by name, in the order in which they run: what others build upon comes first."""
 
 
 def check_optimizer(

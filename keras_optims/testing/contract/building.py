@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_optims.testing.compiled_step import EagerStep
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import config_of, made
 from keras_optims.testing.contract.walking import (
-    EagerStep,
     make_variables,
     require_close,
     require_equal,

@@ -59,16 +59,10 @@ class Check:
         return f"Check({self.name})"
 
 
-CHECKS: dict[str, Check] = {}
-"""All checks by name, in the order in which they run: what others build upon comes first."""
-
-
 def contract_check(function: Callable[[MakeOptimizer], None]) -> Check:
-    """Makes a function one of the `CHECKS`, under its name; its docstring is the promise and, in a second paragraph, why."""
+    """Makes a function a check, under its name; its docstring is the promise and, in a second paragraph, why."""
     promise, reason = (" ".join(part.split()) for part in inspect.cleandoc(function.__doc__ or "").split("\n\n"))
-    check = Check(function.__name__, promise, reason, function)
-    CHECKS[check.name] = check
-    return check
+    return Check(function.__name__, promise, reason, function)
 
 
 def require(holds: Any, found: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_optims.testing.compiled_step import EagerStep
 from keras_optims.testing.contract.check import ContractError, MakeOptimizer, contract_check
 from keras_optims.testing.contract.making import bare
 from keras_optims.testing.contract.walking import (
     SHAPES,
-    EagerStep,
     make_variables,
     require_close,
     require_equal,

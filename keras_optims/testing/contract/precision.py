@@ -5,10 +5,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_optims.testing.compiled_step import as_numpy
+from keras_optims.testing.compiled_step import EagerStep, as_numpy
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import bare
-from keras_optims.testing.contract.walking import EagerStep, make_variables, require_close, walk
+from keras_optims.testing.contract.walking import make_variables, require_close, walk
 
 
 @contract_check

@@ -9,11 +9,10 @@ from typing import Any
 
 import keras
 
-from keras_optims.testing.compiled_step import CompiledStep
+from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import bare, made
 from keras_optims.testing.contract.walking import (
-    EagerStep,
     make_variables,
     put_averages_in_place,
     require_equal,

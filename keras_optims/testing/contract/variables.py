@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from keras_optims.testing.compiled_step import as_numpy
+from keras_optims.testing.compiled_step import EagerStep, as_numpy
 from keras_optims.testing.contract.check import MakeOptimizer, contract_check, require
 from keras_optims.testing.contract.making import bare, made
 from keras_optims.testing.contract.walking import (
     Arrays,
-    EagerStep,
     make_variables,
     require_close,
     require_equal,

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_optims.testing.compiled_step import CompiledStep, as_numpy
+from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 from keras_optims.testing.contract.check import ContractError, require
 
 SHAPES = [(3, 2), (4,)]
@@ -34,23 +34,6 @@ def sample_gradients(steps: int, shapes=SHAPES, seed=0) -> list[Arrays]:
 def make_variables(values: Arrays, dtype="float32") -> list[Any]:
     """Keras variables theta_0, theta_1 ... that begin with these values."""
     return [keras.Variable(value, dtype=dtype, name=f"theta_{i}") for i, value in enumerate(values)]
-
-
-class EagerStep:
-    """Calls `optimizer.apply` as it is written: what `CompiledStep` is without compilation."""
-
-    def __init__(self, optimizer, variables):
-        self.optimizer, self.variables = optimizer, list(variables)
-        if not optimizer.built:
-            optimizer.build(self.variables)
-
-    def __call__(self, gradients):
-        """One step; `gradients` are NumPy arrays, one for each variable."""
-        self.optimizer.apply([None if g is None else ops.convert_to_tensor(g) for g in gradients], self.variables)
-
-    def weights(self) -> Arrays:
-        """The variables as NumPy arrays; half precision as float32."""
-        return [as_numpy(variable) for variable in self.variables]
 
 
 def walk(optimizer, gradients: list[Arrays], starts: Arrays | None = None, *, compiled=False, dtype="float32") -> list[Arrays]:

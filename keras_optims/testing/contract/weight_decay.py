@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from keras_optims.testing.compiled_step import CompiledStep
+from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import bare, weight_decays
 from keras_optims.testing.contract.walking import (
     SHAPES,
     Arrays,
-    EagerStep,
     make_variables,
     require_close,
     require_equal,

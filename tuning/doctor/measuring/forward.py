@@ -11,7 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tuning.doctor.measuring import number_or_none, only_on_tensorflow
 from tuning.doctor.measuring.devices import to_measure
+
+_NOT_HERE = "the reported wrong results are of TensorFlow's graphs"
 
 BATCH, INPUTS, UNITS = 32, 64, 48
 IMAGE, KERNEL = (12, 12, 3), (3, 3, 3, 16)
@@ -27,6 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@only_on_tensorflow(_NOT_HERE)
 def forward() -> dict:
     """Layers of several activations, a model of them, and the gradient of the one with ReLU, eagerly and as a graph.
 
@@ -34,16 +38,20 @@ def forward() -> dict:
         `{"rows": [{"layer", "mode", "device", "error"}]}`; the error is the largest difference as a share of the largest value,
         `None` where it is no number.
     """
-    if keras.backend.backend() != "tensorflow":
-        return {"skipped": "the reported wrong results are of TensorFlow's graphs"}
-    devices = to_measure().items()
-    return {"rows": [_row(layer, mode, *of) for of in devices for layer in _layers() for mode in ("eager", "graph")]}
+    devices, layers = to_measure().items(), _layers().items()
+    return {
+        "rows": [
+            {"layer": name, "mode": mode, "device": label, "error": _error(mode, device, *layer)}
+            for label, device in devices
+            for name, layer in layers
+            for mode in ("eager", "graph")
+        ]
+    }
 
 
+@only_on_tensorflow(_NOT_HERE)
 def protected() -> dict:
     """As `forward`, with what `keras_optims.metal.protect()` sets on a Mac; in a process that has computed nothing yet."""
-    if keras.backend.backend() != "tensorflow":
-        return {"skipped": "the reported wrong results are of TensorFlow's graphs"}
     import tensorflow as tf
 
     from keras_optims.metal.protection import OPTIONS
@@ -52,15 +60,13 @@ def protected() -> dict:
     return forward()
 
 
-def _row(layer: str, mode: str, label: str, device) -> dict:
+def _error(mode: str, device, make, inputs, right) -> float | None:
     import tensorflow as tf
 
-    make, inputs, right = _layers()[layer]
     with keras.device(device):
         compute = make()
         got = (tf.function(compute) if mode == "graph" else compute)(tf.constant(inputs))
-    error = np.abs(np.asarray(got, "float64") - right).max() / np.abs(right).max()
-    return {"layer": layer, "mode": mode, "device": label, "error": float(error) if np.isfinite(error) else None}
+    return number_or_none(np.abs(np.asarray(got, "float64") - right).max() / np.abs(right).max())
 
 
 def _layers() -> dict[str, tuple[Callable[[], Callable[[Any], Any]], np.ndarray, np.ndarray]]:

@@ -9,20 +9,20 @@ from collections.abc import Iterator
 import keras
 
 import keras_optims
+from tuning.doctor.measuring import only_on_tensorflow
 from tuning.doctor.measuring.devices import to_measure
 from tuning.errors import one_line
 
 _OTHER_BACKEND = "only TensorFlow leaves a device where a kernel is missing"
 
 
+@only_on_tensorflow(_OTHER_BACKEND)
 def kernels() -> dict:
     """What a step of each optimizer runs, traced, against the kernels that this TensorFlow has for the GPU, or else for the CPU.
 
     Returns:
         `{"device", "optimizers": {name: coverage}}` with the fields and properties of `keras_optims.metal.coverage.Coverage`.
     """
-    if keras.backend.backend() != "tensorflow":
-        return {"skipped": _OTHER_BACKEND}
     from keras_optims.metal.coverage import coverage
     from keras_optims.metal.tracing import registered_on
 
@@ -35,14 +35,13 @@ def kernels() -> dict:
     return {"device": device, "optimizers": found}
 
 
+@only_on_tensorflow(_OTHER_BACKEND)
 def placement() -> dict:
     """Each optimizer's step with soft placement off, so that an operation without a kernel on the GPU is an error.
 
     Returns:
         `{"rows": [{"optimizer", "mode", "device", "error"}]}`: where the weights are, and `None` or what was raised.
     """
-    if keras.backend.backend() != "tensorflow":
-        return {"skipped": _OTHER_BACKEND}
     if "GPU" not in to_measure():
         return {"skipped": "there is no GPU here to stay on"}
     return {"rows": [_placed(name, mode, "gpu:0") for name in keras_optims.OPTIMIZERS for mode in ("eager", "function")]}

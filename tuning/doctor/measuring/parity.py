@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
+from tuning.doctor.measuring import number_or_none, only_on_tensorflow
 from tuning.doctor.measuring.devices import to_measure
 from tuning.doctor.measuring.settings import SETTINGS, Setting
 
@@ -48,9 +49,7 @@ def _followed(setting: Setting, gradients, start, path):
                 shape: _largest(weights - _repeated(path[number - 1], shape)) / way
                 for shape, weights in zip(SHAPES, step.weights(), strict=True)
             }
-            worst = max(errors, key=lambda shape: np.nan_to_num(errors[shape], nan=np.inf))
-            error = float(errors[worst]) if np.isfinite(errors[worst]) else None
-            yield {"optimizer": str(setting), "kernel": kernel, "steps": number, "shape": list(worst), "error": error}
+            yield {"optimizer": str(setting), "kernel": kernel, "steps": number, **_worst(errors)}
 
 
 def _gradients():
@@ -68,10 +67,17 @@ def _repeated(numbers, shape):
     return np.resize(numbers, shape)
 
 
+def _worst(errors: dict) -> dict:
+    """The shape with the largest error, and the error."""
+    shape = max(errors, key=lambda shape: np.nan_to_num(errors[shape], nan=np.inf))
+    return {"shape": list(shape), "error": number_or_none(errors[shape])}
+
+
 def _largest(array) -> float:
     return float(np.abs(array).max(initial=0.0))
 
 
+@only_on_tensorflow("only TensorFlow runs single operations of its own; this is {backend}")
 def elementary() -> dict:
     """How far each operation of TensorFlow that a step is made of is from the same in NumPy's float64.
 
@@ -79,8 +85,6 @@ def elementary() -> dict:
         `{"rows": [{"operation", "device", "shape", "error"}]}` with the worst shape, and the error relative to the larger of the
         result and 1; `None` where it is no number, or of another shape.
     """
-    if keras.backend.backend() != "tensorflow":
-        return {"skipped": f"only TensorFlow runs single operations of its own; this is {keras.backend.backend()}"}
     rows = []
     for name, (of_tensorflow, of_numpy) in _operations().items():
         for label, device in to_measure().items():
@@ -92,9 +96,7 @@ def elementary() -> dict:
                     got = np.asarray(of_tensorflow(first, second), "float64")
                 same_shape = got.shape == right.shape
                 errors[shape] = _largest((got - right) / np.maximum(np.abs(right), 1)) if same_shape else np.nan
-            worst = max(errors, key=lambda shape: np.nan_to_num(errors[shape], nan=np.inf))
-            error = errors[worst] if np.isfinite(errors[worst]) else None
-            rows.append({"operation": name, "device": label, "shape": list(worst), "error": error})
+            rows.append({"operation": name, "device": label, **_worst(errors)})
     return {"rows": rows}
 
 

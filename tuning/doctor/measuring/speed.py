@@ -14,6 +14,7 @@ import numpy as np
 
 import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep
+from tuning.doctor.measuring import number_or_none
 from tuning.doctor.measuring.devices import to_measure
 
 ROUNDS = 25
@@ -49,8 +50,7 @@ def _difference(device) -> float | None:
                 if waits:
                     _wait(step)
             ends.append(step.weights()[0])
-    difference = np.abs(ends[0] - ends[1]).max() / np.abs(ends[1] - start).max()
-    return float(difference) if np.isfinite(difference) else None
+    return number_or_none(np.abs(ends[0] - ends[1]).max() / np.abs(ends[1] - start).max())
 
 
 def optimizers() -> dict:
