@@ -125,12 +125,15 @@ def _update_fused(optimizer, pairs, decaying, learning_rate):
 
 
 def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
+    settings = optimizer._untracked.active  # the other replicas set theirs meanwhile
+
     def update_each(strategy, pairs, learning_rate):
         def update_one(variable, gradient, learning_rate):
             optimizer.update_variable(gradient, variable, learning_rate)
 
-        for gradient, variable in pairs:
-            strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
+        with optimizer.using(settings):
+            for gradient, variable in pairs:
+                strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
 
     pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, map(fused.native, variables), strict=True)))
     tf.__internal__.distribute.interim.maybe_merge_call(
