@@ -187,7 +187,9 @@ def test_a_rule_given_to_two_optimizers_is_live_in_each_alone():
     rule = Rule("bias", beta_1=0.5)
     one, other = keras_optims.Adam(rules=[rule]), keras_optims.Adam(rules=[rule])
     one.rules[0].beta_1 = 0.7
-    assert repr(other.rules[0]) == repr(rule) == "Rule(path=['bias'], beta_1=0.5)"
+    assert repr(other.rules[0]) == "Rule(path=['bias'], beta_1=0.5)"
+    assert repr(one.rules[0]) == "Rule(path=['bias'], beta_1=0.7)"
+    assert repr(rule) == "Rule(path=['bias'], beta_1=0.5)"
 
 
 def test_a_training_resumes_with_its_rules_bit_for_bit(tmp_path):
@@ -242,6 +244,7 @@ def test_each_set_of_settings_is_a_group_with_one_kernel():
     optimizer.build(updated)
     traced = operations(tf.function(lambda gradients: optimizer.apply(gradients)), [tf.ones(v.shape) for v in updated])
     assert [name for name, _ in traced].count("ResourceApplyAdam") == 2
+    assert [v.shape for v in optimizer.variables if v.name == "grouped_first_moment"] == [(54,), (36,)]
 
 
 @pytest.mark.backend("torch")
