@@ -98,5 +98,5 @@ class RMSprop(Optimizer):
         s = self.scalars(variable, learning_rate)
         variance = ops.convert_to_tensor(self.mean_square[variable])
         if self.mean_gradient is not None:
-            variance -= ops.square(self.mean_gradient[variable])
+            variance = variance - ops.square(self.mean_gradient[variable])  # not in place: on torch this is the slot
         return s.learning_rate / ops.sqrt(variance + s.epsilon)

@@ -63,7 +63,7 @@ class StepRecorder:
         """As `optimizer._step`."""
         optimizer = self.optimizer
         kernels.run_if(
-            (optimizer.iterations + 1) % self.period == 0,
+            (optimizer._iterations + 1) % self.period == 0,
             lambda: self._measured_step(gradients, variables),
             lambda: optimizer._step(gradients, variables),
             state=[*optimizer._trainable_variables, *optimizer.variables],
@@ -83,7 +83,7 @@ class StepRecorder:
                     measured += _extremes_and_mean(optimizer.effective_learning_rate(variable, learning_rate))
                     rows[optimizer._get_variable_index(variable)] = measured
         numbers = [ops.cast(number, "float32") for row in rows for number in row]
-        self._outlet.put(optimizer.iterations, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
+        self._outlet.put(optimizer._iterations, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
 
     def take(self) -> tuple[int, list[RecordedVariable]] | None:
         """The number of the last measured update, from 1, and what it did; `None` if none was measured since the last call."""
@@ -109,7 +109,7 @@ def _wide(variable):
 
 def _norm(tensor):
     """The L2 norm. What is squared is at most 1, so it neither overflows nor vanishes where the norm itself does not."""
-    largest = ops.max(ops.abs(tensor))
+    largest = ops.max(ops.abs(tensor), initial=0.0)  # of an empty variable, too
     usable = ops.logical_and(largest > 0, largest < float("inf"))
     unit = ops.where(usable, largest, ops.ones_like(largest))
     return unit * ops.sqrt(ops.sum(ops.square(tensor / unit)))
