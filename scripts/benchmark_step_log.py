@@ -1,12 +1,10 @@
-"""What `keras_optims.StepLogger` costs: a training with it and the same training without, in turns.
+"""What `keras_optims.StepLogger` costs: how much longer a step takes that logs.
 
-    python scripts/benchmark_step_log.py [--rounds 9] [--steps 100] [--json]        # KERAS_BACKEND=jax|torch for the others
+    python scripts/benchmark_step_log.py [--steps 300] [--json]        # KERAS_BACKEND=jax|torch for the others
 
-Two nets on random data of MNIST's shape: a perceptron 784-512-256-10 at batch size 128, and the problem `mnist_cnn` at 64. In
-each round `model.fit` trains one model for so many steps three times: without the callback, with it on every 100th step, and on
-every step. Printed are medians over the rounds: the milliseconds a step without it, what the callback adds to them on every 100th
-step, and how many steps one logged step costs more than another. Where the first of these drowns in noise, a hundredth of the
-second tells the cost.
+Two nets on random data of MNIST's shape: a perceptron 784-512-256-10 at batch size 128, and the problem `mnist_cnn` at 64. In one
+training every second step logs, to a CSV file and to TensorBoard; the others run the function that they run without the callback.
+Each step is waited for. Printed are the medians of both kinds, after a warm-up, and what logging adds on every 100th step.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ import numpy as np
 import keras_optims
 from tuning.problems.mnist import mnist_cnn
 
-EVERY = {"without": None, "every 100": 100, "every step": 1}
+WARM_UP = 20  # steps
 
 
 def perceptron():
@@ -49,56 +47,54 @@ def perceptron():
 NETS = {"784-512-256-10": (perceptron, 128), "mnist_cnn": (mnist_cnn().model, 64)}
 
 
-def measure(net, batch_size, steps, rounds, folder) -> dict[str, list[float]]:
-    """The milliseconds a step of each round, by how it is logged."""
+class StepTimes(keras.callbacks.Callback):
+    """The milliseconds of each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken: list[float] = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Starts the clock."""
+        self._begun = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Waits for the step."""
+        float(logs["loss"])
+        self.taken.append(1000 * (time.perf_counter() - self._begun))
+
+
+def measure(net, batch_size, steps, folder) -> dict[str, float]:
+    """Medians of the milliseconds of a step that logs and of one that does not."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch_size * steps, 28, 28, 1)).astype("float32")
     y = rng.integers(10, size=batch_size * steps)
     keras.utils.set_random_seed(0)
     model = net()
     model.compile(keras_optims.Adam(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    callbacks = {
-        name: [] if every is None else [keras_optims.StepLogger(folder / f"{every}.csv", folder / f"{every}", every)]
-        for name, every in EVERY.items()
-    }
-    taken: dict[str, list[float]] = {name: [] for name in EVERY}
-    for repeat in range(rounds + 1):  # the first is the warm-up
-        for name in EVERY:
-            begun = time.perf_counter()
-            model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=callbacks[name])
-            if repeat:
-                taken[name].append(1000 * (time.perf_counter() - begun) / steps)
-    return taken
-
-
-def added(taken: dict[str, list[float]], name: str) -> float:
-    """What logging adds to a step, as a share of it: the median over the rounds, whose trainings run right after each other."""
-    return statistics.median(time / without - 1 for time, without in zip(taken[name], taken["without"], strict=True))
+    times = StepTimes()  # first, so that its clock runs while the next one begins the batch
+    callbacks = [times, keras_optims.StepLogger(folder / "steps.csv", folder, every=2)]
+    model.fit(x, y, batch_size=batch_size, shuffle=False, verbose=0, callbacks=callbacks)
+    return {"plain": statistics.median(times.taken[WARM_UP::2]), "logged": statistics.median(times.taken[WARM_UP + 1 :: 2])}
 
 
 def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     results = []
     for name, (net, batch_size) in NETS.items():
         with tempfile.TemporaryDirectory() as folder:
-            taken = measure(net, batch_size, options.steps, options.rounds, pathlib.Path(folder))
-        result = {
-            "backend": keras.backend.backend(),
-            "net": name,
-            "milliseconds_per_step": statistics.median(taken["without"]),
-            "every_100_adds": added(taken, "every 100"),
-            "steps_per_logged_step": added(taken, "every step"),
-        }
-        results.append(result)
+            medians = measure(net, batch_size, options.steps, pathlib.Path(folder))
+        more = medians["logged"] / medians["plain"] - 1
+        results.append({"backend": keras.backend.backend(), "net": name, "milliseconds": medians, "every_100_adds": more / 100})
         if not options.json:
+            plain, logged = medians["plain"], medians["logged"]
             print(
-                f"{result['backend']:10}  {name:15} {result['milliseconds_per_step']:6.2f} ms a step; every 100th logged: "
-                f"{result['every_100_adds']:+.1%}; a logged step costs {result['steps_per_logged_step']:.2f} steps more"
+                f"{keras.backend.backend():10}  {name:15}  a step {plain:.2f} ms, one that logs {logged:.2f} ms: "
+                f"every 100th adds {more / 100:.2%}"
             )
     if options.json:
         print(json.dumps(results))
