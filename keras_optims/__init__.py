@@ -4,7 +4,7 @@ from keras_optims import metal
 from keras_optims.adagrad import Adagrad
 from keras_optims.adam import Adam
 from keras_optims.adamw import AdamW
-from keras_optims.averages import AveragedWeights
+from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.gradient_descent import GradientDescent
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
 from keras_optims.momentum import Momentum
@@ -41,6 +41,7 @@ __all__ = [
     "RMSprop",
     "Rule",
     "SearchRange",
+    "StepLogger",
     "from_keras",
     "metal",
     "to_keras",

@@ -83,3 +83,8 @@ class Adagrad(Optimizer):
         accumulator = self.accumulator[variable]
         self.assign_add(accumulator, ops.square(gradient))
         self.assign_sub(variable, s.learning_rate * gradient / ops.sqrt(accumulator + s.epsilon))
+
+    def step_rate(self, variable, learning_rate):
+        """η / √(G + ε)."""
+        s = self.scalars(variable, learning_rate)
+        return s.learning_rate / ops.sqrt(ops.add(self.accumulator[variable], s.epsilon))

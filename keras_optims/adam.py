@@ -90,3 +90,9 @@ class Adam(Optimizer):
             self.assign(largest, ops.maximum(largest, v))
             v = largest
         self.assign_sub(variable, m * s.alpha / (ops.sqrt(v) + s.epsilon))
+
+    def step_rate(self, variable, learning_rate):
+        """α / (√v + ε), which multiplies m; with AMSGrad v̂ in place of v."""
+        s = self.scalars(variable, learning_rate)
+        v = self.second_moment if self.largest_second_moment is None else self.largest_second_moment
+        return s.alpha / (ops.sqrt(v[variable]) + s.epsilon)

@@ -39,3 +39,7 @@ class GradientDescent(Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         """θ ← θ − η·g."""
         self.assign_sub(variable, gradient * self.scalars(variable, learning_rate).learning_rate)
+
+    def step_rate(self, variable, learning_rate):
+        """η."""
+        return self.scalars(variable, learning_rate).learning_rate

@@ -67,3 +67,7 @@ class Momentum(Optimizer):
             self.assign_add(variable, velocity * s.momentum - gradient * s.learning_rate)
         else:
             self.assign_add(variable, velocity)
+
+    def step_rate(self, variable, learning_rate):
+        """η, at which a gradient enters the velocity; a constant gradient ends up moving θ at η/(1−γ)."""
+        return self.scalars(variable, learning_rate).learning_rate

@@ -34,7 +34,7 @@ from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
 from keras_optims.rules import LiveRule, Rules, Settings, settings_of_each
 from keras_optims.slots import Slot, path_of
-from keras_optims.working_copy import WorkingCopy, is_half
+from keras_optims.working_copy import WorkingCopy, arithmetic_dtype, is_half
 
 
 def _build_once(build):
@@ -162,6 +162,8 @@ class Optimizer(keras.optimizers.Optimizer):
         named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)
         unchanged = cls.update_step is named.update_step and cls.step_scalars is named.step_scalars
         cls.fused_kernel = cls.kernel if unchanged else None
+        if "update_step" in vars(cls) and "step_rate" not in vars(cls):
+            setattr(cls, "step_rate", Optimizer.step_rate)  # noqa: B010 (as below); the inherited one is of another formula
         if "build" in vars(cls):
             setattr(cls, "build", _build_once(cls.build))  # noqa: B010 (an assignment to a method is no type error then)
 
@@ -328,11 +330,19 @@ class Optimizer(keras.optimizers.Optimizer):
                 grads = kernels.prepared(self, grads, variables)
                 if self.loss_scale_factor is not None:
                     grads = [with_values(g, values_of(g) / ops.cast(self.loss_scale_factor, values_of(g).dtype)) for g in grads]
-                self._backend_apply_gradients(grads, variables)
-                for variable in variables:
-                    if variable.constraint is not None:
-                        variable.assign(variable.constraint(variable))
+                recorder = self._untracked.recorder
+                if recorder is None:
+                    self._step(grads, variables)
+                else:
+                    recorder.step(grads, variables)
             kernels.count(self._iterations)
+
+    def _step(self, gradients, variables):
+        """What `apply` does with gradients that are `kernels.prepared`: an update, or a part of the accumulation of one."""
+        self._backend_apply_gradients(gradients, variables)
+        for variable in variables:
+            if variable.constraint is not None:
+                variable.assign(variable.constraint(variable))
 
     def _variables_to_update(self, number, variables):
         """The variables of a call of `apply` with so many gradients."""
@@ -351,11 +361,10 @@ class Optimizer(keras.optimizers.Optimizer):
         if not steps:
             self._update(grads, trainable_variables)
             return
-        accumulators = [self._accumulated_gradients[self._get_variable_index(v)] for v in trainable_variables]
+        accumulators = self._accumulators_of(trainable_variables)
 
         def update():
-            mean = [(gradient + total) / steps for gradient, total in zip(grads, accumulators, strict=True)]
-            self._update(mean, trainable_variables)
+            self._update(self._mean_gradients(grads, trainable_variables), trainable_variables)
             self._backend_reset_gradient_accumulators()
 
         kernels.run_if(
@@ -365,17 +374,24 @@ class Optimizer(keras.optimizers.Optimizer):
             state=[*self._trainable_variables, *self.variables],
         )
 
+    def _accumulators_of(self, variables):
+        return [self._accumulated_gradients[self._get_variable_index(variable)] for variable in variables]
+
+    def _mean_gradients(self, gradients, variables) -> list:
+        """The gradients of an update that is made now: the mean of these and those that are accumulated."""
+        steps = self.gradient_accumulation_steps
+        if not steps:
+            return gradients
+        return [(g + total) / steps for g, total in zip(gradients, self._accumulators_of(variables), strict=True)]
+
     def _update(self, grads, variables):
         """One update: clip, decay, step, average."""
         grads = clipped(grads, global_clipnorm=self.global_clipnorm)
-        self._untracked.scalars_of_step = {}  # of this step only: in a traced function they are tensors of its graph
-        try:
+        with self.scalars_computed_once():
             for settings, its_grads, its_variables in self._by_settings(grads, variables):
                 with self.using(settings):
                     its_grads = clipped(its_grads, clipnorm=self.clipnorm, clipvalue=self.clipvalue)
                     self._backend_update_step(its_grads, its_variables, settings.multiplied(self.learning_rate))
-        finally:
-            self._untracked.scalars_of_step = None
         if self.use_ema:
             self._update_model_variables_moving_average(self._trainable_variables)
             if self.ema_overwrite_frequency:
@@ -476,6 +492,41 @@ class Optimizer(keras.optimizers.Optimizer):
         """
         raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
 
+    def effective_learning_rate(self, variable):
+        """What multiplies each element of the gradient, or of the average of gradients that the formula has in its place.
+
+        It is the rate of an update that is made now and leaves the slots as they are. Inside of a step, after the update and
+        before it is counted, it is the rate of that step itself; so it stands in the log of a `StepLogger`.
+
+        Args:
+            variable: the model's variable.
+
+        Returns:
+            A tensor of the variable's shape (float32 for a half-precision variable), or a scalar where it is the same for all
+            elements. `None` where the class has an `update_step` of its own and no `step_rate`.
+
+        Raises:
+            ValueError: the optimizer is not built yet.
+        """
+        if not self.built:
+            raise ValueError(
+                "effective_learning_rate() needs an optimizer that is built; call build(variables), or fit the model, first."
+            )
+        settings, rates = self.settings_of(variable), self._memo()
+        with self.using(settings):
+            if settings not in rates:
+                rates[settings] = settings.multiplied(self.learning_rate)
+            return self.step_rate(variable, rates[settings])
+
+    def step_rate(self, variable, learning_rate):
+        """The formula of `effective_learning_rate`, beside `update_step`: with the slots as that has left them.
+
+        Args:
+            variable: the model's variable, by which its slots are looked up.
+            learning_rate: the scalar learning rate of this step.
+        """
+        return None
+
     # -- what a formula needs ---------------------------------------------------------------------
 
     def step_scalars(self, learning_rate) -> dict[str, Any]:
@@ -483,14 +534,27 @@ class Optimizer(keras.optimizers.Optimizer):
         return {"learning_rate": learning_rate}
 
     def scalars(self, variable, learning_rate) -> types.SimpleNamespace:
-        """The `step_scalars` of this step, in the dtype of `variable`."""
-        memo = {} if self._untracked.scalars_of_step is None else self._untracked.scalars_of_step
-        dtype = keras.backend.standardize_dtype(variable.dtype)
+        """The `step_scalars` of this step, in the dtype of the variable's arithmetic."""
+        memo = self._memo()
+        dtype = arithmetic_dtype(variable)
         key = (self._untracked.active, id(learning_rate), dtype)
         if key not in memo:
             values = {name: ops.cast(value, dtype) for name, value in self.step_scalars(learning_rate).items()}
             memo[key] = types.SimpleNamespace(**values), learning_rate  # kept alive, so that its id stays its own
         return memo[key][0]
+
+    def _memo(self) -> dict:
+        """What is computed once in a step, by what it depends on."""
+        return {} if self._untracked.scalars_of_step is None else self._untracked.scalars_of_step
+
+    @contextlib.contextmanager
+    def scalars_computed_once(self):
+        """A context in which `scalars` computes them once for all variables; it ends with the step, whose tensors they are."""
+        self._untracked.scalars_of_step = {}
+        try:
+            yield
+        finally:
+            self._untracked.scalars_of_step = None
 
     @property
     def step_number(self):
@@ -737,6 +801,7 @@ class _Untracked:
     settings: dict[Any, Settings] = dataclasses.field(default_factory=dict)
     active: Settings | None = None
     scalars_of_step: dict | None = None
+    recorder: Any = None
 
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")

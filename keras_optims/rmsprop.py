@@ -92,3 +92,11 @@ class RMSprop(Optimizer):
             self.assign(velocity, s.momentum * velocity + increment)
             increment = velocity
         self.assign_sub(variable, increment)
+
+    def step_rate(self, variable, learning_rate):
+        """η / √(v − a² + ε), at which a gradient enters the velocity, if there is one."""
+        s = self.scalars(variable, learning_rate)
+        variance = ops.convert_to_tensor(self.mean_square[variable])
+        if self.mean_gradient is not None:
+            variance = variance - ops.square(self.mean_gradient[variable])  # not in place: on torch this is the slot
+        return s.learning_rate / ops.sqrt(variance + s.epsilon)

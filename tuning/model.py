@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_optims.averages import averaging_optimizer
+from keras_optims.callbacks import averaging_optimizer
 from tuning import epochs
 from tuning.problems import make_problem
 from tuning.problems.problem import Data, Problem, validation_batch_size

@@ -15,7 +15,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_optims.averages import averaging_optimizer
+from keras_optims.callbacks import averaging_optimizer
 from tuning import epochs
 from tuning.trial import Chosen, Curve, ExecutionEnded, Report, Trainer, best_epoch, execution_seed
 

@@ -17,7 +17,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_optims.averages import AveragedWeights, averaging_optimizer
+from keras_optims.callbacks import AveragedWeights, averaging_optimizer
 from tuning import epochs
 from tuning.errors import SearchError
 from tuning.warm import WarmModels, reseed, seed_everything

@@ -16,6 +16,9 @@ returns the members' parts of them by the id of the member; the other variables 
 `parts_of(optimizer, variable)`: ((slot, path), part) of each member's part of such a buffer; empty for any other variable.
 `count(iterations)`: adds 1 to the number of steps.
 `finish_build(optimizer)`: called when an optimizer has made its slots.
+`is_distributed(optimizer)`: whether a step runs on each replica of a `tf.distribute` strategy.
+`Outlet()`: the way of an array from inside of a compiled step to Python: `put(number, array)` in the step, also in a branch of
+`run_if`, and afterwards `take()`, which gives (int, NumPy array), or `None` if nothing was put since.
 """
 
 import importlib
@@ -46,3 +49,5 @@ add_grouped_slot = _backend.add_grouped_slot
 parts_of = _backend.parts_of
 count = _backend.count
 finish_build = _backend.finish_build
+is_distributed = _backend.is_distributed
+Outlet = _backend.Outlet

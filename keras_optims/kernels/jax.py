@@ -4,13 +4,14 @@ import contextlib
 
 import jax
 import keras
+import numpy as np
 from keras import ops
 
-from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, parts_of
+from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, is_distributed, parts_of
 from keras_optims.paths import Path
 from keras_optims.working_copy import arithmetic_dtype
 
-__all__ = ["add_grouped_slot", "finish_build", "parts_of"]
+__all__ = ["add_grouped_slot", "finish_build", "is_distributed", "parts_of"]
 
 no_gradient = contextlib.nullcontext
 outside_of_a_trace = contextlib.nullcontext
@@ -72,3 +73,23 @@ def update(optimizer, gradients, variables, learning_rate):
     """See `keras_optims.kernels`: XLA fuses each variable's formula into one pass by itself."""
     for gradient, variable in zip(gradients, variables, strict=True):
         optimizer.update_variable(gradient, variable, learning_rate)
+
+
+class Outlet:
+    """See `keras_optims.kernels`. What leaves is no part of the step's state, so the state of a training is the same with it."""
+
+    def __init__(self):
+        self._held = None
+
+    def put(self, number, array):
+        """See `keras_optims.kernels`."""
+        jax.debug.callback(self._hold, ops.convert_to_tensor(number), array)
+
+    def _hold(self, number, array):
+        self._held = number, array
+
+    def take(self):
+        """See `keras_optims.kernels`."""
+        jax.effects_barrier()  # the step may still run
+        held, self._held = self._held, None
+        return None if held is None else (int(held[0]), np.asarray(held[1]))

@@ -13,11 +13,11 @@ import keras
 import torch
 from keras import ops
 
-from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, parts_of
+from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, is_distributed, parts_of
 from keras_optims.paths import Path
 from keras_optims.working_copy import arithmetic_dtype
 
-__all__ = ["add_grouped_slot", "finish_build", "parts_of"]
+__all__ = ["add_grouped_slot", "finish_build", "is_distributed", "parts_of"]
 
 no_gradient = torch.no_grad
 outside_of_a_trace = contextlib.nullcontext
@@ -156,6 +156,22 @@ def _as_numbers(scalars) -> list[float]:
     if all(scalar.device.type == "cpu" for scalar in scalars):
         return [scalar.item() for scalar in scalars]
     return torch.stack([scalar.to(torch.float32) for scalar in scalars]).tolist()
+
+
+class Outlet:
+    """See `keras_optims.kernels`; here steps are not compiled."""
+
+    def __init__(self):
+        self._held = None
+
+    def put(self, number, array):
+        """See `keras_optims.kernels`."""
+        self._held = int(number), array
+
+    def take(self):
+        """See `keras_optims.kernels`."""
+        held, self._held = self._held, None
+        return None if held is None else (held[0], ops.convert_to_numpy(held[1]))
 
 
 # Each kernel takes the optimizer, the tensors of weights and gradients, a function from a slot to its tensors, the numbers of the

@@ -1,4 +1,4 @@
-"""What backends say of grouping that update a whole list of variables at one call already."""
+"""What backends say of grouping that update a whole list of variables at one call already, and know no replicas of a step."""
 
 
 def add_grouped_slot(optimizer, slot, variables, name, initializers):
@@ -13,3 +13,8 @@ def parts_of(optimizer, variable):
 
 def finish_build(optimizer):
     """See `keras_optims.kernels`."""
+
+
+def is_distributed(optimizer):
+    """See `keras_optims.kernels`."""
+    return False

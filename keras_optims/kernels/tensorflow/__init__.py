@@ -1,6 +1,8 @@
 """The step on TensorFlow, alone and under tf.distribute; see `keras_optims.kernels` for the functions."""
 
+from keras_optims.kernels.tensorflow.fused import is_distributed
 from keras_optims.kernels.tensorflow.groups import add_grouped_slot, parts_of
+from keras_optims.kernels.tensorflow.outlet import Outlet
 from keras_optims.kernels.tensorflow.step import (
     assign,
     count,
@@ -17,11 +19,13 @@ from keras_optims.kernels.tensorflow.step import (
 )
 
 __all__ = [
+    "Outlet",
     "add_grouped_slot",
     "assign",
     "count",
     "decayed",
     "finish_build",
+    "is_distributed",
     "no_gradient",
     "outside_of_a_trace",
     "parts_of",

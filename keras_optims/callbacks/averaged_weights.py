@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import keras
 
+from keras_optims.callbacks.own_optimizer import own_optimizer
 from keras_optims.optimizer import Optimizer
 
 
 def averaging_optimizer(model: keras.Model) -> Optimizer | None:
     """The optimizer of a compiled model, if it is one of ours that keeps averages; that in a `LossScaleOptimizer`, too."""
-    optimizer = getattr(model, "optimizer", None)
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return optimizer if isinstance(optimizer, Optimizer) and optimizer.use_ema else None
+    optimizer = own_optimizer(model)
+    return optimizer if optimizer is not None and optimizer.use_ema else None
 
 
 class AveragedWeights(keras.callbacks.Callback):

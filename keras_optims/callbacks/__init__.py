@@ -1,0 +1,6 @@
+"""Callbacks for `model.fit`."""
+
+from keras_optims.callbacks.averaged_weights import AveragedWeights, averaging_optimizer
+from keras_optims.callbacks.step_logger import StepLogger
+
+__all__ = ["AveragedWeights", "StepLogger", "averaging_optimizer"]
