@@ -125,6 +125,11 @@ def is_distributed(optimizer) -> bool:
     return tf.distribute.has_strategy() or not built_under.startswith("_DefaultDistributionStrategy")
 
 
+def merges_replicas() -> bool:
+    """Whether the step of one replica of several is being run or traced, which meets the others in a `merge_call`."""
+    return tf.distribute.has_strategy() and not tf.__internal__.distribute.strategy_supports_no_merge_call()
+
+
 def operation(optimizer) -> str | None:
     """The name of the operation that serves this optimizer's formula; `None` where there is none."""
     name = optimizer.fused_kernel

@@ -17,8 +17,20 @@ outside_of_a_trace = tf.init_scope
 
 
 def run_if(predicate, action, otherwise, state):
-    """See `keras_optims.kernels`."""
-    keras.ops.cond(predicate, action, otherwise)
+    """See `keras_optims.kernels`; under a distribution strategy the predicate must be the same on all replicas."""
+    if fused.merges_replicas():
+        # In a branch that one replica has traced, replicas cannot meet. So all of them branch at once, and each runs its function.
+        def run_on_all(strategy, predicate, action, otherwise):
+            def run_each(functions):
+                run = tf.autograph.experimental.do_not_convert(lambda function: function())
+                strategy.extended.call_for_each_replica(run, args=(functions,))
+
+            the_same = strategy.experimental_local_results(predicate)[0]
+            keras.ops.cond(the_same, lambda: run_each(action), lambda: run_each(otherwise))
+
+        tf.distribute.get_replica_context().merge_call(run_on_all, args=(predicate, action, otherwise))
+    else:
+        keras.ops.cond(predicate, action, otherwise)
 
 
 def assign(optimizer, variable, value):
@@ -46,22 +58,24 @@ def finish_build(optimizer):
 
 
 def prepared(optimizer, gradients, variables):
-    """See `keras_optims.kernels`."""
-    # A formula that is not known to treat all elements alike, or a sum over several steps or replicas, needs whole gradients.
-    whole = (
-        not optimizer.lazy
-        or optimizer.fused_kernel is None
-        or optimizer.gradient_accumulation_steps
-        or fused.is_distributed(optimizer)
-    )
+    """See `keras_optims.kernels`; under a distribution strategy they are summed over the replicas, so all have the same."""
+    # A formula that is not known to treat all elements alike, or a sum over several steps, needs whole gradients.
+    whole = not optimizer.lazy or optimizer.fused_kernel is None or optimizer.gradient_accumulation_steps
 
-    def prepare(gradient, variable):
-        dtype = arithmetic_dtype(variable)
-        if isinstance(gradient, tf.IndexedSlices) and not whole:
-            return rows.summed(gradient, variable.shape[0], dtype)
-        return tf.cast(gradient if tf.is_tensor(gradient) else tf.convert_to_tensor(gradient), dtype)
+    def cast(gradient, variable):
+        is_sparse = isinstance(gradient, tf.IndexedSlices)
+        if not tf.is_tensor(gradient) or (is_sparse and whole):
+            gradient, is_sparse = tf.convert_to_tensor(gradient), False
+        return tf.cast(gradient, arithmetic_dtype(variable))
 
-    return [prepare(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
+    gradients = list(map(cast, gradients, variables))
+    if fused.is_distributed(optimizer):
+        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+    def summed(gradient, variable):
+        return rows.summed(gradient, variable.shape[0]) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+    return list(map(summed, gradients, variables))
 
 
 def count(iterations):
@@ -88,7 +102,7 @@ def path_of(optimizer, variable) -> Path:
 
 
 def update(optimizer, gradients, variables, learning_rate):
-    """See `keras_optims.kernels`; under a distribution strategy the gradients are summed over the replicas first."""
+    """See `keras_optims.kernels`; under a distribution strategy the gradients are those of all replicas together."""
     if fused.is_distributed(optimizer):
         _update_on_all_replicas(optimizer, gradients, variables, learning_rate)
         return
@@ -125,14 +139,18 @@ def _update_fused(optimizer, pairs, decaying, learning_rate):
 
 
 def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
-    def update_each(strategy, pairs, learning_rate):
-        def update_one(variable, gradient, learning_rate):
+    def update_one(variable, gradient, learning_rate):
+        if isinstance(gradient, RowGradient):
+            rows.update(optimizer, gradient, variable, learning_rate)
+        else:
             optimizer.update_variable(gradient, variable, learning_rate)
 
-        for gradient, variable in pairs:
-            strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
+    def update_each(strategy, gradients, learning_rate):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            strategy.extended.update(fused.native(variable), update_one, args=(gradient, learning_rate), group=False)
 
-    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, map(fused.native, variables), strict=True)))
+    for gradient, variable in zip(gradients, variables, strict=True):
+        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
     tf.__internal__.distribute.interim.maybe_merge_call(
-        update_each, optimizer._distribution_strategy, pairs, tf.convert_to_tensor(learning_rate)
+        update_each, optimizer._distribution_strategy, gradients, tf.convert_to_tensor(learning_rate)
     )
