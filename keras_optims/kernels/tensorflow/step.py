@@ -70,12 +70,27 @@ def prepared(optimizer, gradients, variables):
 
     gradients = list(map(cast, gradients, variables))
     if fused.is_distributed(optimizer):
-        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradients = _summed_over_replicas(optimizer, gradients)
 
     def summed(gradient, variable):
         return rows.summed(gradient, variable.shape[0]) if isinstance(gradient, tf.IndexedSlices) else gradient
 
     return list(map(summed, gradients, variables))
+
+
+def _summed_over_replicas(optimizer, gradients):
+    replica, name = tf.distribute.get_replica_context(), type(optimizer).__name__
+    if replica is None:
+        raise ValueError(
+            f"{name}.apply() must be called on a replica, in the function that strategy.run(...) runs; it was called in the scope "
+            "of a tf.distribute strategy, but outside of strategy.run(...)."
+        )
+    if tf.distribute.has_strategy() and replica.strategy is not optimizer._distribution_strategy:
+        raise ValueError(
+            f"{name} must be made in the scope of the tf.distribute strategy that runs it, {type(replica.strategy).__name__}; "
+            f"it was made under {type(optimizer._distribution_strategy).__name__}, so each replica would count steps of its own."
+        )
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
 def count(iterations):
