@@ -116,11 +116,11 @@ def has_xla_kernel(optimizer) -> bool:
 
 def may_fuse(optimizer) -> bool:
     """Whether this optimizer's float32 variables are updated by the kernels."""
-    return operation(optimizer) is not None and not is_distributed(optimizer)
+    return operation(optimizer) is not None
 
 
 def is_distributed(optimizer) -> bool:
-    """Whether the variables live on several replicas, which the kernels know nothing of."""
+    """Whether the variables may live on several replicas."""
     built_under = type(optimizer._distribution_strategy).__name__
     return tf.distribute.has_strategy() or not built_under.startswith("_DefaultDistributionStrategy")
 

@@ -101,8 +101,6 @@ def count(iterations):
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     operation, dtype = fused.operation(optimizer), keras.backend.standardize_dtype(variable.dtype)
-    if fused.is_distributed(optimizer):
-        return Path("formula", "under a tf.distribute strategy each replica runs the formula")
     if optimizer.fused_kernel is None:
         return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
     if operation is None:
@@ -157,6 +155,8 @@ def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
     def update_one(variable, gradient, learning_rate):
         if isinstance(gradient, RowGradient):
             rows.update(optimizer, gradient, variable, learning_rate)
+        elif path_of(optimizer, variable).name == "fused":
+            _update_fused(optimizer, [(gradient, variable)], [variable] if optimizer.decays(variable) else [], learning_rate)
         else:
             optimizer.update_variable(gradient, variable, learning_rate)
 
