@@ -11,7 +11,7 @@ import tensorflow as tf
 import keras_optims
 from keras_optims import Adam, Momentum
 from tests.distribution import problem
-from tests.distribution.problem import ALL_TOGETHER, BATCH, LABELS, SETTINGS, STEPS, TOKENS, assert_same_training
+from tests.distribution.problem import ALL_TOGETHER, LABELS, SETTINGS, STEPS, TOKENS, assert_same_training
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -28,7 +28,10 @@ def shares(batch):
     )
 
 
-def loop(model, optimizer, mirrored, wrap=functools.partial(tf.function, autograph=False), after_step=lambda step: None):
+compiled_step = functools.partial(tf.function, autograph=False)
+
+
+def loop(model, optimizer, mirrored, wrap=compiled_step, after_step=lambda step: None):
     """A training loop of one's own."""
     loss = problem.loss()
 
@@ -100,7 +103,7 @@ def test_hyperparameters_are_set_between_steps_without_a_retrace():
             traces.append(1)
             run(*batch)
 
-        return tf.function(traced, autograph=False)
+        return compiled_step(traced)
 
     def after_step(step):
         if step == 2:
@@ -210,6 +213,6 @@ def test_an_optimizer_that_was_made_outside_of_the_scope_is_refused():
         mirrored = keras.Variable(np.ones(3, "float32"), name="v")
     optimizer = Adam()
     optimizer.build([mirrored])
-    with pytest.raises(ValueError, match="must be made in the scope of the tf.distribute strategy that runs it"):
+    with pytest.raises(ValueError, match=r"must be made in the scope of the tf\.distribute strategy that runs it"):
         STRATEGY.run(lambda: optimizer.apply([tf.ones(3)], [mirrored]))
     np.testing.assert_array_equal(mirrored.numpy(), np.ones(3))

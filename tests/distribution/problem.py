@@ -3,6 +3,8 @@
 The devices' shares of a batch differ: the labels of its second half are all 0.
 """
 
+import functools
+
 import keras
 import numpy as np
 
@@ -61,6 +63,11 @@ def _decay_of_kernels():
     return optimizer
 
 
+def _scheduled():
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.5)
+    return Adam(rate, beta_1=lambda step: 0.9 - 0.01 * keras.ops.cast(step, "float32"))
+
+
 ALL_TOGETHER = {
     "gradient_accumulation_steps": 2,
     "global_clipnorm": 0.05,
@@ -82,18 +89,10 @@ _OPTIONS = [
 
 _COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rmsprop"}  # by another one or by the options
 
-SETTINGS = {
-    **{variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED},
-    **{
-        "all together" if len(options) > 2 else " ".join(options): lambda options=options: Momentum(0.05, **options)
-        for options in _OPTIONS
-    },
-    "decay of kernels": _decay_of_kernels,
-    "schedules": lambda: Adam(
-        keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.5),
-        beta_1=lambda step: 0.9 - 0.01 * keras.ops.cast(step, "float32"),
-    ),
-}
+SETTINGS = {variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED}
+for _options in _OPTIONS:
+    SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
+SETTINGS |= {"decay of kernels": _decay_of_kernels, "schedules": _scheduled}
 """Makers of optimizers, by name."""
 
 

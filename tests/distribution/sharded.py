@@ -24,10 +24,10 @@ def model_parallel():
     """Two devices share each batch, and two each variable."""
     mesh = keras.distribution.DeviceMesh((2, 2), ("batch", "model"), DEVICES)
     layout = keras.distribution.LayoutMap(mesh)
-    layout["embeddings"] = (None, "model")
-    layout["hidden/kernel"] = (None, "model")
-    layout["hidden/bias"] = ("model",)
-    layout["output/kernel"] = ("model", None)
+    layout[".*embeddings"] = (None, "model")
+    layout[".*hidden/kernel"] = (None, "model")
+    layout[".*hidden/bias"] = ("model",)
+    layout[".*output/kernel"] = ("model", None)
     return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 
 
@@ -40,14 +40,18 @@ def _no_distribution_is_left():
     keras.distribution.set_distribution(None)
 
 
-def compiled(layout, optimizer):
+def compiled(layout, make):
     keras.distribution.set_distribution(LAYOUTS[layout]())
-    return problem.compiled(optimizer)
+    return problem.compiled(make())
 
 
 def fit(layout, model, *args, **kwargs):
     keras.distribution.set_distribution(LAYOUTS[layout]())
     return problem.fit(model, *args, **kwargs)
+
+
+def places(array):
+    return array.sharding.devices_indices_map(array.shape)
 
 
 def assert_slots_lie_as_their_variables(model, number_of_slots):
@@ -56,9 +60,7 @@ def assert_slots_lie_as_their_variables(model, number_of_slots):
     for variable in model.trainable_variables:
         for slot in model.optimizer.variables:
             if slot.path.rpartition("/")[2].startswith(variable.path.replace("/", "_")):
-                assert slot.value.sharding.devices_indices_map(slot.shape) == variable.value.sharding.devices_indices_map(
-                    slot.shape
-                )
+                assert places(slot.value) == places(variable.value)
                 found += 1
     assert found == number_of_slots * len(model.trainable_variables)
 
@@ -74,14 +76,13 @@ def assert_is_sharded(model):
     [
         (lambda: AdamW(0.01, weight_decay=0.3, amsgrad=True), 3),
         (lambda: Momentum(0.05, **ALL_TOGETHER), 3),
-        (lambda: keras_optims.RMSprop(0.01, centered=True, momentum=0.5), 3),
     ],
-    ids=["adamw", "all together", "rmsprop"],
+    ids=["adamw", "all together"],
 )
 def test_fit_trains_as_on_one_device(layout, make, slots):
-    single = compiled("single", make())
+    single = compiled("single", make)
     fit("single", single)
-    model = compiled(layout, make())
+    model = compiled(layout, make)
     fit(layout, model)
     assert_same_training(model, single)
     assert_slots_lie_as_their_variables(model, slots)
@@ -91,7 +92,7 @@ def test_fit_trains_as_on_one_device(layout, make, slots):
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_step_moves_no_slot_between_devices(setting):
-    model = compiled("model", SETTINGS[setting]())
+    model = compiled("model", SETTINGS[setting])
     optimizer, variables = model.optimizer, model.trainable_variables
     optimizer.build(variables)
     slots = [v for v in optimizer.variables if v.shape]
@@ -108,7 +109,7 @@ def test_a_step_moves_no_slot_between_devices(setting):
 
 @pytest.mark.parametrize(("saved_on", "loaded_on"), [("model", "single"), ("single", "model"), ("model", "data")])
 def test_a_training_goes_on_elsewhere(saved_on, loaded_on, tmp_path):
-    model = compiled(saved_on, problem.resumable())
+    model = compiled(saved_on, problem.resumable)
     fit(saved_on, model, problem.FIRST)
     model.save(tmp_path / "model.keras")
     fit(saved_on, model, problem.SECOND)
@@ -125,7 +126,7 @@ def test_a_training_goes_on_elsewhere(saved_on, loaded_on, tmp_path):
 def test_averages_hyperparameters_and_validation_are_those_of_one_device():
     models, losses = [], []
     for layout in ("model", "single"):
-        model = compiled(layout, Adam(0.01, use_ema=True, ema_momentum=0.8))
+        model = compiled(layout, lambda: Adam(0.01, use_ema=True, ema_momentum=0.8))
         validation, callbacks = (TOKENS.reshape(-1, 4), LABELS.reshape(-1)), [keras_optims.AveragedWeights()]
         fit(layout, model)
         model.optimizer.learning_rate, model.optimizer.beta_1 = 0.02, 0.5
@@ -152,9 +153,9 @@ def test_what_half_precision_rounds_off_lies_as_its_variable():
 
 
 def test_state_of_another_layout_is_loaded_into_an_optimizer_that_is_built():
-    trained = compiled("single", problem.resumable())
+    trained = compiled("single", problem.resumable)
     fit("single", trained)
-    model = compiled("model", problem.resumable())
+    model = compiled("model", problem.resumable)
     model.optimizer.build(model.trainable_variables)
     loaded = model.optimizer.load_state(trained.optimizer)
     assert not loaded.fresh

@@ -19,7 +19,7 @@ outside_of_a_trace = tf.init_scope
 def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`; under a distribution strategy the predicate must be the same on all replicas."""
     if fused.merges_replicas():
-        # In a branch that one replica has traced, replicas cannot meet. So all of them branch at once, and each runs its function.
+        # Replicas cannot meet in a branch that one of them has traced. So they branch all at once, and then each runs its own.
         def run_on_all(strategy, predicate, action, otherwise):
             def run_each(functions):
                 run = tf.autograph.experimental.do_not_convert(lambda function: function())
@@ -82,8 +82,8 @@ def _summed_over_replicas(optimizer, gradients):
     replica, name = tf.distribute.get_replica_context(), type(optimizer).__name__
     if replica is None:
         raise ValueError(
-            f"{name}.apply() must be called on a replica, in the function that strategy.run(...) runs; it was called in the scope "
-            "of a tf.distribute strategy, but outside of strategy.run(...)."
+            f"{name}.apply() must be called on a replica, in the function that strategy.run(...) runs; it was called in the "
+            "scope of a tf.distribute strategy, but outside of strategy.run(...)."
         )
     if tf.distribute.has_strategy() and replica.strategy is not optimizer._distribution_strategy:
         raise ValueError(
