@@ -83,7 +83,6 @@ _OPTIONS = [
     {"gradient_accumulation_steps": 3},
     {"loss_scale_factor": 1024.0},
     {"use_ema": True, "ema_momentum": 0.7},
-    {"lazy": False},
     ALL_TOGETHER,
 ]
 
@@ -92,7 +91,11 @@ _COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rms
 SETTINGS = {variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED}
 for _options in _OPTIONS:
     SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
-SETTINGS |= {"decay of kernels": _decay_of_kernels, "schedules": _scheduled}
+SETTINGS |= {
+    "not lazy": functools.partial(Adam, 0.01, lazy=False),
+    "decay of kernels": _decay_of_kernels,
+    "schedules": _scheduled,
+}
 """Makers of optimizers, by name."""
 
 
