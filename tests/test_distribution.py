@@ -13,7 +13,7 @@ import time
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
-SECONDS = 300  # until processes that wait for each other are ended; with a core for each they take less than 60
+SECONDS = 600  # until processes that wait for each other are ended; a run takes less than 60 of two free cores
 
 
 def run(file, folder, processes=1, **environment):
