@@ -11,6 +11,7 @@ from keras_optims.momentum import Momentum
 from keras_optims.namesakes import from_keras, to_keras
 from keras_optims.optimizer import Optimizer
 from keras_optims.rmsprop import RMSprop
+from keras_optims.rules import LayerwiseDecay, Rule
 from keras_optims.state import LoadedState
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -32,11 +33,13 @@ __all__ = [
     "GradientDescent",
     "Hyperparameter",
     "Interval",
+    "LayerwiseDecay",
     "LoadedState",
     "Momentum",
     "Optimizer",
     "Option",
     "RMSprop",
+    "Rule",
     "SearchRange",
     "from_keras",
     "metal",

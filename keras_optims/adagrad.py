@@ -58,17 +58,20 @@ class Adagrad(Optimizer):
     def build(self, variables):
         """Makes the slot `accumulator` (G + ε)."""
         super().build(variables)
-        start = self.initial_accumulator_value
-        if self.epsilon_is_in_the_accumulator:
-            with kernels.outside_of_a_trace():
-                start += float(ops.convert_to_numpy(self.epsilon))
-        self.accumulator = self.add_slot(variables, "accumulator", keras.initializers.Constant(start))
+        starts = [keras.initializers.Constant(self._start(variable)) for variable in variables]
+        self.accumulator = self.add_slot(variables, "accumulator", starts)
 
-    def before_change(self, name, value):
+    def _start(self, variable) -> float:
+        """What the accumulator of a variable holds at first."""
+        with self.using(self.settings_of(variable)), kernels.outside_of_a_trace():
+            epsilon = float(ops.convert_to_numpy(self.epsilon)) if self.epsilon_is_in_the_accumulator else 0.0
+        return self.initial_accumulator_value + epsilon
+
+    def before_change(self, name, before, after, variables):
         """A new ε moves the accumulator."""
-        if name == "epsilon" and self.built:
-            for accumulator in self.accumulator.variables:
-                accumulator.assign(ops.add(accumulator, value - self.epsilon))
+        if name == "epsilon":
+            for accumulator in self.accumulator.of(variables):
+                accumulator.assign(ops.add(accumulator, after - before))
 
     def step_scalars(self, learning_rate):
         """η, and the ε that is not in the accumulator yet."""

@@ -21,7 +21,7 @@ class AdamW(Adam):
     Args:
         learning_rate: η ≥ 0, as in `Adam`; default 0.001.
         weight_decay: λ ≥ 0; a weight without gradients shrinks by the share η·λ a step. Usually 1e-3 to 0.1;
-            default 0.004.
+            default 0.004; `None`: none, as in a rule for the biases.
         beta_1: β₁, beta_2: β₂, epsilon: ε, amsgrad: as in `Adam`.
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`. `exclude_from_weight_decay(var_names=["bias"])`
             leaves variables out.
@@ -33,5 +33,5 @@ class AdamW(Adam):
     """
 
     weight_decay = Hyperparameter(
-        0.004, symbol="λ", domain=NON_NEGATIVE, search=SearchRange(1e-5, 1e-1, "log"), meaning="decoupled weight decay"
+        0.004, symbol="λ", domain=NON_NEGATIVE, search=SearchRange(1e-5, 1e-1, "log"), meaning="decoupled weight decay", off=None
     )

@@ -76,18 +76,18 @@ class SearchRange:
             raise ValueError(f"A log1m search range (log in 1−x) needs HIGH < 1; received {self.low!r}:{self.high!r}.")
 
 
-class _Declared:
-    """What `Hyperparameter` and `Option` share: a name, a default and the private attribute that holds the value."""
+class Declared:
+    """What an optimizer declares on its class: a name, a default and the private attribute that holds the value."""
 
     name: str
     default: Any
 
     def __set_name__(self, owner, name):
         self.name = name
-        self._held = f"_{name}"  # the attribute of the optimizer; Keras itself keeps the learning rate there
+        self._held = f"_{name}"  # the attribute of its holder; Keras itself keeps the learning rate there
 
 
-class Hyperparameter(_Declared):
+class Hyperparameter(Declared):
     """A number that steers the algorithm and may change while it trains.
 
     Declared in the class body, `beta_1 = Hyperparameter(0.9, symbol="β₁", domain=DECAY_RATE)`, it becomes an argument of
@@ -154,94 +154,110 @@ class Hyperparameter(_Declared):
     # -- the property -----------------------------------------------------------------------------
 
     def __get__(self, optimizer, owner=None):
-        if optimizer is None:
-            return self
-        held = getattr(optimizer, self._held)
+        return self if optimizer is None else self.value(optimizer, optimizer.holder(self.name))
+
+    def __set__(self, optimizer, value):
+        if hasattr(optimizer, "_iterations"):  # else in the constructor of keras.optimizers.Optimizer; ours assigns after it
+            self.set(optimizer, optimizer, value)
+
+    # -- the value, held by the optimizer itself or by one of its rules ---------------------------
+
+    def value(self, optimizer, holder):
+        """What the property gives."""
+        held = getattr(holder, self._held)
         if not callable(held) or isinstance(held, keras.Variable):
             return held
         value = held(optimizer._iterations) if takes_the_step(held) else held()
         return ops.cast(value, state_dtype())
 
-    def __set__(self, optimizer, value):
-        if not hasattr(optimizer, "_iterations"):
-            return  # the constructor of keras.optimizers.Optimizer; ours assigns once variables can be made
-        held = getattr(optimizer, self._held, None)
+    def set(self, optimizer, holder, value):
+        """What assigning to the property does."""
+        held = getattr(holder, self._held, None)
         if isinstance(held, keras.Variable) and _is_symbolic(value):
-            optimizer.before_change(self.name, value)
-            held.assign(value)  # inside a traced function a value cannot be looked at, only passed on
+            self._change(optimizer, holder, value)  # inside a traced function a value cannot be looked at, only passed on
             return
         value = self.validate(value)
+        of = type(optimizer).__name__
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
-            optimizer.before_change(self.name, _rounded(value))
-            held.assign(_rounded(value))
+            self._change(optimizer, holder, _rounded(value))
             if self._has_residual:
-                getattr(optimizer, f"{self._held}_residual").assign(_residual(value))
+                getattr(holder, f"{self._held}_residual").assign(_residual(value))
         elif optimizer.built and _kind(held) != _kind(value):
             raise ValueError(
-                f"{self.name} was {_kind(held)} when this {type(optimizer).__name__} was built and cannot become "
-                f"{_kind(value)} now: its compiled step would not see it. Make a new optimizer, or give the constructor a "
-                f"number, which stays settable; received {value!r}."
+                f"{self.name} was {_kind(held)} when this {of} was built and cannot become {_kind(value)} now: its compiled step "
+                f"would not see it. Make a new optimizer, or give the constructor a number, which stays settable; received "
+                f"{value!r}."
             )
         elif optimizer.built and held != value:
             raise ValueError(
-                f"The {_kind(held)} of {self.name} cannot be exchanged once {type(optimizer).__name__} is built: its compiled "
-                f"step would not see it. Make a new optimizer; received {value!r}."
+                f"The {_kind(held)} of {self.name} cannot be exchanged once {of} is built: its compiled step would not see it. "
+                f"Make a new optimizer; received {value!r}."
             )
         else:
-            self._hold(optimizer, value)
-        setattr(optimizer, f"{self._held}_given", value)
+            self._hold(optimizer, holder, value)
+        setattr(holder, f"{self._held}_given", value)
 
-    def _hold(self, optimizer, value):
+    def _change(self, optimizer, holder, value):
+        held = getattr(holder, self._held)
+        if optimizer.built:
+            optimizer.before_change(self.name, held, value, optimizer.variables_of(holder, self.name))
+        held.assign(value)
+
+    def _hold(self, optimizer, holder, value):
         """Makes (or drops) the variables for `value`; only before the optimizer is built."""
         for attribute in (self._held, f"{self._held}_residual"):
-            previous = getattr(optimizer, attribute, None)
+            previous = getattr(holder, attribute, None)
             if isinstance(previous, keras.Variable):
                 optimizer._untrack_variable(previous)
         if not isinstance(value, numbers.Real) or self._is_off(value):
-            setattr(optimizer, self._held, value)
+            setattr(holder, self._held, value)
             return
-        setattr(optimizer, self._held, _scalar(optimizer, self.name, value))
+        name = self.name if holder is optimizer else holder.state_name(self.name)
+        setattr(holder, self._held, _scalar(optimizer, name, value))
         if self._has_residual:
-            setattr(optimizer, f"{self._held}_residual", _scalar(optimizer, f"{self.name}_residual", _residual(value)))
+            setattr(holder, f"{self._held}_residual", _scalar(optimizer, f"{name}_residual", _residual(value)))
 
     def copy_given(self, source, target) -> None:
-        """Makes `target` remember the exact number that `source` was given; its variable is copied with all the others."""
+        """Makes the holder `target` remember the exact number that `source` was given; its variable is copied with all others."""
         if self.is_constant(target):
             setattr(target, f"{self._held}_given", getattr(source, f"{self._held}_given"))
 
-    # -- what the optimizer base asks -------------------------------------------------------------
-
-    def is_on(self, optimizer) -> bool:
-        """Whether the optimizer has this term."""
-        held = getattr(optimizer, self._held)
+    def is_on(self, holder) -> bool:
+        """Whether the holder has this term."""
+        held = getattr(holder, self._held)
         return isinstance(held, keras.Variable) or not (held is None or isinstance(held, numbers.Real))
 
-    def complement(self, optimizer):
+    def complement(self, optimizer, holder):
         """1 − value, as a float32 scalar that is exact to the last bit.
 
         float32(0.999) lies 1.3e-8 beside 0.999. That is nothing to β₂, but a relative error of 1.3e-5 to
         1 − β₂ = 0.001. So what the rounding lost is kept in a second scalar and subtracted here.
         """
-        value, residual = 1.0 - ops.convert_to_tensor(self.__get__(optimizer)), self.residual(optimizer)
+        value, residual = 1.0 - ops.convert_to_tensor(self.value(optimizer, holder)), self.residual(holder)
         return value if residual is None else value - residual
 
-    def residual(self, optimizer):
+    def residual(self, holder):
         """What rounding to float32 took from the value: a scalar variable, or `None` where that is not kept."""
-        return getattr(optimizer, f"{self._held}_residual") if self._has_residual and self.is_constant(optimizer) else None
+        return getattr(holder, f"{self._held}_residual") if self._has_residual and self.is_constant(holder) else None
 
-    def is_constant(self, optimizer) -> bool:
+    def is_constant(self, holder) -> bool:
         """Whether the value is a number that changes only when it is set."""
-        return isinstance(getattr(optimizer, self._held), keras.Variable)
+        return isinstance(getattr(holder, self._held), keras.Variable)
+
+    def now(self, holder):
+        """The current value as the constructor takes it: the number exactly as it was given, unless the variable has changed."""
+        held, given = getattr(holder, self._held), getattr(holder, f"{self._held}_given")
+        if not isinstance(held, keras.Variable):
+            return held
+        current = ops.convert_to_numpy(held)
+        return given if float(current) == _rounded(given) else _shortest(current)
+
+    # -- the config -------------------------------------------------------------------------------
 
     def to_config(self, optimizer):
-        """The current value for `get_config`: the number exactly as it was given, unless the variable has changed since."""
-        held, given = getattr(optimizer, self._held), getattr(optimizer, f"{self._held}_given")
-        if isinstance(held, keras.Variable):
-            current = ops.convert_to_numpy(held)
-            return given if float(current) == _rounded(given) else _shortest(current)
-        if _kind(held) == "a schedule" or _kind(held) == "a callable":
-            return keras.saving.serialize_keras_object(held)
-        return held
+        """`now`, as `get_config` wants it."""
+        now = self.now(optimizer)
+        return keras.saving.serialize_keras_object(now) if callable(now) else now
 
     def from_config(self, value, custom_objects=None):
         """The inverse of `to_config`."""
@@ -257,7 +273,7 @@ class Hyperparameter(_Declared):
             ) from error
 
 
-class Option(_Declared):
+class Option(Declared):
     """A choice that decides which slots and terms a step has (AMSGrad, Nesterov): fixed once the optimizer is built.
 
     Args:
@@ -308,6 +324,14 @@ class Option(_Declared):
                 f"on it. Make a new optimizer; received {value!r}."
             )
         setattr(optimizer, self._held, value)
+
+    def to_config(self, optimizer):
+        """The value for `get_config`."""
+        return getattr(optimizer, self._held)
+
+    def from_config(self, value, custom_objects=None):
+        """The inverse of `to_config`."""
+        return value
 
 
 def epsilon() -> Hyperparameter:

@@ -88,8 +88,9 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
 
     Raises:
         TypeError: an optimizer of another class, such as a subclass.
-        ValueError: Keras cannot go on from there: another hyperparameter than the learning rate follows a schedule, the learning
-            rate is a callable of the step, a loaded state waits for the optimizer to be built, or the weights are swapped.
+        ValueError: Keras cannot go on from there: there are rules, another hyperparameter than the learning rate follows a
+            schedule, the learning rate is a callable of the step, a loaded state waits for the optimizer to be built, or the
+            weights are swapped.
     """
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
         return _rewrapped(optimizer, to_keras)
@@ -102,6 +103,10 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
         )
     if optimizer._untracked.pending_state is not None:
         raise ValueError("to_keras needs the optimizer to be built: it has loaded a state that waits for the variables.")
+    if optimizer.rules:
+        raise ValueError(
+            f"to_keras cannot take over rules, which no optimizer of Keras has; the rules are {list(optimizer.rules)}."
+        )
     if optimizer.weights_are_averaged:
         raise ValueError(
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
@@ -183,7 +188,7 @@ def _for_keras(optimizer, declared):
         return getattr(optimizer, name)
     held = getattr(optimizer, declared._held)
     if not callable(held) or isinstance(held, keras.Variable):
-        value = declared.to_config(optimizer)
+        value = declared.now(optimizer)
         return float(value) if name == "learning_rate" else value
     is_schedule = isinstance(held, keras.optimizers.schedules.LearningRateSchedule)
     if name != "learning_rate" or not (is_schedule or not takes_the_step(held)):

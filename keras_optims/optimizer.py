@@ -22,6 +22,7 @@ from keras_optims.hyperparameter import (
     NON_NEGATIVE,
     POSITIVE,
     UNIT,
+    Declared,
     Hyperparameter,
     Interval,
     Option,
@@ -31,6 +32,7 @@ from keras_optims.hyperparameter import (
 )
 from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
+from keras_optims.rules import LiveRule, Rules, Settings, settings_of_each
 from keras_optims.slots import Slot, path_of
 from keras_optims.working_copy import WorkingCopy, is_half
 
@@ -91,6 +93,7 @@ class Optimizer(keras.optimizers.Optimizer):
         compensated_summation: of float16 and bfloat16 variables, whether to keep what rounding takes from a weight in a step and
             give it back in the next one (Kahan 1965, https://doi.org/10.1145/363707.363723), in a slot "rounding_error" of the
             variable's own dtype. bfloat16 has 8 significant bits: without this, updates below about 1/500 of a weight are lost.
+        rules: a list of `keras_optims.Rule`: other hyperparameters for some of the variables.
         name: the optimizer's name.
 
     Raises:
@@ -132,20 +135,21 @@ class Optimizer(keras.optimizers.Optimizer):
     )
     lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
     compensated_summation = Option(False, meaning="keep what rounding takes from half-precision weights")
+    rules = Rules()
 
     # -- declarations -----------------------------------------------------------------------------
 
-    _declarations: ClassVar[dict[str, Hyperparameter | Option]] = {}
+    _declarations: ClassVar[dict[str, Any]] = {}  # each a `Declared` with a default, to_config and from_config
     _hyperparameters: ClassVar[dict[str, Hyperparameter]] = {}
     _options: ClassVar[dict[str, Option]] = {}
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         # The learning rate first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
-        declared: dict[str, Hyperparameter | Option] = {"learning_rate": cls.learning_rate}
+        declared: dict[str, Any] = {"learning_rate": cls.learning_rate}
         for klass in cls.__mro__:
             for name, value in vars(klass).items():
-                if isinstance(value, (Hyperparameter, Option)):
+                if isinstance(value, Declared):
                     declared.setdefault(name, value)
         cls._declarations = declared
         cls._hyperparameters = {name: value for name, value in declared.items() if isinstance(value, Hyperparameter)}
@@ -181,9 +185,14 @@ class Optimizer(keras.optimizers.Optimizer):
         self._untracked = _Untracked()
         for key in self._declarations:
             setattr(self, key, values[key])
-        clippings = {key: values[key] for key in _CLIPPINGS if values[key] is not None}
+        self._check_clipping()
+
+    def _check_clipping(self):
+        """Raises `ValueError` if gradients would be clipped in two ways."""
+        clippings = {name: holder for name in _CLIPPINGS if self._hyperparameters[name].is_on(holder := self.holder(name))}
         if len(clippings) > 1:
-            given = ", ".join(f"{key}={value!r}" for key, value in clippings.items())
+            with kernels.outside_of_a_trace():
+                given = ", ".join(f"{name}={self._hyperparameters[name].now(holder)!r}" for name, holder in clippings.items())
             raise ValueError(f"Only one of clipnorm, clipvalue and global_clipnorm can be set; received {given}.")
 
     @classmethod
@@ -203,10 +212,7 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
-        config: dict[str, Any] = {"name": self.name}
-        for name, declared in self._declarations.items():
-            config[name] = declared.to_config(self) if isinstance(declared, Hyperparameter) else getattr(self, name)
-        return config
+        return {"name": self.name, **{name: declared.to_config(self) for name, declared in self._declarations.items()}}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -215,7 +221,7 @@ class Optimizer(keras.optimizers.Optimizer):
             raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
         return cls(
             **{
-                name: cls._hyperparameters[name].from_config(value, custom_objects) if name in cls._hyperparameters else value
+                name: cls._declarations[name].from_config(value, custom_objects) if name in cls._declarations else value
                 for name, value in config.items()
             }
         )
@@ -225,7 +231,13 @@ class Optimizer(keras.optimizers.Optimizer):
     @_build_once
     def build(self, variables):
         """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
-        super().build(list(variables))
+        variables = list(variables)
+        settings = settings_of_each(self.rules, variables)
+        for each in set(settings):
+            with self.using(each):
+                self._check_clipping()
+        self._untracked.settings = {self._var_key(v): each for v, each in zip(variables, settings, strict=True)}
+        super().build(variables)
         half = [variable for variable in variables if is_half(variable.dtype) and self.compensated_summation]
         self.rounding_error = self._add_slot_of_their_dtype(half, "rounding_error")
         if self.use_ema:
@@ -260,14 +272,16 @@ class Optimizer(keras.optimizers.Optimizer):
         Args:
             variables: the model's variables.
             name: the slot's name, under which it is saved.
-            initializer: a `keras.initializers.Initializer`, its name, or a function of shape and dtype.
+            initializer: a `keras.initializers.Initializer`, its name, or a function of shape and dtype; or a list with one for
+                each of the variables.
             saved: whether the slot is a part of the optimizer's state.
         """
         slot = Slot(self._var_key)
         if not saved:
             self._untracked.unsaved.add(name)
-        grouped = kernels.add_grouped_slot(self, slot, variables, name, initializer)
-        for variable in variables:
+        initializers = initializer if isinstance(initializer, list) else [initializer] * len(variables)
+        grouped = kernels.add_grouped_slot(self, slot, variables, name, initializers)
+        for variable, initializer in zip(variables, initializers, strict=True):
             if self._overwrite_variable_with_gradient(variable):
                 slot[variable] = None
             elif id(variable) in grouped:
@@ -353,11 +367,13 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def _update(self, grads, variables):
         """One update: clip, decay, step, average."""
-        bounds = {name: getattr(self, name) for name in _CLIPPINGS}
-        grads = clipped(grads, **bounds)
+        grads = clipped(grads, global_clipnorm=self.global_clipnorm)
         self._untracked.scalars_of_step = {}  # of this step only: in a traced function they are tensors of its graph
         try:
-            self._backend_update_step(grads, variables, self.learning_rate)
+            for settings, its_grads, its_variables in self._by_settings(grads, variables):
+                with self.using(settings):
+                    its_grads = clipped(its_grads, clipnorm=self.clipnorm, clipvalue=self.clipvalue)
+                    self._backend_update_step(its_grads, its_variables, settings.multiplied(self.learning_rate))
         finally:
             self._untracked.scalars_of_step = None
         if self.use_ema:
@@ -370,6 +386,17 @@ class Optimizer(keras.optimizers.Optimizer):
                     state=[*self._trainable_variables, *self.variables],
                 )
 
+    def _by_settings(self, grads, variables) -> list[tuple[Settings, list, list]]:
+        """(settings, gradients, variables) of the variables that have the same settings."""
+        if not self.rules:
+            return [(_WITHOUT_RULES, grads, variables)]
+        parts: dict[Settings, tuple[list, list]] = {}
+        for gradient, variable in zip(grads, variables, strict=True):
+            its_grads, its_variables = parts.setdefault(self.settings_of(variable), ([], []))
+            its_grads.append(gradient)
+            its_variables.append(variable)
+        return [(settings, *part) for settings, part in parts.items()]
+
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         kernels.update(self, grads, trainable_variables, learning_rate)
 
@@ -377,10 +404,11 @@ class Optimizer(keras.optimizers.Optimizer):
         """Whether the step decays this variable."""
         if isinstance(variable, WorkingCopy):
             variable = variable.variable
-        return self.is_on("weight_decay") and self._use_weight_decay(variable)
+        holder = self.settings_of(variable).holder("weight_decay") or self
+        return self._hyperparameters["weight_decay"].is_on(holder) and self._use_weight_decay(variable)
 
     def explain(self) -> Explanation:
-        """Which way each variable's update goes, and why: a list, a line for each variable, which prints as a table.
+        """Which way each variable's update goes and why, and what rules have set for it: a list that prints as a table.
 
         Raises:
             ValueError: the optimizer is not built yet.
@@ -389,10 +417,19 @@ class Optimizer(keras.optimizers.Optimizer):
             raise ValueError("explain() needs an optimizer that is built; call build(variables), or fit the model, first.")
         lines = Explanation()
         for variable in self._trainable_variables:
-            path = BY_ROWS if self._var_key(variable) in self._untracked.sparse else kernels.path_of(self, variable)
-            name, dtype = path_of(variable), keras.backend.standardize_dtype(variable.dtype)
+            settings = self.settings_of(variable)
+            with self.using(settings):
+                path = BY_ROWS if self._var_key(variable) in self._untracked.sparse else kernels.path_of(self, variable)
             lines.append(
-                ExplainedVariable(name, tuple(variable.shape), dtype, path.name, path.why, weight_decay=self.decays(variable))
+                ExplainedVariable(
+                    variable=path_of(variable),
+                    shape=tuple(variable.shape),
+                    dtype=keras.backend.standardize_dtype(variable.dtype),
+                    path=path.name,
+                    why=path.why,
+                    weight_decay=self.decays(variable),
+                    by_rules=settings.described(),
+                )
             )
         return lines
 
@@ -449,7 +486,7 @@ class Optimizer(keras.optimizers.Optimizer):
         """The `step_scalars` of this step, in the dtype of `variable`."""
         memo = {} if self._untracked.scalars_of_step is None else self._untracked.scalars_of_step
         dtype = keras.backend.standardize_dtype(variable.dtype)
-        key = (id(learning_rate), dtype)
+        key = (self._untracked.active, id(learning_rate), dtype)
         if key not in memo:
             values = {name: ops.cast(value, dtype) for name, value in self.step_scalars(learning_rate).items()}
             memo[key] = types.SimpleNamespace(**values), learning_rate  # kept alive, so that its id stays its own
@@ -460,24 +497,60 @@ class Optimizer(keras.optimizers.Optimizer):
         """t, the number of this update as a float32 scalar: 1 at the first."""
         return ops.cast(self.iterations, state_dtype()) + 1  # the Mac's GPU adds no integers
 
-    def before_change(self, name: str, value):
-        """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it."""
+    def before_change(self, name: str, before, after, variables):
+        """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it.
+
+        Args:
+            name: the hyperparameter's.
+            before, after: its values, as scalar variable and as number or tensor.
+            variables: the model's variables for which it holds.
+        """
 
     def is_on(self, name: str) -> bool:
-        """Whether the hyperparameter `name` was given a value that is not its `off` value."""
-        return self._hyperparameters[name].is_on(self)
+        """Whether the hyperparameter `name` was given a value that is not its `off` value; outside of `using`, anywhere."""
+        everywhere = [holder for holder, held in self.holders() if name in held]
+        holders = everywhere if self._untracked.active is None else [self.holder(name)]
+        return any(self._hyperparameters[name].is_on(holder) for holder in holders)
 
     def is_constant(self, name: str) -> bool:
         """Whether the hyperparameter `name` is a number, and not a schedule or a callable."""
-        return self._hyperparameters[name].is_constant(self)
+        return self._hyperparameters[name].is_constant(self.holder(name))
 
     def one_minus(self, name: str):
         """1 − the hyperparameter `name`, without the error of its rounding to float32."""
-        return self._hyperparameters[name].complement(self)
+        return self._hyperparameters[name].complement(self, self.holder(name))
 
     def residual(self, name: str):
         """What rounding to float32 took from the hyperparameter `name`: a scalar, or `None` where that is not kept."""
-        return self._hyperparameters[name].residual(self)
+        return self._hyperparameters[name].residual(self.holder(name))
+
+    # -- rules ------------------------------------------------------------------------------------
+
+    def settings_of(self, variable) -> Settings:
+        """What the rules say about a variable; nothing, before the optimizer is built."""
+        return self._untracked.settings.get(self._var_key(variable), _WITHOUT_RULES)
+
+    @contextlib.contextmanager
+    def using(self, settings: Settings):
+        """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
+        self._untracked.active = settings
+        try:
+            yield
+        finally:
+            self._untracked.active = None
+
+    def holder(self, name: str) -> Optimizer | LiveRule:
+        """Who holds the hyperparameter `name`: in `using`, the rule that sets it; else the optimizer itself."""
+        active = self._untracked.active
+        return (active and active.holder(name)) or self
+
+    def holders(self) -> list[tuple[Any, dict[str, Hyperparameter]]]:
+        """The optimizer and its rules, each with the hyperparameters that it holds, by name."""
+        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules)]
+
+    def variables_of(self, holder: Optimizer | LiveRule, name: str) -> list:
+        """The variables for which the hyperparameter `name` of this holder holds."""
+        return [v for v in self._trainable_variables if (self.settings_of(v).holder(name) or self) is holder]
 
     def assign(self, variable, value):
         """Sets a slot, a model's variable or a `WorkingCopy`."""
@@ -619,7 +692,10 @@ class Optimizer(keras.optimizers.Optimizer):
         return self._load(state.read_source(source), partial)
 
     def _load(self, saved, partial=False):
-        check_saved(saved, self._hyperparameters, self.name)
+        hyperparameters = dict(self._hyperparameters)
+        for rule in self.rules:
+            hyperparameters |= {rule.state_name(name): each for name, each in rule.hyperparameters.items()}
+        check_saved(saved, hyperparameters, self.name)
         self._untracked.pending_state = None
         self._untracked.averages_of_halves.clear()
         if self.built:
@@ -657,12 +733,16 @@ class _Untracked:
     averages_of_halves: dict = dataclasses.field(default_factory=dict)
     build_depth: int = 0
     keeps_half: bool = False
+    rules: tuple[LiveRule, ...] = ()
+    settings: dict[Any, Settings] = dataclasses.field(default_factory=dict)
+    active: Settings | None = None
     scalars_of_step: dict | None = None
 
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
 _KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
-NOT_OF_KERAS = ("lazy", "compensated_summation")
+_WITHOUT_RULES = Settings()
+NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
 """The arguments common to all that Keras's optimizers lack."""
 
 
@@ -671,7 +751,7 @@ def _not_yet():
     return 0.0
 
 
-def _signature(declared: dict[str, Hyperparameter | Option]) -> inspect.Signature:
+def _signature(declared: dict[str, Declared]) -> inspect.Signature:
     """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
     common = vars(Optimizer)
     positional, by_name = [], []

@@ -138,6 +138,8 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool
 
 def _all_pairs(variables, saved, name) -> dict[str, str]:
     """Name here -> name in the saved state, of all that is here and all that is there."""
+    if _is_of_the_beginning(variables, saved):
+        return {key: key for key in saved}
     pairs = {key: key for key in variables}
     if set(variables) != set(saved):
         for own, theirs in itertools.product(_forms(list(variables)), _forms(list(saved))):
@@ -160,6 +162,13 @@ def _all_pairs(variables, saved, name) -> dict[str, str]:
                 "optimizer.load_state(source, partial=True)."
             )
     return pairs
+
+
+def _is_of_the_beginning(variables, saved) -> bool:
+    """Whether the state was saved before the optimizer was built, so that it has no slots, and theirs are as new here."""
+    no_steps = all("iteration" in of and int(ops.convert_to_numpy(of["iteration"])) == 0 for of in (variables, saved))
+    made_by_build = {key for key in variables if _SEPARATOR in key or key == "weights_are_averaged"}
+    return no_steps and set(saved) == set(variables) - made_by_build
 
 
 def _pairs_that_fit(variables, saved) -> dict[str, str]:

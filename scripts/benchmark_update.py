@@ -1,6 +1,7 @@
 """How long an update step takes: ours, Keras's namesake, and the backend's best peer, interleaved in one process.
 
-    python scripts/benchmark_update.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--rounds N] [--json]
+    python scripts/benchmark_update.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--rules]
+                                       [--rounds N] [--json]
 
 Gradients are made inside of the compiled step, from one tensor: passing hundreds of arguments alone costs milliseconds and is
 not what is measured. Each round runs every contestant once, in turn; the medians and their ratios are what counts, not single
@@ -66,6 +67,9 @@ def main():
     )
     parser.add_argument("--optimizer", choices=NAMESAKES, default="adam")
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument(
+        "--rules", action="store_true", help="also ours with a rule: half the rate for all that has one dimension"
+    )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
@@ -88,7 +92,7 @@ def measure(case, arguments, bandwidth):
     """The medians of one case, printed as a table unless JSON is wanted."""
     shapes = CASES[case]
     contestants, first_call = {}, {}
-    for name, make in makers(case, arguments.backend, arguments.optimizer).items():
+    for name, make in makers(case, arguments.backend, arguments.optimizer, arguments.rules).items():
         begun = time.perf_counter()
         step = make(shapes)
         step()
@@ -162,7 +166,7 @@ def triad_bandwidth():
     return 3 * b.nbytes / statistics.median(seconds)
 
 
-def makers(case, backend, name):
+def makers(case, backend, name, rules):
     """Contestant -> a function that makes its step on variables of the given shapes."""
     import keras
 
@@ -170,8 +174,11 @@ def makers(case, backend, name):
 
     keras_name, keras_arguments, _, torch_name, optax_name = NAMESAKES[name]
 
-    def ours():
-        return keras_optims.OPTIMIZERS[name]()
+    def ours(**arguments):
+        return keras_optims.OPTIMIZERS[name](**arguments)
+
+    def with_rules():
+        return ours(rules=[keras_optims.Rule(ndim=1, learning_rate_multiplier=0.5, weight_decay=None)])
 
     def namesake():
         return getattr(keras.optimizers, keras_name)(**keras_arguments)
@@ -179,6 +186,7 @@ def makers(case, backend, name):
     if backend == "tensorflow":
         made = {
             "ours": lambda shapes: tensorflow_step(ours(), case, False),
+            **({"ours, a rule": lambda shapes: tensorflow_step(with_rules(), case, False)} if rules else {}),
             "ours, XLA": lambda shapes: tensorflow_step(ours(), case, True),
             "keras": lambda shapes: tensorflow_step(namesake(), case, False),
             "keras, XLA": lambda shapes: tensorflow_step(namesake(), case, True),
@@ -193,11 +201,13 @@ def makers(case, backend, name):
         options = {"momentum": 0.9} if name == "momentum" else {}
         return {
             "ours": lambda shapes: jax_step(ours(), shapes),
+            **({"ours, a rule": lambda shapes: jax_step(with_rules(), shapes)} if rules else {}),
             "keras": lambda shapes: jax_step(namesake(), shapes),
             "optax": lambda shapes: optax_step(getattr(optax, optax_name)(rate, **options), shapes),
         }
     made = {
         "ours": lambda shapes: keras_on_torch_step(ours(), shapes),
+        **({"ours, a rule": lambda shapes: keras_on_torch_step(with_rules(), shapes)} if rules else {}),
         "keras": lambda shapes: keras_on_torch_step(namesake(), shapes),
     }
     for label, options in {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.items():

@@ -29,6 +29,9 @@ _OWN_WEIGHTS = "the new weights are computed from slots that begin at zero and k
 _DECAYS_Y = "the weights decay, but not the second copy of them (`momentum`) from which the next ones are computed"
 WHY: dict[str, list[tuple[tuple[str, ...], str]]] = {
     "config_is_exact": [(ALL, "the number is read back from a float32 variable")],
+    "saved_before_the_first_step": [
+        (("ScheduleFreeAdamW",), "its second copy of the weights (`momentum`) is made before the saved weights are read")
+    ],
     "state_that_does_not_fit": [(ALL, "`load_own_variables` warns, and keeps the fresh state")],
     "hyperparameters_can_be_set": [(ALL, "they are Python numbers, which the compiled step keeps as they were at its trace")],
     "zero_gradient": [(("Ftrl",), _OWN_WEIGHTS)],

@@ -62,6 +62,14 @@ def forgets(slot):
     return Forgets
 
 
+class NeedsAllOfItsState(Momentum):
+    def load_own_variables(self, store):
+        if len(store.keys()) < len(self.variables):
+            for velocity in self.velocity.variables:
+                velocity.assign(ops.ones_like(velocity))
+        super().load_own_variables(store)
+
+
 class DropsWhatDoesNotFit(Momentum):
     def load_own_variables(self, store):
         if len(store) == len(self.variables):
@@ -273,6 +281,7 @@ BROKEN = {
     "config_keeps_every_argument": ForgetsNesterov,
     "config_is_exact": RoundsItsConfig,
     "saved_model": forgets("velocity"),
+    "saved_before_the_first_step": NeedsAllOfItsState,
     "resume": forgets("velocity"),
     "resume_within_an_accumulation": forgets("accumulator"),
     "resume_with_averaged_weights": forgets("average"),

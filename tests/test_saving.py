@@ -53,6 +53,27 @@ def test_training_goes_on_bit_for_bit_from_a_saved_model(make, tmp_path):
     assert_equal(loaded, uninterrupted)
 
 
+@pytest.mark.parametrize("make", list(optimizers()))
+def test_training_begins_bit_for_bit_from_a_model_saved_before_its_first_step(make, tmp_path):
+    uninterrupted, model = compiled(make()), compiled(make())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    steps(loaded, 5)
+    steps(uninterrupted, 5)
+    assert_equal(loaded, uninterrupted)
+
+
+def test_the_state_of_the_beginning_is_no_state_of_an_optimizer_that_has_trained():
+    begun, trained = keras_optims.Adam(beta_1=0.5), compiled(keras_optims.Adam())
+    fit(trained)
+    with pytest.raises(ValueError, match="missing from it: first_moment/"):
+        trained.optimizer.load_state(begun)
+    fresh = keras_optims.Adam()
+    fresh.build(trained.trainable_variables)
+    assert "first_moment/" not in "".join(fresh.load_state(begun).taken)
+    assert float(fresh.beta_1) == 0.5
+
+
 @pytest.mark.parametrize("build_first", [True, False])
 def test_training_goes_on_bit_for_bit_from_a_weights_file(build_first, tmp_path):
     uninterrupted, model = compiled(keras_optims.Adam()), compiled(keras_optims.Adam())

@@ -133,8 +133,9 @@ def adopt_optimizer(kept: keras.optimizers.Optimizer, fresh: keras.optimizers.Op
     """Puts an optimizer into the state of one of the same structure that is built for variables of the same shapes."""
     mine, new = _inner(kept), _inner(fresh)
     if isinstance(mine, keras_optims.Optimizer):
-        for hyperparameter in mine.hyperparameters().values():
-            hyperparameter.copy_given(new, mine)
+        for (source, held), (target, _) in zip(new.holders(), mine.holders(), strict=True):
+            for hyperparameter in held.values():
+                hyperparameter.copy_given(source, target)
     for variable, other in zip(kept.variables, fresh.variables, strict=True):
         variable.assign(other.value)
 
@@ -174,7 +175,9 @@ def _optimizer_structure(optimizer) -> Any:
         return [_identity(type(optimizer)), others, _optimizer_structure(_inner(optimizer))]
     config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
     if isinstance(optimizer, keras_optims.Optimizer):
-        config.update({name: "live" for name in optimizer.hyperparameters() if optimizer.is_constant(name)})
+        configs = [config, *(rule["config"] for rule in config["rules"])]
+        for each, (holder, held) in zip(configs, optimizer.holders(), strict=True):
+            each.update({name: "live" for name, hyperparameter in held.items() if hyperparameter.is_constant(holder)})
     elif isinstance(config.get("learning_rate"), float):
         config["learning_rate"] = "live"
     return [_identity(type(optimizer)), config]

@@ -11,7 +11,7 @@
 `update(optimizer, gradients, variables, learning_rate)`: weight decay and formula of all variables, by the fused kernel that the
 optimizer names where there is one for it, else by its `update_step`.
 `path_of(optimizer, variable)`: the `Path` on which `update` takes a variable with a dense gradient.
-`add_grouped_slot(optimizer, slot, variables, name, initializer)`: makes a slot's buffers for the groups of small variables, and
+`add_grouped_slot(optimizer, slot, variables, name, initializers)`: makes a slot's buffers for the groups of small variables, and
 returns the members' parts of them by the id of the member; the other variables have slot variables of their own.
 `parts_of(optimizer, variable)`: ((slot, path), part) of each member's part of such a buffer; empty for any other variable.
 `count(iterations)`: adds 1 to the number of steps.

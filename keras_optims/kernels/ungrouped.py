@@ -1,7 +1,7 @@
 """What backends say of grouping that update a whole list of variables at one call already."""
 
 
-def add_grouped_slot(optimizer, slot, variables, name, initializer):
+def add_grouped_slot(optimizer, slot, variables, name, initializers):
     """See `keras_optims.kernels`."""
     return {}
 

@@ -8,7 +8,7 @@ import functools
 import keras
 import numpy as np
 
-from keras_optims import Adam, AdamW, Momentum
+from keras_optims import Adam, AdamW, Momentum, Rule
 from tests.stepping import state_of
 from tests.variants import VARIANTS
 
@@ -61,6 +61,11 @@ def _decay_of_kernels():
     optimizer = AdamW(0.01, weight_decay=0.3)
     optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
     return optimizer
+
+
+def _with_rules():
+    rules = [Rule(ndim=1, weight_decay=None), Rule("hidden", beta_1=0.5), Rule("embedding", learning_rate_multiplier=0.1)]
+    return AdamW(0.01, weight_decay=0.3, clipnorm=0.05, gradient_accumulation_steps=2, rules=rules)
 
 
 def _scheduled():

@@ -103,7 +103,7 @@ def test_a_step_moves_no_slot_between_devices(setting):
     moved = re.findall(r"= (\S.*?) (?:all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\(", step.as_text())
     # A norm is a sum over all devices: numbers cross, arrays do not.
     assert all(set(re.findall(r"\[(.*?)\]", shapes)) == {""} for shapes in moved), moved
-    assert bool(moved) == (setting in ("clipnorm", "global_clipnorm", "all together"))
+    assert bool(moved) == (setting in ("clipnorm", "global_clipnorm", "all together", "rules"))
     new_variables, new_state = step(*state)
     for new, old in zip([*new_state, *new_variables], [*optimizer.variables, *variables], strict=True):
         assert new.sharding.is_equivalent_to(old.value.sharding, new.ndim), old.path

@@ -82,6 +82,9 @@ CASES = {
     ),
     "adagrad": lambda hp: compiled(stochastic(hp), keras_optims.Adagrad(rate(hp), epsilon=searched(hp, "epsilon", 1e-7, 1e-1))),
     "rmsprop": lambda hp: compiled(stochastic(hp), keras_optims.RMSprop(rate(hp), rho=searched(hp, "rho", 0.5, 0.99))),
+    "adam with rules": lambda hp: compiled(
+        stochastic(hp), keras_optims.Adam(rate(hp), rules=[keras_optims.LayerwiseDecay(searched(hp, "layerwise", 0.5, 0.9))])
+    ),
     "keras's own adam": lambda hp: compiled(stochastic(hp), keras.optimizers.Adam(rate(hp))),
     "loss scaling": lambda hp: compiled(
         stochastic(hp),
@@ -141,7 +144,7 @@ def curve(made, build, number):
     return points, [keras.ops.convert_to_numpy(variable) for variable in models[-1].variables], models[-1]
 
 
-QUICK = ("adam", "adam on a schedule", "no input")
+QUICK = ("adam", "adam on a schedule", "adam with rules", "no input")
 
 
 @pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])
@@ -186,6 +189,15 @@ def test_the_hyperparameters_of_a_warm_model_are_those_of_its_trial_exactly():
         "momentum": values["momentum"],
         "weight_decay": values["learning_rate"],
     }
+
+
+def test_the_numbers_of_rules_of_a_warm_model_are_those_of_its_trial_exactly():
+    build = CASES["adam with rules"]
+    warm = trainer(OnlyBuild(build))
+    curve(warm, build, 0)
+    _, _, model = curve(warm, build, 1)
+    config = model.optimizer.get_config()["rules"][0]["config"]
+    assert config["learning_rate_multiplier"] == settings(build, 1).values["layerwise"]
 
 
 def test_a_diverged_trial_leaves_nothing_behind():

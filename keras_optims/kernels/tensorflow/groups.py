@@ -2,7 +2,8 @@
 
 A bias or a normalization's scale takes no time to compute; what it costs is its kernel's start and its slots' resources. So the
 slots of small variables lie in one buffer per slot, one after the other, and in each step the variables themselves are gathered
-in a buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own.
+in a buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own, and so
+do those with other settings by rules.
 
 The buffer of the variables is scratch. Those of the slots are state; each member's `Part` of them is saved under the member's
 name, so that grouping leaves no trace in a saved state.
@@ -73,12 +74,12 @@ class Group:
         optimizer._untracked.unsaved.add(_WEIGHTS)
         self._buffers: dict[str, keras.Variable] = {}  # by the slot's name
 
-    def add_slot(self, optimizer, slot, name, initializer):
-        """Makes the buffer of a slot, and returns the members' parts of it."""
-        initializer = keras.initializers.get(initializer)
+    def add_slot(self, optimizer, slot, name, initializers):
+        """Makes the buffer of a slot, and returns the members' parts of it; `initializers` has one for each member."""
+        initializers = [keras.initializers.get(initializer) for initializer in initializers]
 
         def each_initialized(shape, dtype=None):
-            values = [initializer(tuple(member.shape), dtype=dtype) for member in self.members]
+            values = [each(tuple(member.shape), dtype=dtype) for each, member in zip(initializers, self.members, strict=True)]
             return tf.concat([tf.reshape(tf.cast(value, dtype), [-1]) for value in values], 0)
 
         shape = (sum(self.sizes),)
@@ -146,8 +147,11 @@ class Groups:
         self._key = optimizer._var_key
         self.all: list[Group] = []
         self._places: dict = {}
-        for decays in (False, True):
-            members = [v for v in variables if _is_small(optimizer, v) and optimizer.decays(v) == decays]
+        small: dict = {}
+        for variable in variables:
+            if _is_small(optimizer, variable):
+                small.setdefault((optimizer.settings_of(variable), optimizer.decays(variable)), []).append(variable)
+        for (_, decays), members in small.items():
             if len(members) >= FEWEST:
                 group = Group(optimizer, members, decays)
                 self.all.append(group)
@@ -169,17 +173,18 @@ def _is_small(optimizer, variable) -> bool:
     return is_updated and dtype == "float32" and 0 < size < optimizer.group_below
 
 
-def add_grouped_slot(optimizer, slot, variables, name, initializer):
+def add_grouped_slot(optimizer, slot, variables, name, initializers):
     """See `keras_optims.kernels`."""
     if not may_fuse(optimizer) or is_distributed(optimizer):  # a buffer would have to be gathered on each replica
         return {}
     if optimizer._untracked.groups is None:
         optimizer._untracked.groups = Groups(optimizer, variables)
-    return {
-        id(member): part
-        for group in optimizer._untracked.groups.all
-        for member, part in zip(group.members, group.add_slot(optimizer, slot, name, initializer), strict=True)
-    }
+    by_variable = dict(zip(map(id, variables), initializers, strict=True))
+    parts: dict = {}
+    for group in optimizer._untracked.groups.all:
+        of_members = group.add_slot(optimizer, slot, name, [by_variable[id(member)] for member in group.members])
+        parts |= {id(member): part for member, part in zip(group.members, of_members, strict=True)}
+    return parts
 
 
 def parts_of(optimizer, variable):

@@ -63,9 +63,8 @@ def prepared(optimizer, gradients, variables):
     whole = not optimizer.lazy or optimizer.fused_kernel is None or optimizer.gradient_accumulation_steps
 
     def cast(gradient, variable):
-        is_sparse = isinstance(gradient, tf.IndexedSlices)
-        if not tf.is_tensor(gradient) or (is_sparse and whole):
-            gradient, is_sparse = tf.convert_to_tensor(gradient), False
+        if not tf.is_tensor(gradient) or (whole and isinstance(gradient, tf.IndexedSlices)):
+            gradient = tf.convert_to_tensor(gradient)
         return tf.cast(gradient, arithmetic_dtype(variable))
 
     gradients = list(map(cast, gradients, variables))
@@ -152,6 +151,8 @@ def _update_fused(optimizer, pairs, decaying, learning_rate):
 
 
 def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
+    settings = optimizer._untracked.active  # the other replicas set theirs meanwhile
+
     def update_one(variable, gradient, learning_rate):
         if isinstance(gradient, RowGradient):
             rows.update(optimizer, gradient, variable, learning_rate)
@@ -161,8 +162,9 @@ def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
             optimizer.update_variable(gradient, variable, learning_rate)
 
     def update_each(strategy, gradients, learning_rate):
-        for gradient, variable in zip(gradients, variables, strict=True):
-            strategy.extended.update(fused.native(variable), update_one, args=(gradient, learning_rate), group=False)
+        with optimizer.using(settings):
+            for gradient, variable in zip(gradients, variables, strict=True):
+                strategy.extended.update(fused.native(variable), update_one, args=(gradient, learning_rate), group=False)
 
     for gradient, variable in zip(gradients, variables, strict=True):
         optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import tempfile
+import warnings
 from typing import Any
 
 import keras
@@ -28,19 +29,14 @@ def saved_model(make_optimizer: MakeOptimizer) -> None:
 
     A restart in the middle of a training must not change it.
     """
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    optimizer = made(make_optimizer, learning_rate=0.1)
-    model.compile(optimizer, loss="mse")
+    model = _compiled(made(make_optimizer, learning_rate=0.1))
+    optimizer = model.optimizer
     gradients = sample_gradients(4, [(3, 2), (2,)])
     step = EagerStep(optimizer, model.trainable_variables)
     for gradient in gradients[:2]:
         step(gradient)
-    cls = type(optimizer)
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.keras")
-        model.save(path)
-        loaded = keras.models.load_model(path, custom_objects={cls.__name__: cls})
-    require(type(loaded.optimizer) is cls, f"the optimizer comes back as a {type(loaded.optimizer).__name__}")
+    loaded = _saved_and_loaded(model)
+    require(type(loaded.optimizer) is type(optimizer), f"the optimizer comes back as a {type(loaded.optimizer).__name__}")
     require(loaded.optimizer.get_config() == optimizer.get_config(), "the optimizer comes back with another config")
     # Names are made up anew (sequential_1 becomes sequential), so values are compared in their order.
     saved, read = (list(_saved(each).values()) for each in (optimizer, loaded.optimizer))
@@ -50,6 +46,21 @@ def saved_model(make_optimizer: MakeOptimizer) -> None:
         step(gradient)
         loaded_step(gradient)
     require_equal(loaded_step.weights(), step.weights(), "the weights after two more steps of the model that was loaded")
+
+
+@contract_check
+def saved_before_the_first_step(make_optimizer: MakeOptimizer) -> None:
+    """A model that is compiled, saved and loaded takes the same first steps.
+
+    A model that is to be trained elsewhere is saved so.
+    """
+    model = _compiled(made(make_optimizer, learning_rate=0.1))
+    loaded = _saved_and_loaded(model)
+    step, loaded_step = (EagerStep(each.optimizer, each.trainable_variables) for each in (model, loaded))
+    for gradient in sample_gradients(2, [(3, 2), (2,)]):
+        step(gradient)
+        loaded_step(gradient)
+    require_equal(loaded_step.weights(), step.weights(), "the weights after two steps of the model that was loaded")
 
 
 @contract_check
@@ -125,6 +136,21 @@ def _final_weights(step, finalize: bool):
     if finalize:
         put_averages_in_place(step.optimizer, step.variables)
     return step.weights()
+
+
+def _compiled(optimizer):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile(optimizer, loss="mse")
+    return model
+
+
+def _saved_and_loaded(model):
+    cls = type(model.optimizer)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Keras, that the optimizer has no state yet
+        path = pathlib.Path(folder, "model.keras")
+        model.save(path)
+        return keras.models.load_model(path, custom_objects={cls.__name__: cls})
 
 
 def _saved(optimizer) -> dict[str, Any]:
