@@ -100,6 +100,7 @@ SETTINGS |= {
     "not lazy": functools.partial(Adam, 0.01, lazy=False),
     "decay of kernels": _decay_of_kernels,
     "schedules": _scheduled,
+    "rules": _with_rules,
 }
 """Makers of optimizers, by name."""
 
