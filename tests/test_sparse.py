@@ -157,6 +157,25 @@ def test_a_formula_that_may_need_the_whole_gradient_gets_it():
     assert "formula of its own" in optimizer.explain()[0].why
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_formula_gets_the_sum_of_a_rows_gradients(dtype):
+    # The square of a sum is not the sum of the squares.
+    class Own(keras_optims.Adam):
+        def update_step(self, gradient, variable, learning_rate):
+            super().update_step(gradient, variable, learning_rate)
+
+    optimizers = Own(0.1), keras_optims.Adam(0.1, lazy=False)
+    for optimizer in optimizers:
+        variable = table(dtype)
+        trained(optimizer, variable)
+        twin = Own(0.1)
+        step = CompiledStep(twin, [step_variable := table(dtype)])
+        for rows, values in batches():
+            step([dense(rows, values)])
+        ours, dense_one = (each.second_moment[of] for each, of in ((optimizer, variable), (twin, step_variable)))
+        np.testing.assert_allclose(as_numpy(ours), as_numpy(dense_one), rtol=2e-2 if dtype == "bfloat16" else 2e-5)
+
+
 @pytest.mark.parametrize("index_dtype", ["int32", "int64"])
 def test_half_precision_tables_are_updated_in_float32_arithmetic(index_dtype):
     optimizer = keras_optims.Adam(0.1)

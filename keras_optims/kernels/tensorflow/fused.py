@@ -116,13 +116,18 @@ def has_xla_kernel(optimizer) -> bool:
 
 def may_fuse(optimizer) -> bool:
     """Whether this optimizer's float32 variables are updated by the kernels."""
-    return operation(optimizer) is not None and not is_distributed(optimizer)
+    return operation(optimizer) is not None
 
 
 def is_distributed(optimizer) -> bool:
-    """Whether the variables live on several replicas, which the kernels know nothing of."""
+    """Whether the variables may live on several replicas."""
     built_under = type(optimizer._distribution_strategy).__name__
     return tf.distribute.has_strategy() or not built_under.startswith("_DefaultDistributionStrategy")
+
+
+def merges_replicas() -> bool:
+    """Whether the step of one replica of several is being run or traced, which meets the others in a `merge_call`."""
+    return tf.distribute.has_strategy() and not tf.__internal__.distribute.strategy_supports_no_merge_call()
 
 
 def operation(optimizer) -> str | None:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_optims.kernels.tensorflow.fused import handle, in_xla, may_fuse, native
+from keras_optims.kernels.tensorflow.fused import handle, in_xla, is_distributed, may_fuse, native
 from keras_optims.slots import path_of
 
 FEWEST = 8
@@ -175,7 +175,7 @@ def _is_small(optimizer, variable) -> bool:
 
 def add_grouped_slot(optimizer, slot, variables, name, initializers):
     """See `keras_optims.kernels`."""
-    if not may_fuse(optimizer):
+    if not may_fuse(optimizer) or is_distributed(optimizer):  # a buffer would have to be gathered on each replica
         return {}
     if optimizer._untracked.groups is None:
         optimizer._untracked.groups = Groups(optimizer, variables)

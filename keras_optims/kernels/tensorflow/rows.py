@@ -14,9 +14,9 @@ from keras_optims.row_gradient import RowGradient
 from keras_optims.working_copy import WorkingCopy
 
 
-def summed(slices: tf.IndexedSlices, number_of_rows: int, dtype) -> RowGradient:
+def summed(slices: tf.IndexedSlices, number_of_rows: int) -> RowGradient:
     """The gradient with the occurrences of each row added up, in their order."""
-    rows, values = slices.indices, tf.cast(slices.values, dtype)
+    rows, values = slices.indices, slices.values
     number = tf.size(rows)
     # Each occurrence writes its position at its row; the one that stays stands for the row. (As float32, exact up to 16.7 million
     # occurrences: the Mac's GPU has no kernel for integers here.)

@@ -17,8 +17,20 @@ outside_of_a_trace = tf.init_scope
 
 
 def run_if(predicate, action, otherwise, state):
-    """See `keras_optims.kernels`."""
-    keras.ops.cond(predicate, action, otherwise)
+    """See `keras_optims.kernels`; under a distribution strategy the predicate must be the same on all replicas."""
+    if fused.merges_replicas():
+        # Replicas cannot meet in a branch that one of them has traced. So they branch all at once, and then each runs its own.
+        def run_on_all(strategy, predicate, action, otherwise):
+            def run_each(functions):
+                run = tf.autograph.experimental.do_not_convert(lambda function: function())
+                strategy.extended.call_for_each_replica(run, args=(functions,))
+
+            the_same = strategy.experimental_local_results(predicate)[0]
+            keras.ops.cond(the_same, lambda: run_each(action), lambda: run_each(otherwise))
+
+        tf.distribute.get_replica_context().merge_call(run_on_all, args=(predicate, action, otherwise))
+    else:
+        keras.ops.cond(predicate, action, otherwise)
 
 
 def assign(optimizer, variable, value):
@@ -46,22 +58,38 @@ def finish_build(optimizer):
 
 
 def prepared(optimizer, gradients, variables):
-    """See `keras_optims.kernels`."""
-    # A formula that is not known to treat all elements alike, or a sum over several steps or replicas, needs whole gradients.
-    whole = (
-        not optimizer.lazy
-        or optimizer.fused_kernel is None
-        or optimizer.gradient_accumulation_steps
-        or fused.is_distributed(optimizer)
-    )
+    """See `keras_optims.kernels`; under a distribution strategy they are summed over the replicas, so all have the same."""
+    # A formula that is not known to treat all elements alike, or a sum over several steps, needs whole gradients.
+    whole = not optimizer.lazy or optimizer.fused_kernel is None or optimizer.gradient_accumulation_steps
 
-    def prepare(gradient, variable):
-        dtype = arithmetic_dtype(variable)
-        if isinstance(gradient, tf.IndexedSlices) and not whole:
-            return rows.summed(gradient, variable.shape[0], dtype)
-        return tf.cast(gradient if tf.is_tensor(gradient) else tf.convert_to_tensor(gradient), dtype)
+    def cast(gradient, variable):
+        if not tf.is_tensor(gradient) or (whole and isinstance(gradient, tf.IndexedSlices)):
+            gradient = tf.convert_to_tensor(gradient)
+        return tf.cast(gradient, arithmetic_dtype(variable))
 
-    return [prepare(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
+    gradients = list(map(cast, gradients, variables))
+    if fused.is_distributed(optimizer):
+        gradients = _summed_over_replicas(optimizer, gradients)
+
+    def summed(gradient, variable):
+        return rows.summed(gradient, variable.shape[0]) if isinstance(gradient, tf.IndexedSlices) else gradient
+
+    return list(map(summed, gradients, variables))
+
+
+def _summed_over_replicas(optimizer, gradients):
+    replica, name = tf.distribute.get_replica_context(), type(optimizer).__name__
+    if replica is None:
+        raise ValueError(
+            f"{name}.apply() must be called on a replica, in the function that strategy.run(...) runs; it was called in the "
+            "scope of a tf.distribute strategy, but outside of strategy.run(...)."
+        )
+    if tf.distribute.has_strategy() and replica.strategy is not optimizer._distribution_strategy:
+        raise ValueError(
+            f"{name} must be made in the scope of the tf.distribute strategy that runs it, {type(replica.strategy).__name__}; "
+            f"it was made under {type(optimizer._distribution_strategy).__name__}, so each replica would count steps of its own."
+        )
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
 def count(iterations):
@@ -72,8 +100,6 @@ def count(iterations):
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     operation, dtype = fused.operation(optimizer), keras.backend.standardize_dtype(variable.dtype)
-    if fused.is_distributed(optimizer):
-        return Path("formula", "under a tf.distribute strategy each replica runs the formula")
     if optimizer.fused_kernel is None:
         return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
     if operation is None:
@@ -88,7 +114,7 @@ def path_of(optimizer, variable) -> Path:
 
 
 def update(optimizer, gradients, variables, learning_rate):
-    """See `keras_optims.kernels`; under a distribution strategy the gradients are summed over the replicas first."""
+    """See `keras_optims.kernels`; under a distribution strategy the gradients are those of all replicas together."""
     if fused.is_distributed(optimizer):
         _update_on_all_replicas(optimizer, gradients, variables, learning_rate)
         return
@@ -127,15 +153,21 @@ def _update_fused(optimizer, pairs, decaying, learning_rate):
 def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
     settings = optimizer._untracked.active  # the other replicas set theirs meanwhile
 
-    def update_each(strategy, pairs, learning_rate):
-        def update_one(variable, gradient, learning_rate):
+    def update_one(variable, gradient, learning_rate):
+        if isinstance(gradient, RowGradient):
+            rows.update(optimizer, gradient, variable, learning_rate)
+        elif path_of(optimizer, variable).name == "fused":
+            _update_fused(optimizer, [(gradient, variable)], [variable] if optimizer.decays(variable) else [], learning_rate)
+        else:
             optimizer.update_variable(gradient, variable, learning_rate)
 
+    def update_each(strategy, gradients, learning_rate):
         with optimizer.using(settings):
-            for gradient, variable in pairs:
-                strategy.extended.update(variable, update_one, args=(gradient, learning_rate), group=False)
+            for gradient, variable in zip(gradients, variables, strict=True):
+                strategy.extended.update(fused.native(variable), update_one, args=(gradient, learning_rate), group=False)
 
-    pairs = optimizer._all_reduce_sum_gradients(list(zip(gradients, map(fused.native, variables), strict=True)))
+    for gradient, variable in zip(gradients, variables, strict=True):
+        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
     tf.__internal__.distribute.interim.maybe_merge_call(
-        update_each, optimizer._distribution_strategy, pairs, tf.convert_to_tensor(learning_rate)
+        update_each, optimizer._distribution_strategy, gradients, tf.convert_to_tensor(learning_rate)
     )

@@ -1,0 +1,127 @@
+"""The training that each file of this folder does on several devices and on one: same batches, same start, same end.
+
+The devices' shares of a batch differ: the labels of its second half are all 0.
+"""
+
+import functools
+
+import keras
+import numpy as np
+
+from keras_optims import Adam, AdamW, Momentum, Rule
+from tests.stepping import state_of
+from tests.variants import VARIANTS
+
+STEPS, BATCH = 6, 16
+FIRST, SECOND = range(STEPS // 2), range(STEPS // 2, STEPS)
+
+
+def _batches():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 20, size=(STEPS, BATCH, 4)).astype("int32")
+    labels = rng.integers(0, 4, size=(STEPS, BATCH)).astype("int32")
+    labels[:, BATCH // 2 :] = 0
+    return tokens, labels
+
+
+TOKENS, LABELS = _batches()
+
+
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [
+            keras.Input((4,), dtype="int32"),
+            keras.layers.Embedding(20, 6, name="embedding"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, "relu", name="hidden"),
+            keras.layers.Dense(4, name="output"),
+        ],
+        name="model",
+    )
+
+
+def loss():
+    """The mean over a batch, or over a device's share of it."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def compiled(optimizer, **kwargs):
+    built = model()
+    built.compile(optimizer, loss(), **kwargs)
+    return built
+
+
+def fit(model, steps=range(STEPS), **kwargs):
+    x, y = TOKENS[steps].reshape(-1, 4), LABELS[steps].reshape(-1)
+    return model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, **kwargs)
+
+
+def _decay_of_kernels():
+    optimizer = AdamW(0.01, weight_decay=0.3)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "embedding"])
+    return optimizer
+
+
+def _with_rules():
+    rules = [Rule(ndim=1, weight_decay=None), Rule("hidden", beta_1=0.5), Rule("embedding", learning_rate_multiplier=0.1)]
+    return AdamW(0.01, weight_decay=0.3, clipnorm=0.05, gradient_accumulation_steps=2, rules=rules)
+
+
+def _scheduled():
+    rate = keras.optimizers.schedules.ExponentialDecay(0.01, 2, 0.5)
+    return Adam(rate, beta_1=lambda step: 0.9 - 0.01 * keras.ops.cast(step, "float32"))
+
+
+ALL_TOGETHER = {
+    "gradient_accumulation_steps": 2,
+    "global_clipnorm": 0.05,
+    "weight_decay": 0.1,
+    "use_ema": True,
+    "ema_momentum": 0.7,
+    "ema_overwrite_frequency": 2,
+}
+_OPTIONS = [
+    {"clipnorm": 0.05},
+    {"global_clipnorm": 0.05},
+    {"clipvalue": 0.01},
+    {"gradient_accumulation_steps": 3},
+    {"loss_scale_factor": 1024.0},
+    {"use_ema": True, "ema_momentum": 0.7},
+    ALL_TOGETHER,
+]
+
+_COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rmsprop"}  # by another one or by the options
+
+SETTINGS = {variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED}
+for _options in _OPTIONS:
+    SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
+SETTINGS |= {
+    "not lazy": functools.partial(Adam, 0.01, lazy=False),
+    "decay of kernels": _decay_of_kernels,
+    "schedules": _scheduled,
+    "rules": _with_rules,
+}
+"""Makers of optimizers, by name."""
+
+
+def resumable():
+    """An optimizer that has all kinds of state; its FIRST steps end in the middle of an accumulation."""
+    return Adam(0.01, use_ema=True, ema_momentum=0.8, gradient_accumulation_steps=2, amsgrad=True)
+
+
+def assert_same_training(ours, single, our_optimizer=None, single_optimizer=None):
+    """The weights and the state of two models are the same but for rounding.
+
+    A gradient that is summed in two parts differs from one summed at once by about 1e-7 of its size, each step anew; weights
+    and slots move by 0.01 and more in these trainings.
+    """
+    for a, b in zip(ours.get_weights(), single.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+    states = [
+        {name.replace("|model|", "|"): value for name, value in state_of(of).items()}  # a loaded model's paths begin with a layer
+        for of in (our_optimizer or ours.optimizer, single_optimizer or single.optimizer)
+    ]
+    assert set(states[0]) == set(states[1])
+    for name, expected in states[1].items():
+        np.testing.assert_allclose(states[0][name], expected, rtol=0, atol=2e-6 * np.abs(expected).max(), err_msg=name)
