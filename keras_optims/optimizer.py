@@ -6,9 +6,6 @@ An algorithm adds its slots in `build` and its formula in `update_step`; what is
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import difflib
-import inspect
 import types
 from typing import Any, ClassVar
 
@@ -16,23 +13,14 @@ import keras
 from keras import ops
 
 from keras_optims import kernels, state
+from keras_optims.arguments import WITHOUT_RULES
+from keras_optims.averages import WithAverages
 from keras_optims.clipping import clipped
 from keras_optims.fit import check_gradients, check_saved, check_variables
-from keras_optims.hyperparameter import (
-    NON_NEGATIVE,
-    POSITIVE,
-    UNIT,
-    Declared,
-    Hyperparameter,
-    Interval,
-    Option,
-    SearchRange,
-    shown,
-    state_dtype,
-)
+from keras_optims.hyperparameter import state_dtype
 from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
 from keras_optims.row_gradient import values_of, with_values
-from keras_optims.rules import LiveRule, Rules, Settings, settings_of_each
+from keras_optims.rules import Settings, settings_of_each
 from keras_optims.slots import Slot, path_of
 from keras_optims.working_copy import WorkingCopy, arithmetic_dtype, is_half
 
@@ -61,7 +49,7 @@ def _build_once(build):
     return build_once
 
 
-class Optimizer(keras.optimizers.Optimizer):
+class Optimizer(WithAverages):
     """Base class of the optimizers of this package.
 
     It is a `keras.optimizers.Optimizer`, so `model.compile()`, callbacks, saving and mixed precision work as always. A
@@ -110,55 +98,8 @@ class Optimizer(keras.optimizers.Optimizer):
     """On TensorFlow, float32 variables with fewer elements than this share their slots' buffers and are updated as one, if there
     are at least eight of them. It changes no result. Set it before the optimizer is built; 0: no grouping."""
 
-    learning_rate: Any = Hyperparameter(
-        0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
-    )
-    weight_decay = Hyperparameter(
-        None,
-        symbol="λ",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-5, 1e-1, "log", by_default=False),
-        meaning="decoupled weight decay, times the learning rate",
-        off=None,
-    )
-    clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of one gradient", off=None)
-    clipvalue = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest element of a gradient", off=None)
-    global_clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of all gradients", off=None)
-    use_ema = Option(False, meaning="keep a moving average of the weights")
-    ema_momentum = Option(0.99, domain=UNIT, meaning="how much of the old average stays")
-    ema_overwrite_frequency = Option(
-        None, domain=Interval(1, float("inf")), integer=True, optional=True, meaning="updates between overwriting the weights"
-    )
-    loss_scale_factor = Hyperparameter(None, symbol="S", domain=POSITIVE, meaning="factor on the loss", off=None)
-    gradient_accumulation_steps = Option(
-        None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
-    )
-    lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
-    compensated_summation = Option(False, meaning="keep what rounding takes from half-precision weights")
-    rules = Rules()
-
-    # -- declarations -----------------------------------------------------------------------------
-
-    _declarations: ClassVar[dict[str, Any]] = {}  # each a `Declared` with a default, to_config and from_config
-    _hyperparameters: ClassVar[dict[str, Hyperparameter]] = {}
-    _options: ClassVar[dict[str, Option]] = {}
-
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # The learning rate first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
-        declared: dict[str, Any] = {"learning_rate": cls.learning_rate}
-        for klass in cls.__mro__:
-            for name, value in vars(klass).items():
-                if isinstance(value, Declared):
-                    declared.setdefault(name, value)
-        cls._declarations = declared
-        cls._hyperparameters = {name: value for name, value in declared.items() if isinstance(value, Hyperparameter)}
-        cls._options = {name: value for name, value in declared.items() if isinstance(value, Option)}
-        if cls.__init__ is Optimizer.__init__:
-            cls.__signature__ = _signature(declared)
-        else:
-            of_init = inspect.signature(cls.__init__)
-            cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
         named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)
         unchanged = cls.update_step is named.update_step and cls.step_scalars is named.step_scalars
         cls.fused_kernel = cls.kernel if unchanged else None
@@ -166,67 +107,6 @@ class Optimizer(keras.optimizers.Optimizer):
             setattr(cls, "step_rate", Optimizer.step_rate)  # noqa: B010 (as below); the inherited one is of another formula
         if "build" in vars(cls):
             setattr(cls, "build", _build_once(cls.build))  # noqa: B010 (an assignment to a method is no type error then)
-
-    @classmethod
-    def hyperparameters(cls) -> dict[str, Hyperparameter]:
-        """The hyperparameters by name, in the order of the constructor's arguments."""
-        return dict(cls._hyperparameters)
-
-    @classmethod
-    def options(cls) -> dict[str, Option]:
-        """The options (AMSGrad, Nesterov, accumulation ...) by name, in the order of the constructor's arguments."""
-        return dict(cls._options)
-
-    def __init__(self, *args, name=None, **kwargs):
-        values = self._bind(args, kwargs)
-        if name is not None and not (isinstance(name, str) and "/" not in name):
-            raise ValueError(f"name must be None or a text without '/'; received {shown(name)}.")
-        options = {key: values[key] for key in _KERAS_OPTIONS}
-        # Keras gets a callable for the learning rate, so that it makes no variable of its own.
-        super().__init__(learning_rate=_not_yet, name=name, **options)
-        self._untracked = _Untracked()
-        for key in self._declarations:
-            setattr(self, key, values[key])
-        self._check_clipping()
-
-    def _check_clipping(self):
-        """Raises `ValueError` if gradients would be clipped in two ways."""
-        clippings = {name: holder for name in _CLIPPINGS if self._hyperparameters[name].is_on(holder := self.holder(name))}
-        if len(clippings) > 1:
-            with kernels.outside_of_a_trace():
-                given = ", ".join(f"{name}={self._hyperparameters[name].now(holder)!r}" for name, holder in clippings.items())
-            raise ValueError(f"Only one of clipnorm, clipvalue and global_clipnorm can be set; received {given}.")
-
-    @classmethod
-    def _bind(cls, args, kwargs) -> dict[str, Any]:
-        """The value of each declared argument, given as in a call of the class."""
-        allowed = [*cls._declarations, "name"]
-        for key in kwargs:
-            if key not in allowed:
-                close = difflib.get_close_matches(key, allowed, n=1)
-                hint = f" Did you mean {close[0]}?" if close else ""
-                raise ValueError(f"{cls.__name__} has no argument {key!r}.{hint} Its arguments are {', '.join(allowed)}.")
-        try:
-            bound = _signature(cls._declarations).bind(*args, **kwargs)
-        except TypeError as error:
-            raise ValueError(f"{cls.__name__}(): {error}. Its arguments are {', '.join(allowed)}.") from None
-        return {key: bound.arguments.get(key, declared.default) for key, declared in cls._declarations.items()}
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
-        return {"name": self.name, **{name: declared.to_config(self) for name, declared in self._declarations.items()}}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`."""
-        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-            raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
-        return cls(
-            **{
-                name: cls._declarations[name].from_config(value, custom_objects) if name in cls._declarations else value
-                for name, value in config.items()
-            }
-        )
 
     # -- variables --------------------------------------------------------------------------------
 
@@ -243,9 +123,7 @@ class Optimizer(keras.optimizers.Optimizer):
         half = [variable for variable in variables if is_half(variable.dtype) and self.compensated_summation]
         self.rounding_error = self._add_slot_of_their_dtype(half, "rounding_error")
         if self.use_ema:
-            self._averaged = self.add_variable(
-                (), dtype=state_dtype(), aggregation="only_first_replica", name="weights_are_averaged"
-            )
+            self._build_averages()
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
         """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: optimizer state is float32 at least."""
@@ -405,7 +283,7 @@ class Optimizer(keras.optimizers.Optimizer):
     def _by_settings(self, grads, variables) -> list[tuple[Settings, list, list]]:
         """(settings, gradients, variables) of the variables that have the same settings."""
         if not self.rules:
-            return [(_WITHOUT_RULES, grads, variables)]
+            return [(WITHOUT_RULES, grads, variables)]
         parts: dict[Settings, tuple[list, list]] = {}
         for gradient, variable in zip(grads, variables, strict=True):
             its_grads, its_variables = parts.setdefault(self.settings_of(variable), ([], []))
@@ -570,52 +448,6 @@ class Optimizer(keras.optimizers.Optimizer):
             variables: the model's variables for which it holds.
         """
 
-    def is_on(self, name: str) -> bool:
-        """Whether the hyperparameter `name` was given a value that is not its `off` value; outside of `using`, anywhere."""
-        everywhere = [holder for holder, held in self.holders() if name in held]
-        holders = everywhere if self._untracked.active is None else [self.holder(name)]
-        return any(self._hyperparameters[name].is_on(holder) for holder in holders)
-
-    def is_constant(self, name: str) -> bool:
-        """Whether the hyperparameter `name` is a number, and not a schedule or a callable."""
-        return self._hyperparameters[name].is_constant(self.holder(name))
-
-    def one_minus(self, name: str):
-        """1 − the hyperparameter `name`, without the error of its rounding to float32."""
-        return self._hyperparameters[name].complement(self, self.holder(name))
-
-    def residual(self, name: str):
-        """What rounding to float32 took from the hyperparameter `name`: a scalar, or `None` where that is not kept."""
-        return self._hyperparameters[name].residual(self.holder(name))
-
-    # -- rules ------------------------------------------------------------------------------------
-
-    def settings_of(self, variable) -> Settings:
-        """What the rules say about a variable; nothing, before the optimizer is built."""
-        return self._untracked.settings.get(self._var_key(variable), _WITHOUT_RULES)
-
-    @contextlib.contextmanager
-    def using(self, settings: Settings):
-        """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
-        self._untracked.active = settings
-        try:
-            yield
-        finally:
-            self._untracked.active = None
-
-    def holder(self, name: str) -> Optimizer | LiveRule:
-        """Who holds the hyperparameter `name`: in `using`, the rule that sets it; else the optimizer itself."""
-        active = self._untracked.active
-        return (active and active.holder(name)) or self
-
-    def holders(self) -> list[tuple[Any, dict[str, Hyperparameter]]]:
-        """The optimizer and its rules, each with the hyperparameters that it holds, by name."""
-        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules)]
-
-    def variables_of(self, holder: Optimizer | LiveRule, name: str) -> list:
-        """The variables for which the hyperparameter `name` of this holder holds."""
-        return [v for v in self._trainable_variables if (self.settings_of(v).holder(name) or self) is holder]
-
     def assign(self, variable, value):
         """Sets a slot, a model's variable or a `WorkingCopy`."""
         variable.assign(value) if isinstance(variable, WorkingCopy) else super().assign(variable, value)
@@ -631,7 +463,7 @@ class Optimizer(keras.optimizers.Optimizer):
     def _get_current_learning_rate(self):
         return self.learning_rate
 
-    # -- weight decay and averages ----------------------------------------------------------------
+    # -- weight decay -----------------------------------------------------------------------------
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """Leaves variables out of the weight decay.
@@ -646,76 +478,6 @@ class Optimizer(keras.optimizers.Optimizer):
         if self.built:
             raise ValueError("exclude_from_weight_decay() must be called before the optimizer is built; it is built already.")
         super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
-
-    @property
-    def weights_are_averaged(self) -> bool:
-        """Whether the model's weights are their averages at the moment, and the slot "average" holds those that are trained."""
-        return bool(self.use_ema and self.built and ops.convert_to_numpy(self._averaged))
-
-    def swap_averaged_weights(self):
-        """Exchanges the weights and their averages; a second call exchanges them back.
-
-        The state that is saved in between holds both. Training in between goes on from the averages, and begins new ones there.
-
-        Raises:
-            ValueError: there are no averages: the optimizer has not `use_ema=True`, or is not built yet.
-        """
-        if not (self.use_ema and self.built):
-            why = "is not built yet" if self.use_ema else "has not use_ema=True"
-            raise ValueError(f"There are no averaged weights: the optimizer {self.name!r} {why}.")
-        averaged, exact = self.weights_are_averaged, self._untracked.averages_of_halves
-        no_updates = int(ops.convert_to_numpy(self.iterations)) == 0  # then the slots are zero, and the weights their own average
-        for place, (variable, slot) in enumerate(
-            zip(self._trainable_variables, self._model_variables_moving_average, strict=True)
-        ):
-            if slot is None:
-                continue
-            weights = ops.copy(ops.cast(ops.convert_to_tensor(variable), slot.dtype))
-            average = weights if no_updates and not averaged else ops.copy(ops.convert_to_tensor(slot))
-            if averaged:  # a half-precision variable has held its float32 average only as it rounds it
-                weights = exact.pop(place, weights)
-            elif is_half(variable.dtype):
-                exact[place] = average
-            kernels.assign(self, variable, average)
-            slot.assign(weights)
-        self._averaged.assign(0.0 if averaged else 1.0)
-
-    @contextlib.contextmanager
-    def averaged_weights(self):
-        """A context in which the model's weights are their averages, to evaluate or save them; afterwards they are as before.
-
-            with model.optimizer.averaged_weights():
-                model.evaluate(x, y)
-
-        Raises:
-            ValueError: as `swap_averaged_weights`.
-        """
-        swap = not self.weights_are_averaged
-        if swap:
-            self.swap_averaged_weights()
-        try:
-            yield
-        finally:
-            if swap and self.weights_are_averaged:
-                self.swap_averaged_weights()
-
-    def finalize_variable_values(self, var_list):
-        """Nothing. Keras calls it at the end of `fit`, and its own optimizers overwrite the weights by their averages here."""
-
-    def _update_model_variables_moving_average(self, trainable_variables):
-        # 0 where the average begins with the variable itself: at the first update, and at the first after the weights were the
-        # averages; else 1. (The Mac's GPU compares no integers.)
-        goes_on = ops.minimum(ops.cast(self.iterations, state_dtype()), 1) * (1 - ops.convert_to_tensor(self._averaged))
-        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
-            if average is not None:
-                momentum = ops.cast(goes_on * self.ema_momentum, average.dtype)
-                average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
-        self._averaged.assign(ops.zeros((), self._averaged.dtype))
-
-    def _overwrite_model_variables_with_average_value(self, trainable_variables):
-        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
-            if average is not None:
-                kernels.assign(self, variable, average)
 
     # -- state ------------------------------------------------------------------------------------
 
@@ -782,48 +544,3 @@ class Optimizer(keras.optimizers.Optimizer):
                 loaded = state.load(self._named_variables(), pending.saved, self.name, pending.partial)
             vars(pending.loaded).update(vars(loaded))
             self._untracked.pending_state = None  # only now: what does not fit is an error each time, and never forgotten
-
-
-@dataclasses.dataclass
-class _Untracked:
-    """What is not state: Keras and TensorFlow track, wrap and save every dict and list that is an optimizer's attribute."""
-
-    state_keys: dict[int, tuple[str, str | None]] = dataclasses.field(default_factory=dict)
-    unsaved: set[str] = dataclasses.field(default_factory=set)
-    sparse: set = dataclasses.field(default_factory=set)
-    groups: Any = None
-    scratch: Slot | None = None
-    pending_state: state.PendingState | None = None
-    averages_of_halves: dict = dataclasses.field(default_factory=dict)
-    build_depth: int = 0
-    keeps_half: bool = False
-    rules: tuple[LiveRule, ...] = ()
-    settings: dict[Any, Settings] = dataclasses.field(default_factory=dict)
-    active: Settings | None = None
-    scalars_of_step: dict | None = None
-    recorder: Any = None
-
-
-_CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
-_KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
-_WITHOUT_RULES = Settings()
-NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
-"""The arguments common to all that Keras's optimizers lack."""
-
-
-def _not_yet():
-    """Stands for the learning rate until the constructor has made its variable."""
-    return 0.0
-
-
-def _signature(declared: dict[str, Declared]) -> inspect.Signature:
-    """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
-    common = vars(Optimizer)
-    positional, by_name = [], []
-    for name, value in declared.items():
-        if common.get(name) is value and name != "learning_rate":
-            by_name.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value.default))
-        else:
-            positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))
-    by_name.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
-    return inspect.Signature([*positional, *by_name])

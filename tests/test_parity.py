@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_optims
-from keras_optims.optimizer import NOT_OF_KERAS
+from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.variants import VARIANTS
 

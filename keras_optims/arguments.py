@@ -1,0 +1,214 @@
+"""An optimizer's arguments: declared on the class, given to the constructor, held as state, written to the config."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+from typing import Any, ClassVar
+
+import keras
+
+from keras_optims import kernels
+from keras_optims.hyperparameter import (
+    NON_NEGATIVE,
+    POSITIVE,
+    UNIT,
+    Declared,
+    Hyperparameter,
+    Interval,
+    Option,
+    SearchRange,
+    shown,
+)
+from keras_optims.rules import LiveRule, Rules, Settings
+from keras_optims.untracked import Untracked
+
+
+class WithArguments(keras.optimizers.Optimizer):
+    """The arguments common to all optimizers, and what follows from those that a class declares."""
+
+    learning_rate: Any = Hyperparameter(
+        0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
+    )
+    weight_decay = Hyperparameter(
+        None,
+        symbol="λ",
+        domain=NON_NEGATIVE,
+        search=SearchRange(1e-5, 1e-1, "log", by_default=False),
+        meaning="decoupled weight decay, times the learning rate",
+        off=None,
+    )
+    clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of one gradient", off=None)
+    clipvalue = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest element of a gradient", off=None)
+    global_clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of all gradients", off=None)
+    use_ema = Option(False, meaning="keep a moving average of the weights")
+    ema_momentum = Option(0.99, domain=UNIT, meaning="how much of the old average stays")
+    ema_overwrite_frequency = Option(
+        None, domain=Interval(1, float("inf")), integer=True, optional=True, meaning="updates between overwriting the weights"
+    )
+    loss_scale_factor = Hyperparameter(None, symbol="S", domain=POSITIVE, meaning="factor on the loss", off=None)
+    gradient_accumulation_steps = Option(
+        None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
+    )
+    lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
+    compensated_summation = Option(False, meaning="keep what rounding takes from half-precision weights")
+    rules = Rules()
+
+    # -- declarations -----------------------------------------------------------------------------
+
+    _declarations: ClassVar[dict[str, Any]] = {}  # each a `Declared` with a default, to_config and from_config
+    _hyperparameters: ClassVar[dict[str, Hyperparameter]] = {}
+    _options: ClassVar[dict[str, Option]] = {}
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # The learning rate first, then what the class itself declares, then what it inherits: the order of Keras's arguments.
+        declared: dict[str, Any] = {"learning_rate": cls.learning_rate}
+        for klass in cls.__mro__:
+            for name, value in vars(klass).items():
+                if isinstance(value, Declared):
+                    declared.setdefault(name, value)
+        cls._declarations = declared
+        cls._hyperparameters = {name: value for name, value in declared.items() if isinstance(value, Hyperparameter)}
+        cls._options = {name: value for name, value in declared.items() if isinstance(value, Option)}
+        if cls.__init__ is WithArguments.__init__:
+            cls.__signature__ = _signature(declared)
+        else:
+            of_init = inspect.signature(cls.__init__)
+            cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Hyperparameter]:
+        """The hyperparameters by name, in the order of the constructor's arguments."""
+        return dict(cls._hyperparameters)
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """The options (AMSGrad, Nesterov, accumulation ...) by name, in the order of the constructor's arguments."""
+        return dict(cls._options)
+
+    def __init__(self, *args, name=None, **kwargs):
+        values = self._bind(args, kwargs)
+        if name is not None and not (isinstance(name, str) and "/" not in name):
+            raise ValueError(f"name must be None or a text without '/'; received {shown(name)}.")
+        options = {key: values[key] for key in _KERAS_OPTIONS}
+        # Keras gets a callable for the learning rate, so that it makes no variable of its own.
+        super().__init__(learning_rate=_not_yet, name=name, **options)
+        self._untracked = Untracked()
+        for key in self._declarations:
+            setattr(self, key, values[key])
+        self._check_clipping()
+
+    def _check_clipping(self):
+        """Raises `ValueError` if gradients would be clipped in two ways."""
+        clippings = {name: holder for name in _CLIPPINGS if self._hyperparameters[name].is_on(holder := self.holder(name))}
+        if len(clippings) > 1:
+            with kernels.outside_of_a_trace():
+                given = ", ".join(f"{name}={self._hyperparameters[name].now(holder)!r}" for name, holder in clippings.items())
+            raise ValueError(f"Only one of clipnorm, clipvalue and global_clipnorm can be set; received {given}.")
+
+    @classmethod
+    def _bind(cls, args, kwargs) -> dict[str, Any]:
+        """The value of each declared argument, given as in a call of the class."""
+        allowed = [*cls._declarations, "name"]
+        for key in kwargs:
+            if key not in allowed:
+                close = difflib.get_close_matches(key, allowed, n=1)
+                hint = f" Did you mean {close[0]}?" if close else ""
+                raise ValueError(f"{cls.__name__} has no argument {key!r}.{hint} Its arguments are {', '.join(allowed)}.")
+        try:
+            bound = _signature(cls._declarations).bind(*args, **kwargs)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}(): {error}. Its arguments are {', '.join(allowed)}.") from None
+        return {key: bound.arguments.get(key, declared.default) for key, declared in cls._declarations.items()}
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
+        return {"name": self.name, **{name: declared.to_config(self) for name, declared in self._declarations.items()}}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            raise ValueError(f"The config of {cls.__name__} must be a dict, as get_config() makes it; received {shown(config)}.")
+        return cls(
+            **{
+                name: cls._declarations[name].from_config(value, custom_objects) if name in cls._declarations else value
+                for name, value in config.items()
+            }
+        )
+
+    # -- hyperparameters --------------------------------------------------------------------------
+
+    def is_on(self, name: str) -> bool:
+        """Whether the hyperparameter `name` was given a value that is not its `off` value; outside of `using`, anywhere."""
+        everywhere = [holder for holder, held in self.holders() if name in held]
+        holders = everywhere if self._untracked.active is None else [self.holder(name)]
+        return any(self._hyperparameters[name].is_on(holder) for holder in holders)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the hyperparameter `name` is a number, and not a schedule or a callable."""
+        return self._hyperparameters[name].is_constant(self.holder(name))
+
+    def one_minus(self, name: str):
+        """1 − the hyperparameter `name`, without the error of its rounding to float32."""
+        return self._hyperparameters[name].complement(self, self.holder(name))
+
+    def residual(self, name: str):
+        """What rounding to float32 took from the hyperparameter `name`: a scalar, or `None` where that is not kept."""
+        return self._hyperparameters[name].residual(self.holder(name))
+
+    # -- rules ------------------------------------------------------------------------------------
+
+    def settings_of(self, variable) -> Settings:
+        """What the rules say about a variable; nothing, before the optimizer is built."""
+        return self._untracked.settings.get(self._var_key(variable), WITHOUT_RULES)
+
+    @contextlib.contextmanager
+    def using(self, settings: Settings):
+        """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
+        self._untracked.active = settings
+        try:
+            yield
+        finally:
+            self._untracked.active = None
+
+    def holder(self, name: str) -> WithArguments | LiveRule:
+        """Who holds the hyperparameter `name`: in `using`, the rule that sets it; else the optimizer itself."""
+        active = self._untracked.active
+        return (active and active.holder(name)) or self
+
+    def holders(self) -> list[tuple[Any, dict[str, Hyperparameter]]]:
+        """The optimizer and its rules, each with the hyperparameters that it holds, by name."""
+        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules)]
+
+    def variables_of(self, holder: WithArguments | LiveRule, name: str) -> list:
+        """The variables for which the hyperparameter `name` of this holder holds."""
+        return [v for v in self._trainable_variables if (self.settings_of(v).holder(name) or self) is holder]
+
+
+_CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
+_KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
+NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
+"""The arguments common to all that Keras's optimizers lack."""
+
+WITHOUT_RULES = Settings()
+
+
+def _not_yet():
+    """Stands for the learning rate until the constructor has made its variable."""
+    return 0.0
+
+
+def _signature(declared: dict[str, Declared]) -> inspect.Signature:
+    """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
+    common = vars(WithArguments)
+    positional, by_name = [], []
+    for name, value in declared.items():
+        if common.get(name) is value and name != "learning_rate":
+            by_name.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value.default))
+        else:
+            positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))
+    by_name.append(inspect.Parameter("name", inspect.Parameter.KEYWORD_ONLY, default=None))
+    return inspect.Signature([*positional, *by_name])
