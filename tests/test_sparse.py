@@ -10,7 +10,7 @@ import keras_optims
 from keras_optims.testing import reference
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
-from tests.variants import VARIANTS
+from tests.variants import BY_NAME, VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
@@ -192,8 +192,17 @@ def _apply_with_others(optimizer, embeddings, others, values, rows):
     optimizer.apply([slices, *[tf.ones(3)] * len(others)], [embeddings, *others])
 
 
-@pytest.mark.parametrize("wrap", ["graph", XLA])
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+IN_XLA = ("centered rmsprop with momentum", "amsgrad")  # one with a kernel in XLA, one whose formula runs there
+
+
+@pytest.mark.parametrize(
+    ("variant", "wrap"),
+    [
+        *((variant, "graph") for variant in VARIANTS),
+        *(pytest.param(BY_NAME[name], "xla", marks=pytest.mark.slow) for name in IN_XLA),
+    ],
+    ids=str,
+)
 def test_a_small_table_in_a_group_is_updated_as_a_large_one(variant, wrap):
     import tensorflow as tf
 
