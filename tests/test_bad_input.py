@@ -154,6 +154,50 @@ def test_a_config_is_taken_or_refused_as_the_constructor_does(cls, drawn, value)
         assert_clear(error, "must be", "received")
 
 
+@examples(CASES["constructors"])
+@given(value=values)
+def test_rules_that_are_no_list_of_rules_are_refused(value):
+    if isinstance(value, (list, tuple)) and len(value) == 0:
+        assert keras_optims.Adam(rules=value).rules == ()
+    else:
+        with pytest.raises(ValueError, match=r"rules must be a list of keras_optims\.Rule") as error:
+            keras_optims.Adam(rules=value)
+        assert_clear(error, "received")
+
+
+ARGUMENTS_OF_A_RULE = [
+    "path",
+    "ndim",
+    "dtype",
+    "learning_rate_multiplier",
+    "beta_1",
+    "weight_decay",
+    "clipnorm",
+    "amsgrad",
+    "x y",
+]
+
+
+@examples(3 * CASES["constructors"])
+@given(
+    name=st.sampled_from(ARGUMENTS_OF_A_RULE), value=values | st.sampled_from(["(", "float32", "bfloat16", [1, 2], ["a", "b"]])
+)
+def test_a_rule_is_taken_or_refused_with_a_clear_error(name, value):
+    def make():
+        return keras_optims.Adam(rules=[keras_optims.Rule(**{"epsilon": 1e-3, name: value})])
+
+    optimizer, message = outcome(make)
+    if optimizer is None:
+        assert name in message
+        assert "\n" not in message
+        assert len(message) < 900
+    else:
+        assert name in ("path", "ndim", "dtype") or value is None or callable(value) or math.isfinite(float(value))
+        config = optimizer.get_config()
+        if not callable(value):
+            assert keras_optims.Adam.from_config(config).get_config() == config
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_an_assignment_is_taken_or_refused_and_then_changes_nothing(cls):
     variables = [keras.Variable(np.ones(3, "float32"), name="theta")]
