@@ -19,26 +19,26 @@ from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 Gradient = Callable[[np.ndarray, int], np.ndarray]  # of the weights and the number of steps so far
 
 
-def train(optimizer, start, gradient: Gradient, steps: int, **watched) -> dict[str, np.ndarray]:
+def train(optimizer, start, gradient: Gradient, steps: int, every: int = 1, **watched) -> dict[str, np.ndarray]:
     """What an optimizer does with weights that begin at `start`.
 
     Args:
-        watched: functions of the variable whose value is kept after each step, by name.
+        every, watched: after every so many steps, the values of these functions of the variable are kept by their names.
 
     Returns:
-        `weights`, of shape (steps + 1, *shape), and what is watched, of shape (steps, *shape); float32.
+        `weights`, of shape (steps + 1, *shape), and what is watched, of shape (steps // every, *shape); float32.
     """
     variable = keras.Variable(np.asarray(start, "float32"), name="weights")
-    return _go_on(CompiledStep(optimizer, [variable]), gradient, steps, watched)
+    return _go_on(CompiledStep(optimizer, [variable]), gradient, steps, every, watched)
 
 
-def _go_on(step, gradient, steps, watched):
+def _go_on(step, gradient, steps, every, watched):
     (variable,) = step.variables
     kept: dict[str, list] = {"weights": [as_numpy(variable)], **{name: [] for name in watched}}
     for number in range(steps):
         step([np.asarray(gradient(kept["weights"][-1], number), "float32")])
         kept["weights"].append(as_numpy(variable))
-        for name, value in watched.items():
+        for name, value in watched.items() if (number + 1) % every == 0 else ():
             kept[name].append(np.broadcast_to(ops.convert_to_numpy(value(variable)), variable.shape).copy())
     return {name: np.stack(values) for name, values in kept.items()}
 
@@ -111,7 +111,7 @@ class Escape:
     threshold: tuple[float, float]
 
 
-def escape(steps=300) -> Escape:
+def escape(steps=200) -> Escape:
     """A ball that rolls into the shallow minimum, and has to pass the hill behind it."""
     learning_rate, start = 0.01, -1.2
     variable = keras.Variable(np.float32(start), name="weights")
@@ -122,11 +122,11 @@ def escape(steps=300) -> Escape:
         optimizer.momentum = momentum  # live: the compiled step is the same for all
         optimizer.velocity[variable].assign(0.0)
         variable.assign(start)
-        return _go_on(step, two_minima_gradient, steps, {})["weights"]
+        return _go_on(step, two_minima_gradient, steps, 1, {})["weights"]
 
-    stays, leaves = 0.5, 0.9
-    momentum = {value: way(value) for value in (stays, 0.8, leaves)}
-    for _ in range(7):
+    stays, leaves = 0.8, 0.9
+    momentum = {value: way(value) for value in (stays, leaves)}
+    for _ in range(5):
         middle = (stays + leaves) / 2
         stays, leaves = (stays, middle) if way(middle)[-1] > 1 else (middle, leaves)
 
@@ -178,7 +178,7 @@ class LongTraining:
     Args:
         learning_rate: η.
         losses: cross-entropy before each step, (tasks, steps of a task).
-        rates: effective learning rates after each step, (steps, weights).
+        rates: effective learning rates after every tenth step, (all steps / 10, weights).
         moved: how far each weight has moved in each task, the lengths of its steps together, (tasks, weights).
     """
 
@@ -210,11 +210,11 @@ def long_training(optimizer, tasks=15, steps=100) -> LongTraining:
         return images.T @ errors / len(digits)
 
     start = np.zeros((images.shape[1], 10))
-    kept = train(optimizer, start, gradient, tasks * steps, rate=optimizer.effective_learning_rate)
+    kept = train(optimizer, start, gradient, tasks * steps, every=10, rate=optimizer.effective_learning_rate)
     return LongTraining(
         optimizer.get_config()["learning_rate"],
         np.reshape(losses, (tasks, steps)),
-        kept["rate"].reshape(tasks * steps, -1),
+        kept["rate"].reshape(tasks * steps // 10, -1),
         np.abs(np.diff(kept["weights"], axis=0)).reshape(tasks, steps, -1).sum(axis=1),
     )
 
@@ -289,7 +289,12 @@ class BiasCorrection:
     lengths: dict[str, np.ndarray]
 
 
-def bias_correction(beta_1=0.9, beta_2=0.999, steps=1000) -> BiasCorrection:
+def moments_of(adam) -> dict:
+    """What `train` is to keep of Adam."""
+    return {"m": lambda variable: adam.first_moment[variable], "v": lambda variable: adam.second_moment[variable]}
+
+
+def bias_correction(beta_1=0.9, beta_2=0.999, steps=400) -> BiasCorrection:
     """A learning rate that depends on the step takes a correction out of the real Adam again."""
     learning_rate = 0.001
 
@@ -301,19 +306,12 @@ def bias_correction(beta_1=0.9, beta_2=0.999, steps=1000) -> BiasCorrection:
         return rate
 
     rates = {"both": learning_rate, "v": without(True, False), "m": without(False, True), "neither": without(True, True)}
-    lengths, moments = {}, {}
+    lengths, kept = {}, {}
     for name, rate in rates.items():
-        adam = keras_optims.Adam(rate, beta_1=beta_1, beta_2=beta_2)
-        moments = train(
-            adam,
-            0.0,
-            lambda *_: 1.0,
-            steps,
-            m=lambda variable, own=adam: own.first_moment[variable],
-            v=lambda variable, own=adam: own.second_moment[variable],
-        )
-        lengths[name] = -np.diff(moments["weights"].astype("float64")) / learning_rate
-    return BiasCorrection(beta_1, beta_2, moments["m"], moments["v"], lengths)
+        adam = keras_optims.Adam(rate, beta_1, beta_2)
+        kept |= train(adam, 0.0, lambda *_: 1.0, steps, **(moments_of(adam) if name == "both" else {}))
+        lengths[name] = -np.diff(kept["weights"].astype("float64")) / learning_rate
+    return BiasCorrection(beta_1, beta_2, kept["m"], kept["v"], lengths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -336,21 +334,14 @@ class TwoMoments:
 BETA_1, BETA_2 = (0.0, 0.9, 0.98), (0.9, 0.98, 0.995)  # of `two_moments`; one changes while the other keeps its middle value
 
 
-def two_moments(steps=600, weights=400) -> TwoMoments:
+def two_moments(steps=300, weights=400) -> TwoMoments:
     """β₁ = 0, 0.9, 0.98 with the same β₂, and β₂ = 0.9, 0.98, 0.995 with the same β₁."""
     learning_rate = 0.01
     gradients = np.random.default_rng(0).normal(0.5, 1.0, (steps, weights)).astype("float32")
     found = TwoMoments(gradients, {}, {}, {})
     for betas in dict.fromkeys([(beta_1, BETA_2[1]) for beta_1 in BETA_1] + [(BETA_1[1], beta_2) for beta_2 in BETA_2]):
         adam = keras_optims.Adam(learning_rate, *betas)
-        kept = train(
-            adam,
-            np.zeros(weights),
-            lambda _, n: gradients[n],
-            steps,
-            m=lambda variable, own=adam: own.first_moment[variable],
-            v=lambda variable, own=adam: own.second_moment[variable],
-        )
+        kept = train(adam, np.zeros(weights), lambda _, n: gradients[n], steps, **moments_of(adam))
         found.first_moment[betas], found.second_moment[betas] = kept["m"], kept["v"]
         found.steps[betas] = np.diff(kept["weights"], axis=0) / learning_rate
     return found

@@ -170,9 +170,9 @@ def long_run(found: dict[str, claims.LongTraining]) -> go.Figure:
         tasks, last = np.arange(1, len(training.losses) + 1), training.losses[:, -1]
         line(chart, 1, tasks, last, style, f"{name}, η = {training.learning_rate}")
         points(chart, 1, tasks, last, style, symbol)
-        steps = np.arange(9, len(training.rates), 10)
+        steps = 10 * np.arange(1, len(training.rates) + 1)
         moving = training.moved.sum(axis=0) > 0  # not those of pixels that are always empty
-        low, middle, high = np.quantile(training.rates[steps][:, moving], (0.25, 0.5, 0.75), axis=1)
+        low, middle, high = np.quantile(training.rates[:, moving], (0.25, 0.5, 0.75), axis=1)
         band = {"x": [*steps, *steps[::-1]], "y": [*high, *low[::-1]], "fill": "toself", "mode": "none", "opacity": 0.25}
         chart.add_scatter(**band, fillcolor=style[0], showlegend=False, row=1, col=2)
         line(chart, 2, steps, middle, style, width=2)
@@ -228,7 +228,7 @@ def bias_correction(found: claims.BiasCorrection) -> go.Figure:
 
 def two_moments(found: claims.TwoMoments) -> go.Figure:
     """Of one of the weights: m̂ with three β₁, and √v̂ with three β₂."""
-    first, last = 300, 500
+    first, last = 100, 300
     shown, weight = slice(first, last), 0
     chart = side_by_side(
         f"direction: corrected m, with β₂ = {claims.BETA_2[1]} throughout",
