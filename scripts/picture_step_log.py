@@ -12,8 +12,6 @@ import argparse
 import csv
 import os
 import pathlib
-import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -26,6 +24,7 @@ import plotly.graph_objects as go  # noqa: E402
 import plotly.subplots  # noqa: E402
 
 import keras_optims  # noqa: E402
+from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS, write_png  # noqa: E402
 from tuning.problems.digits import digits_mlp  # noqa: E402
 from tuning.report.figure import BLUE, GREY, ORANGE  # noqa: E402
 
@@ -76,35 +75,16 @@ def draw(logs) -> go.Figure:
         _, mean = of_variable(logs[name], "third/bias", "rate_mean")
         chart.add_scatter(x=steps, y=mean, mode="lines", line={"color": colour, "width": 3}, showlegend=False, row=1, col=2)
     chart.add_hline(1e-3, line={"color": GREY, "width": 2}, row=1, col=1)
-    chart.update_xaxes(title_text="step", showgrid=False, ticks="outside", linecolor=GREY)
-    chart.update_yaxes(type="log", exponentformat="power", dtick=1, gridcolor="#e4e6ea", zeroline=False)
+    chart.update_xaxes(title_text="step", **X_AXIS)
+    chart.update_yaxes(type="log", dtick=1, **Y_AXIS)
     chart.update_layout(
         width=WIDTH,
         height=HEIGHT,
-        template="none",
-        font={"family": "sans-serif", "size": 13},
+        **LAYOUT,
         margin={"l": 60, "r": 20, "t": 40, "b": 100},
         legend={"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "entrywidth": 150},
     )
     return chart
-
-
-def write_png(chart: go.Figure, path: pathlib.Path):
-    """A PNG file of a figure, drawn by Chromium.
-
-    Raises:
-        RuntimeError: there is no Chromium.
-    """
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise RuntimeError("Chromium draws the picture, and it is not installed.")
-    with tempfile.TemporaryDirectory() as folder:
-        page = pathlib.Path(folder) / "chart.html"
-        html = chart.to_html(include_plotlyjs=True, config={"staticPlot": True})
-        page.write_text(html.replace("<body>", '<body style="margin: 0; background: white">'), encoding="utf-8")
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=2"]
-        flags += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{HEIGHT}", "--virtual-time-budget=5000"]
-        subprocess.run([chromium, *flags, f"--screenshot={path.resolve()}", page.as_uri()], check=True, capture_output=True)
 
 
 def main():
