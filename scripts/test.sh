@@ -43,11 +43,11 @@ for name in "${environments[@]}"; do
   case $name in
     tensorflow) selection=() ;;
     keras-lowest)
-      selection=(--ignore=tests/tuning --ignore=tests/test_{agreement,bad_input,contract,distribution,docs,mac_setup,packaging,properties,rules}.py)
+      selection=(--ignore=tests/tuning --ignore=tests/test_{agreement,bad_input,claims,contract,distribution,docs,mac_setup,packaging,properties,rules}.py)
       ;;
     tensorflow-2.19.1) # without what does not depend on TensorFlow's version
       selection=(-m 'not slow' --ignore-glob='tests/tuning/test_[!dsw]*.py'
-        --ignore=tests/test_{agreement,averages,bad_input,contract,docs,hyperparameters,mac_setup,namesakes,packaging,properties,rules,step_log}.py)
+        --ignore=tests/test_{agreement,averages,bad_input,claims,contract,docs,hyperparameters,mac_setup,namesakes,packaging,properties,rules,step_log}.py)
       ;;
     *) selection=(-m 'not slow') ;;
   esac
