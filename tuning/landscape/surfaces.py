@@ -204,14 +204,14 @@ def sparse_samples() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sparse() -> Surface:
-    features, labels = sparse_samples()
+    features, labels = (ops.convert_to_tensor(of_samples) for of_samples in sparse_samples())
 
     def loss(theta):
         scores = theta[..., :1] * features[:, 0] + theta[..., 1:] * features[:, 1]
         return ops.mean(ops.softplus(-labels * scores), axis=-1)
 
     def loss_of_step(theta, step):
-        x, y = (ops.take(ops.convert_to_tensor(of), step % _SPARSE_SAMPLES, axis=0) for of in (features, labels))
+        x, y = (ops.take(of_samples, step % _SPARSE_SAMPLES, axis=0) for of_samples in (features, labels))
         return ops.softplus(-y * ops.sum(theta * x))
 
     return Surface(
@@ -285,15 +285,17 @@ def _like_a_filter(direction: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _net() -> Surface:
     plane = net_plane()
-    sums = [plane.inputs @ weights[0] for weights in (plane.trained, plane.first, plane.second)]
+    (w1, b1, w2, b2), (u1, _, u2, _), (v1, _, v2, _) = (
+        [ops.convert_to_tensor(weights) for weights in at] for at in (plane.trained, plane.first, plane.second)
+    )
+    xw, xu, xv = (ops.matmul(ops.convert_to_tensor(plane.inputs), weights) for weights in (w1, u1, v1))
+    one_hot = ops.convert_to_tensor(np.eye(10, dtype="float32")[plane.labels])
 
     def loss(theta):
         x, y = theta[..., :1, None], theta[..., 1:, None]  # with an axis for the samples, and one for the neurons
-        of_inputs = sums[0] + x * sums[1] + y * sums[2]  # inputs·(W + θ₁·U + θ₂·V)
-        kernel = plane.trained[2] + x * plane.first[2] + y * plane.second[2]
-        scores = ops.matmul(ops.tanh(of_inputs + plane.trained[1]), kernel) + plane.trained[3]
-        of_the_label = ops.sum(scores * np.eye(10, dtype="float32")[plane.labels], axis=-1)
-        return ops.mean(ops.logsumexp(scores, axis=-1) - of_the_label, axis=-1)
+        hidden = ops.tanh(xw + x * xu + y * xv + b1)  # inputs·(W + θ₁·U + θ₂·V) + b
+        scores = ops.matmul(hidden, w2 + x * u2 + y * v2) + b2
+        return ops.mean(ops.logsumexp(scores, axis=-1) - ops.sum(scores * one_hot, axis=-1), axis=-1)
 
     return Surface(
         name="net",

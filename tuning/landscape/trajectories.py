@@ -97,7 +97,8 @@ class Program:
             _, path = tf.while_loop(lambda step, path: step < self.steps, body, (0, path))
             return path.stack()
 
-        return lambda: all_steps().numpy()
+        compiled = all_steps.get_concrete_function()  # a call would warn of tracing: the next optimizer is another program
+        return lambda: compiled().numpy()
 
     def _on_jax(self):
         import jax
