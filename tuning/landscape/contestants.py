@@ -55,11 +55,11 @@ class Contestant:
 
     @property
     def hyperparameters(self) -> dict[str, Hyperparameter]:
-        """What is declared of its numbers, by name; of Keras's, by our optimizers, which have the same names."""
+        """What is declared of its numbers, by name; of Keras's, by our optimizer of the same name, else by any of ours."""
         if self.is_ours:
             return self.cls.hyperparameters()
         declared: dict[str, Hyperparameter] = {}
-        for ours in keras_optims.OPTIMIZERS.values():
+        for ours in sorted(keras_optims.OPTIMIZERS.values(), key=lambda ours: ours.__name__ != self.cls.__name__):
             declared = {**ours.hyperparameters(), **declared}
         arguments = _arguments(self.cls)
         return {name: hyperparameter for name, hyperparameter in declared.items() if name in arguments}
