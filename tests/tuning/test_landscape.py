@@ -418,6 +418,7 @@ def test_an_svg_names_optimizers_symbols_and_axes(small, tmp_path):
     for text in (surface("ravine").heading, "θ₁", "θ₂", "loss L", "step", "Momentum (η=0.01, γ=0.7)"):
         assert text in texts
     assert "Keras RMSProp (η=0.1, ρ=0.9)" in texts
+    assert "<dc:date>" not in path.read_text(encoding="utf-8")
     again = small.write(tmp_path / "again.svg")
     assert again.read_bytes() == path.read_bytes()
 
@@ -535,6 +536,8 @@ def test_the_page_has_the_run_of_each_position_of_the_sliders(tmp_path):
     alone = run(keras.optimizers.SGD(rates[-1], momentum=0.5), surface("ravine"), steps=10)
     np.testing.assert_allclose(sgd["weights"][-1], alone.weights, rtol=1e-5, atol=1e-6)
     assert sgd["notes"][str(len(rates) - 1)] == f"leaves the picture at step {alone.left_at}"
+    leaving = ~surface("ravine").contains(sgd["weights"][:, -1])
+    assert list(sgd["notes"]) == [str(number) for number in np.flatnonzero(leaving)]
     page = path.read_text(encoding="utf-8")
     starts = re.findall(r'id="slider-(\d)-(\d)" min="0" max="(\d+)" value="(\d+)"', page)
     now = [("0", "0", position_of("0.1", rmsprop)), ("0", "1", "3"), ("1", "0", position_of("0.05", sgd))]
@@ -549,12 +552,16 @@ def position_of(rate, contestant):
 
 @one_backend
 def test_the_sliders_are_the_hyperparameters_that_can_be_set():
-    names = ["adam:beta_1=0.85", "gradient_descent:learning_rate=0", "rmsprop:momentum=0.3", "keras:adam"]
-    adam, descent, rmsprop, of_keras = _sliders(landscape(names, steps=1))
+    names = ["adam:beta_1=0.85", "rmsprop", "rmsprop:momentum=0.3", "keras:adam", "gradient_descent:learning_rate=0"]
+    adam, rmsprop, with_momentum, of_keras, still = _sliders(landscape(names, steps=1))
     assert [(slider.symbol, slider.values[slider.start]) for slider in adam] == [("η", 0.2), ("β₁", 0.85), ("β₂", 0.999)]
     assert [slider.values for slider in adam[1:]] == [(0, 0.5, 0.8, 0.85, 0.9, 0.95), (0.9, 0.95, 0.99, 0.999, 0.9999)]
-    assert descent == ()
-    assert [slider.symbol for slider in rmsprop] == ["η", "ρ", "γ"]
+    assert [slider.symbol for slider in rmsprop] == ["η", "ρ"]
+    assert [slider.symbol for slider in with_momentum] == ["η", "ρ", "γ"]
+    assert still == ()
+    ((rates,),) = _sliders(landscape(["gradient_descent:learning_rate=0.0123456"], steps=1))
+    assert rates.values[rates.start] == 0.0123456
+    assert len(rates.values) == 11
     assert [slider.symbol for slider in of_keras] == ["η"]
 
 

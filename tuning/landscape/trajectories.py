@@ -50,7 +50,7 @@ class Program:
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, surface: Surface, steps: int):
         self.optimizer, self.surface, self.steps = optimizer, surface, steps
-        self._theta = keras.Variable(np.zeros(2, "float32"), name="theta")
+        self._theta = keras.Variable(np.zeros(2), dtype="float32", name="theta")
         optimizer.build([self._theta])
         self._fresh = [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
         self.traces = 0
