@@ -11,11 +11,22 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, JIT, ORACLES, PRUNERS, SAMPLERS
+from tuning.names import (
+    DEFAULT_ORACLE,
+    DEFAULT_PRUNER,
+    DEFAULT_SAMPLER,
+    DEFAULT_SURFACE,
+    JIT,
+    ORACLES,
+    PRUNERS,
+    SAMPLERS,
+    SURFACES,
+    check_name,
+)
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 CHECK_FAILED = 1  # of the doctor
@@ -104,6 +115,35 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", metavar="PATH", help="the file (default: trials.csv, search.json or optuna.db in DIR)")
     export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
     export.set_defaults(run=_export)
+
+    landscape = commands.add_parser(
+        "landscape",
+        help="draw what optimizers do on a loss of two weights: picture, animation, or page with sliders",
+        description="Runs optimizers on a loss of two weights and draws where they go. Without arguments: gradient descent, "
+        "momentum, AdaGrad, RMSProp and Adam in a ravine, in landscape-ravine.png.",
+    )
+    landscape.add_argument(
+        "optimizers",
+        nargs="*",
+        metavar="OPTIMIZER",
+        help="NAME or NAME:SETTING=VALUE,SETTING=VALUE, as in momentum:momentum=0.95,nesterov=true; keras:NAME: Keras's own",
+    )
+    landscape.add_argument("--surface", default=DEFAULT_SURFACE, metavar="S", help="see --list (default: %(default)s)")
+    landscape.add_argument("--list", action="store_true", help="list the surfaces, one line each, and do nothing else")
+    landscape.add_argument(
+        "--fix", action="append", default=[], metavar="NAME=VALUE", help="a setting of all optimizers that have it"
+    )
+    landscape.add_argument("--start", metavar="X,Y", help="the first weights (default: the surface's own); as --start=-1,2")
+    landscape.add_argument("--steps", type=_at_least_1, metavar="N", help="of each optimizer (default: the surface's own)")
+    landscape.add_argument(
+        "--out", metavar="FILE", help="what to write, by its suffix: .png .svg .gif .mp4 .html (default: landscape-S.png)"
+    )
+    landscape.add_argument(
+        "--json",
+        action="store_true",
+        help="print the trajectories as one JSON object on stdout; only --out writes a file then",
+    )
+    landscape.set_defaults(run=_landscape)
 
     doctor = commands.add_parser(
         "doctor",
@@ -307,6 +347,37 @@ def _export(options) -> int:
     return DONE
 
 
+def _landscape(options) -> int:
+    if options.list:
+        if options.json:
+            _print_json({name: {"description": description} for name, description in SURFACES.items()})
+            return DONE
+        _print_columns(SURFACES)
+        return DONE
+    from tuning.landscape import check_writable, landscape
+    from tuning.space_text import parse_contestant, parse_fix, parse_point
+
+    check_name("surface", options.surface, SURFACES)
+    fix = _pairs("--fix", options.fix, parse_fix)
+    start = None if options.start is None else parse_point("--start", options.start)
+    for text in options.optimizers:
+        parse_contestant(text)
+    out = options.out if options.out or options.json else f"landscape-{options.surface}.png"
+    if out is not None:
+        check_writable(pathlib.Path(out))
+    from tuning.quiet import import_keras_quietly
+
+    import_keras_quietly()
+    arguments = {"fix": fix, "start": start, "steps": options.steps, "command": options.command_line}
+    shown = landscape(options.optimizers, options.surface, **arguments)
+    path = None if out is None else str(shown.write(out))
+    if options.json:
+        _print_json({**shown.to_json(), "file": path})
+    else:
+        print(path)
+    return DONE
+
+
 def _doctor(options) -> int:
     from tuning.doctor.report import examine
     from tuning.doctor.text import Printed
@@ -361,9 +432,7 @@ def _problems(options) -> int:
     if options.json:
         _print_json({name: {"description": entry.description} for name, entry in PROBLEMS.items()})
         return DONE
-    width = max(map(len, PROBLEMS))
-    for name, entry in PROBLEMS.items():
-        print(f"{name:{width}}  {entry.description}")
+    _print_columns({name: entry.description for name, entry in PROBLEMS.items()})
     return DONE
 
 
@@ -382,6 +451,12 @@ def _pairs(flag: str, texts: Sequence[str], parse) -> dict[str, Any]:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _print_columns(described: Mapping[str, str]) -> None:
+    width = max(map(len, described))
+    for name, description in described.items():
+        print(f"{name:{width}}  {description}")
 
 
 def _store_name() -> str:

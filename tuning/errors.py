@@ -20,24 +20,31 @@ class NoUsableTrialError(SearchError):
 
 
 # What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
-_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes"}
+_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes", "jinja2", "plotly"}
+_PICTURES_EXTRA = {"matplotlib", "PIL"}
 _BACKENDS = {"tensorflow", "jax", "torch"}
 
 
 @contextlib.contextmanager
-def missing_packages_explained():
-    """Turns the ImportError of a package that an extra of this distribution brings into a `SearchError` that names the extra."""
+def missing_packages_explained(what: str = "A search"):
+    """Turns the ImportError of a package that an extra of this distribution brings into a `SearchError` that names the extra.
+
+    Args:
+        what: is done in the block, for the message.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in _TUNING_EXTRA:
             extra = "tuning"
+        elif package in _PICTURES_EXTRA:
+            extra = "pictures"
         elif package in _BACKENDS or package == "ray":
             extra = package
         else:
             raise
-        raise SearchError(f"A search needs the package {package}: pip install 'keras-optims[{extra}]'.") from error
+        raise SearchError(f"{what} needs the package {package}: pip install 'keras-optims[{extra}]'.") from error
 
 
 def one_line(error: BaseException) -> str:

@@ -29,6 +29,17 @@ PRUNERS = {
 }
 DEFAULT_PRUNER = "none"
 
+SURFACES = {
+    "ravine": "a valley that is 50 times as steep along one weight as along the other",
+    "plateau": "a slope, then a plateau, then a hollow",
+    "two_minima": "a shallow minimum beside a deep one",
+    "saddle": "a saddle between two minima",
+    "rosenbrock": "Rosenbrock's function: a narrow, bent valley",
+    "beale": "Beale's function: flat parts and steep walls",
+    "sparse": "a logistic loss where one feature is in every sample and the other in one of ten; a step sees one sample",
+    "net": "the loss of a real small net on digits, in a plane of two random directions through its trained weights",
+}
+DEFAULT_SURFACE = "ravine"
 
 JIT = {
     "auto": "the first trial measures what is faster",

@@ -1,4 +1,7 @@
-"""How the command line writes search axes and fixed values. Light, so that a slip in them is answered at once."""
+"""How the command line writes search axes, fixed values, points, and optimizers with their settings.
+
+Light, so that a slip in them is answered at once.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,41 @@ def parse_fix(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
     if not (name and value):
         raise SearchError(f"--fix takes NAME=VALUE; received {text!r}.")
+    return name, parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """true, false, none, a number, or the text itself."""
     words = {"true": True, "false": False, "none": None}
-    if value.lower() in words:
-        return name, words[value.lower()]
+    if text.lower() in words:
+        return words[text.lower()]
     for number in (int, float):
         try:
-            return name, number(value)
+            return number(text)
         except ValueError:
             continue
-    return name, value
+    return text
+
+
+def parse_contestant(text: str) -> tuple[str, dict[str, Any]]:
+    """`NAME` or `NAME:SETTING=VALUE,SETTING=VALUE`, with `keras:` before NAME or not -> (name, settings), or `SearchError`."""
+    prefix = "keras:" if text.startswith("keras:") else ""
+    name, _, listed = text.removeprefix(prefix).partition(":")
+    settings: dict[str, Any] = {}
+    for pair in listed.split(",") if listed else []:
+        setting, _, value = pair.partition("=")
+        if not (setting and value) or setting in settings:
+            raise SearchError(
+                f"An optimizer is written NAME or NAME:SETTING=VALUE,SETTING=VALUE, each setting once; received {text!r}."
+            )
+        settings[setting] = parse_value(value)
+    return prefix + name, settings
+
+
+def parse_point(flag: str, text: str) -> tuple[float, float]:
+    """`X,Y` -> two numbers, or `SearchError`."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SearchError(f"{flag} takes two numbers, X,Y; received {text!r}.") from None
+    return x, y

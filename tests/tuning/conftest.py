@@ -75,6 +75,16 @@ def command(capsys, monkeypatch, tmp_path):
     return call
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A headless Chromium; without one, the test is skipped, and in CI it fails."""
+    from tests.tuning.browsing import opened
+
+    browser = opened(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.quit()
+
+
 TINY = """
     import keras
     import numpy as np

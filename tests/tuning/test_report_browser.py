@@ -1,42 +1,14 @@
-"""The report in a real browser: drawn, without errors, in light and dark, on a desk and on a phone.
+"""The report in a real browser: drawn, without errors, in light and dark, on a desk and on a phone."""
 
-It needs Chromium and its driver, e.g. Debian's packages chromium and chromium-driver.
-"""
-
-import os
-import shutil
 import time
 
 import pytest
 
+from tests.tuning.browsing import drawn, errors, show
 from tests.tuning.hand_made import HOSTILE, MIXED, make_comparison, make_hostile, make_search
 from tuning import write_report
 
 pytestmark = pytest.mark.slow
-
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        message = "chromium and chromedriver must be installed."
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")
@@ -51,26 +23,6 @@ def pages(tmp_path_factory):
     return {name: write_report(folder / name) for name in ("mixed", "one", "diverged", "hostile", "comparison")}
 
 
-def show(browser, path, width=1280, dark=False):
-    """Opens a report and waits until everything is drawn."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(path.as_uri())
-    drawn(browser, "dark" if dark else "light")
-
-
-def drawn(browser, theme):
-    for _ in range(600):
-        if browser.execute_script("return document.documentElement.dataset.drawn") == theme:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"The charts were not drawn: {browser.get_log('browser')}")
-
-
 PLOTS = """
 return [...document.querySelectorAll(".plot")].map((plot) => {
   const main = plot.querySelector(".main-svg");
@@ -79,10 +31,6 @@ return [...document.querySelectorAll(".plot")].map((plot) => {
   return { width: box.width, height: box.height, marks: marks };
 });
 """
-
-
-def errors(browser):
-    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.mark.parametrize(

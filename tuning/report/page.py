@@ -38,8 +38,8 @@ class Table:
     sortable: bool = False
 
 
-def render(template: str, **values: Any) -> str:
-    """The whole page."""
+def render(template: str, more_scripts: Sequence[str] = (), **values: Any) -> str:
+    """The whole page; `more_scripts` are names of templates that run after the page's own script."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -53,6 +53,7 @@ def render(template: str, **values: Any) -> str:
     charts = _Charts()
     # The scripts are this package's and Plotly's own; the policy lets no other script run and nothing be fetched.
     scripts = {name: _script(text) for name, text in (("theme", _THEME), ("plotly", _plotly()), ("page", _template("page.js")))}
+    scripts |= {name: _script(_template(name)) for name in more_scripts}
     hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in scripts.values())
     return environment.get_template(template).render(
         generator=GENERATOR,

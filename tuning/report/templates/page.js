@@ -8,9 +8,9 @@ const coarse = matchMedia("(pointer: coarse), (max-width: 600px)");
    that the best scores stand out on either. */
 const viridis = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const scale = (colours) => colours.map((colour, i) => [i / (colours.length - 1), colour]);
-const themes = {
-  light: { text: "#1b1f24", grid: "#e1e5ea", card: "#ffffff", scale: scale(viridis.slice(0, 9).reverse()) },
-  dark: { text: "#e6e9ee", grid: "#2b323c", card: "#171b22", scale: scale(viridis.slice(2)) },
+const themes = { /* quiet: of a map under coloured lines, from the lowest loss to the highest */
+  light: { text: "#1b1f24", grid: "#e1e5ea", card: "#ffffff", scale: scale(viridis.slice(0, 9).reverse()), quiet: scale(["#ffffff", "#dfe3e8", "#b9c1cc", "#8f9aa8"]) },
+  dark: { text: "#e6e9ee", grid: "#2b323c", card: "#171b22", scale: scale(viridis.slice(2)), quiet: scale(["#0d1015", "#1d232c", "#323b48", "#4a5666"]) },
 };
 
 function themed(figure) {
@@ -28,7 +28,8 @@ function themed(figure) {
     },
   };
   const layout = { ...figure.layout, template };
-  if (layout.coloraxis) layout.coloraxis = { ...layout.coloraxis, colorscale: theme.scale };
+  const colorscale = theme[layout.meta?.scale ?? "scale"];
+  if (layout.coloraxis) layout.coloraxis = { ...layout.coloraxis, colorscale };
   if (coarse.matches) layout.dragmode = false; /* a finger scrolls the page */
   return [figure.data, layout];
 }
