@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.forks import Forks
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -16,14 +18,30 @@ def python_blocks(page):
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def forks():
+    with Forks(ROOT) as forks:
+        yield forks
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
-def test_python_of_a_page_runs(page, tmp_path):
+def test_python_of_a_page_runs(page, tmp_path, forks):
     """All blocks of a page, in one program, from an empty folder."""
     (tmp_path / "page.py").write_text("\n".join(python_blocks(page)))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    returncode, output = forks.run(tmp_path, "page.py")
+    assert returncode == 0, output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "returncode"), [("raise ValueError('a' + 'b')", 1), ("import sys; sys.exit(3)", 3), ("print('ab')", 0)]
+)
+def test_a_page_that_fails_is_noticed(program, returncode, tmp_path, forks):
+    (tmp_path / "page.py").write_text(program)
+    status, output = forks.run(tmp_path, "page.py")
+    assert status == returncode
+    assert "ab" in output or returncode == 3
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
