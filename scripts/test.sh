@@ -42,12 +42,12 @@ for name in "${environments[@]}"; do
   reports+=("$report")
   case $name in
     tensorflow) selection=() ;;
-    keras-lowest)
-      selection=(--ignore=tests/tuning --ignore=tests/test_{agreement,bad_input,claims,contract,distribution,docs,mac_setup,packaging,properties,rules}.py)
+    keras-lowest) # what depends on Keras's version
+      selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,parity,saving,step_log}.py)
       ;;
-    tensorflow-2.19.1) # without what does not depend on TensorFlow's version
-      selection=(-m 'not slow' --ignore-glob='tests/tuning/test_[!dsw]*.py'
-        --ignore=tests/test_{agreement,averages,bad_input,claims,contract,docs,hyperparameters,mac_setup,namesakes,packaging,properties,rules,step_log}.py)
+    tensorflow-2.19.1) # what depends on TensorFlow's version
+      selection=(-m 'not slow' tests/test_{groups,kernels,metal,precision,protection,reference,saving,sparse}.py
+        tests/tuning/test_{doctor,search,warm}.py)
       ;;
     *) selection=(-m 'not slow') ;;
   esac

@@ -147,8 +147,17 @@ def curve(made, build, number):
 QUICK = ("adam", "adam on a schedule", "adam with rules", "no input")
 
 
-@pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES])
+FITTED_BY_KERAS = ("adam on a schedule", "adam averaged and accumulated", "loss scaling", "no input", "a subclass")
+
+
+def trials():
+    for case in CASES:
+        yield pytest.param(case, OnlyBuild, marks=[] if case in QUICK else pytest.mark.slow, id=case)
+    for case in FITTED_BY_KERAS:
+        yield pytest.param(case, FitByKeras, marks=pytest.mark.slow, id=f"{case}, fitted by Keras")
+
+
+@pytest.mark.parametrize(("case", "hypermodel"), list(trials()))
 def test_a_warm_trial_is_the_trial_alone_bit_for_bit(case, hypermodel):
     build = CASES[case]
     alone, weights, _ = curve(trainer(hypermodel(build)), build, 2)
