@@ -43,13 +43,16 @@ for name in "${environments[@]}"; do
   case $name in
     tensorflow) selection=() ;;
     keras-lowest) # what depends on Keras's version
-      selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,parity,saving,step_log}.py)
+      selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,saving,step_log}.py)
       ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
       selection=(-m 'not slow' tests/test_{groups,kernels,metal,precision,protection,reference,saving,sparse}.py
         tests/tuning/test_{doctor,search,warm}.py)
       ;;
-    *) selection=(-m 'not slow') ;;
+    *) # without what does not depend on the backend
+      selection=(-m 'not slow' --ignore=tests/test_packaging.py
+        --ignore=tests/tuning/test_{datasets,interruption,lazy,machine,space,statistics,store,view}.py)
+      ;;
   esac
   echo
   echo "== $name: $("$python" -m pip list --disable-pip-version-check 2>/dev/null |

@@ -53,7 +53,7 @@ def test_training_goes_on_bit_for_bit_from_a_saved_model(make, tmp_path):
     assert_equal(loaded, uninterrupted)
 
 
-@pytest.mark.parametrize("make", list(optimizers()))
+@pytest.mark.parametrize("make", [of for of in optimizers() if of.id in ("adam", "adagrad", *MORE)])
 def test_training_begins_bit_for_bit_from_a_model_saved_before_its_first_step(make, tmp_path):
     uninterrupted, model = compiled(make()), compiled(make())
     model.save(tmp_path / "model.keras")
