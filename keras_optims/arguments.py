@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 from typing import Any, ClassVar
 
@@ -19,6 +18,7 @@ from keras_optims.hyperparameter import (
     Interval,
     Option,
     SearchRange,
+    did_you_mean,
     shown,
 )
 from keras_optims.rules import LiveRule, Rules, Settings
@@ -114,8 +114,7 @@ class WithArguments(keras.optimizers.Optimizer):
         allowed = [*cls._declarations, "name"]
         for key in kwargs:
             if key not in allowed:
-                close = difflib.get_close_matches(key, allowed, n=1)
-                hint = f" Did you mean {close[0]}?" if close else ""
+                hint = did_you_mean(key, allowed)
                 raise ValueError(f"{cls.__name__} has no argument {key!r}.{hint} Its arguments are {', '.join(allowed)}.")
         try:
             bound = _signature(cls._declarations).bind(*args, **kwargs)

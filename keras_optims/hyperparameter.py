@@ -10,9 +10,11 @@ property, the entry in `get_config`, the default search space and the label of a
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import inspect
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -261,16 +263,9 @@ class Hyperparameter(Declared):
 
     def from_config(self, value, custom_objects=None):
         """The inverse of `to_config`."""
-        if not isinstance(value, dict):
-            return value
-        try:
-            return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-        except Exception as error:  # Keras raises whatever its look into the config ran into
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise ValueError(
-                f"The config of {self.name} must be a number or what serialize_keras_object makes of a schedule or a "
-                f"callable; received {shown(value)}, of which Keras says {reason}"
-            ) from error
+        return deserialized(
+            value, self.name, "a number or what serialize_keras_object makes of a schedule or a callable", custom_objects
+        )
 
 
 class Option(Declared):
@@ -391,6 +386,25 @@ def _as_number(value: Any) -> int | float | None:
     except OverflowError:  # an int or a fraction beyond the largest float, of either sign: in no domain
         return math.inf
     return value if isinstance(value, (int, float)) else as_float
+
+
+def deserialized(value: Any, name: str, allowed: str, custom_objects=None) -> Any:
+    """What `serialize_keras_object` was given, in the config of the argument `name`; raises `ValueError` if it cannot be made."""
+    if not isinstance(value, dict):
+        return value
+    try:
+        return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+    except Exception as error:  # Keras raises whatever its look into the config ran into
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(
+            f"The config of {name} must be {allowed}; received {shown(value)}, of which Keras says {reason}"
+        ) from error
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """The end of an error about an unknown name: the closest of those that are allowed, if one is close."""
+    close = difflib.get_close_matches(name, list(allowed), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
 
 
 def shown(value: Any) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import re
 import warnings
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, shown
+from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, deserialized, did_you_mean, shown
 from keras_optims.slots import path_of
 
 
@@ -84,7 +83,7 @@ class Rule:
     @classmethod
     def from_config(cls, config):
         """The inverse of `get_config`."""
-        return cls(**{name: _deserialized(value) for name, value in config.items()})
+        return cls(**{name: deserialized(value, name, _A_RULES_VALUE) for name, value in config.items()})
 
     def __repr__(self):
         return f"{type(self).__name__}({', '.join(f'{name}={shown(value)}' for name, value in self._arguments().items())})"
@@ -162,7 +161,10 @@ class Rules(Declared):
         """The inverse of `to_config`."""
         if not isinstance(value, (list, tuple)):
             return value
-        return [_deserialized(rule, custom_objects) for rule in value]
+        return [
+            deserialized(rule, self.name, "a list of what serialize_keras_object makes of a Rule", custom_objects)
+            for rule in value
+        ]
 
 
 class LiveRule:
@@ -181,11 +183,9 @@ class LiveRule:
         allowed[MULTIPLIER.name] = MULTIPLIER
         for name in rule.settings:
             if name not in allowed:
-                close = difflib.get_close_matches(name, allowed, n=1)
-                hint = f" Did you mean {close[0]}?" if close else ""
                 raise ValueError(
-                    f"A rule of {type(optimizer).__name__} cannot set {name!r}.{hint} It can set {', '.join(allowed)}; received "
-                    f"{rule!r}."
+                    f"A rule of {type(optimizer).__name__} cannot set {name!r}.{did_you_mean(name, allowed)} "
+                    f"It can set {', '.join(allowed)}; received {rule!r}."
                 )
         # A copy, which lives as long as this: while Keras saves a model, it takes objects of one id for the same.
         own = copy.copy(rule)
@@ -279,6 +279,7 @@ def settings_of_each(rules: Iterable[LiveRule], variables) -> list[Settings]:
 MULTIPLIER = Hyperparameter(1.0, symbol="μ", domain=NON_NEGATIVE, meaning="by what the learning rate is multiplied")
 MULTIPLIER.__set_name__(None, "learning_rate_multiplier")
 
+_A_RULES_VALUE = "a number, a text, a list or what serialize_keras_object makes of a schedule or a callable"
 _OF_ALL_TOGETHER = ("global_clipnorm", "loss_scale_factor")
 
 
@@ -303,8 +304,3 @@ def _patterns(value, name):
         except re.error as error:
             raise ValueError(f"{name} must be a regular expression; received {pattern!r}: {error}.") from None
     return patterns
-
-
-def _deserialized(value, custom_objects=None):
-    """What `serialize_keras_object` was given."""
-    return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects) if isinstance(value, dict) else value

@@ -372,6 +372,21 @@ def test_a_wrong_rule_is_an_error(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"class_name": "Nope", "config": {}},
+        {"module": "os", "class_name": "system", "config": {}, "registered_name": None},
+        {**keras.saving.serialize_keras_object(Rule(beta_1=0)), "config": {"path": "("}},
+        {**keras.saving.serialize_keras_object(Rule(beta_1=0)), "config": {"beta_1": {"class_name": "Nope", "config": {}}}},
+    ],
+)
+def test_a_damaged_config_of_a_rule_is_a_clear_error(damaged):
+    with pytest.raises(ValueError, match=r"^The config of rules must be .*received \{.*of which Keras says") as error:
+        keras_optims.Adam.from_config({"rules": [damaged]})
+    assert "\n" not in str(error.value)
+
+
 def test_two_kinds_of_clipping_by_rules_are_an_error_that_leaves_the_optimizer_unbuilt():
     optimizer = keras_optims.Adam(clipvalue=1.0, rules=[Rule("bias", clipnorm=1.0)])
     with pytest.raises(ValueError, match=r"^Only one of clipnorm, .* can be set; received clipnorm=1\.0"):
