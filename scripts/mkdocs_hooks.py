@@ -54,6 +54,11 @@ def on_page_markdown(markdown, page, **_):
     return LINK.sub(link_of_the_site, markdown) if path.endswith(".md") else markdown
 
 
+def on_post_page(output, page, **_):
+    """Says of a page in Korean that it is in Korean: a screen reader reads it so, and a browser breaks its lines so."""
+    return output.replace('<html lang="en"', '<html lang="ko"', 1) if page.file.src_uri.endswith(".ko.md") else output
+
+
 def linked_file(path, target):
     """The path in the repository of what the file at `path` links to as `target`, or `None` if there is no such file."""
     linked = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
