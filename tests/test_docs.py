@@ -8,6 +8,10 @@ import sys
 
 import pytest
 
+import keras_optims
+import tuning
+from keras_optims.hyperparameter import Option
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -16,14 +20,38 @@ def python_blocks(page):
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
+SHORT = sorted(ROOT.glob("docs/optimizers/*.md"))  # they run faster than a backend is imported
+
+
+def run(folder, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if python_blocks(page) and page not in SHORT], ids=lambda page: page.name
+)
 def test_python_of_a_page_runs(page, tmp_path):
     """All blocks of a page, in one program, from an empty folder."""
     (tmp_path / "page.py").write_text("\n".join(python_blocks(page)))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run(tmp_path, "page.py")
+
+
+@pytest.mark.slow
+def test_python_of_the_pages_of_the_optimizers_runs(tmp_path):
+    """Of each by itself, but all in one process."""
+    assert SHORT
+    for page in SHORT:
+        assert python_blocks(page), page.name
+        (tmp_path / f"{page.stem}.py").write_text("\n".join(python_blocks(page)))
+    run(
+        tmp_path,
+        "-c",
+        "import runpy, sys\nfor page in sys.argv[1:]: runpy.run_path(page)",
+        *(f"{page.stem}.py" for page in SHORT),
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -33,18 +61,45 @@ def test_links_to_files_lead_somewhere(page):
 
 
 def test_the_readme_lists_all_optimizers():
-    import keras_optims
-
     listed = re.findall(r"^\| `(\w+)` \| \[(\w+)\]\((\S+)\)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert listed == [
         (name, cls.__name__, cls.__module__.replace(".", "/") + ".py") for name, cls in keras_optims.OPTIMIZERS.items()
     ]
 
 
+def row(name, declared):
+    """What the table of an optimizer's page says of an argument."""
+    if isinstance(declared, Option) and isinstance(declared.default, bool):
+        return [f"`{name}`", "", f"`{declared.default}`", "`True`, `False`", ""]
+    symbol, search = getattr(declared, "symbol", ""), getattr(declared, "search", None)
+    looks_in = ""
+    if search is not None and search.by_default:
+        scale = {"log": "log", "log1m": f"log in 1−{symbol}"}[search.scale]
+        looks_in = f"{search.low:g} to {search.high:g}, {scale}"
+    return [f"`{name}`", symbol, f"{declared.default:g}", str(declared.domain), looks_in]
+
+
+@pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)
+def test_the_page_of_an_optimizer_lists_what_it_declares(name):
+    cls = keras_optims.OPTIMIZERS[name]
+    declared = {**cls.hyperparameters(), **cls.options()}
+    common = {**keras_optims.Optimizer.hyperparameters(), **keras_optims.Optimizer.options()}
+    own = [row(argument, value) for argument, value in declared.items() if common.get(argument) is not value]
+    text = (ROOT / f"docs/optimizers/{name}.md").read_text()
+    listed = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| `.*", text, flags=re.MULTILINE)]
+    assert sorted(listed) == sorted(own)
+
+
+def test_the_page_of_the_api_has_all_public_names():
+    listed = set(re.findall(r"^::: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), flags=re.MULTILINE))
+    ours = {f"keras_optims.{name}" for name in keras_optims.__all__ if name not in ("OPTIMIZERS", "metal")}
+    theirs = {f"{getattr(tuning, name).__module__}.{name}" for name in tuning.__all__}
+    checks = {f"keras_optims.testing.{name}" for name in ("check_optimizer", "parametrize_with_checks")}
+    assert listed >= ours | theirs | checks
+
+
 def test_each_backend_trains_a_model_with_each_optimizer():
     """The script that shows it ends well, and has a line for each."""
-    import keras_optims
-
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "scripts/train_each.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
