@@ -174,11 +174,9 @@ def visit(browser, path, width, dark):
 
 def found(browser, words):
     """The addresses that a search shows, once it shows some."""
-    browser.execute_script(
-        "const box = document.querySelector('.md-search__input'); box.focus(); box.value = arguments[0];"
-        "box.dispatchEvent(new Event('keyup', {bubbles: true}))",
-        words,
-    )
+    box = browser.find_element("css selector", ".md-search__input")
+    box.click()
+    box.send_keys(words)
     for _ in range(200):
         links = browser.execute_script("return [...document.querySelectorAll('a.md-search-result__link')].map(a => a.href)")
         if links:
