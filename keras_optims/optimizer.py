@@ -60,7 +60,7 @@ class Optimizer(WithAverages):
     clipped; then for each variable weight decay and the formula; last the moving average of the weights. float16
     and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of the step.
 
-    Args (of every optimizer, by keyword):
+    Args: Of every optimizer, by keyword
         weight_decay: λ; each step subtracts `learning_rate * weight_decay * variable` first (decoupled weight decay,
             Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101). `None`: no decay.
         clipnorm: the largest L2 norm of one variable's gradient; a larger gradient is scaled down to it.

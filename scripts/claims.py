@@ -1,7 +1,7 @@
 """The experiments of docs/claims.md with the real optimizers: the tests check their numbers, `picture_claims.py` draws them.
 
 A weight's gradient is a NumPy function of the weight and the step; the step is compiled as each backend's `fit` compiles it.
-All but `long_training` cost a few hundred steps of a few weights.
+All but `long_training` cost a few hundred steps of a few weights, or a thousand.
 """
 
 from __future__ import annotations
@@ -390,4 +390,44 @@ def joined(beta_1=0.9, beta_2=0.95, steps=150) -> Joined:
         way(keras_optims.RMSprop(learning_rate, beta_2), gradients),
         beta_1,
         beta_2,
+    )
+
+
+# -- AdamW ----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightDecay:
+    """Three weights that begin at 1, with gradients of three sizes that change sign at every step: only the decay has an aim.
+
+    Args:
+        learning_rate, decay: η and λ of both.
+        sizes: of the gradients, (3,).
+        penalty: the weights before and after each step of Adam with λθ in the gradient, (steps + 1, 3).
+        decoupled: the same of AdamW.
+    """
+
+    learning_rate: float
+    decay: float
+    sizes: np.ndarray
+    penalty: np.ndarray
+    decoupled: np.ndarray
+
+
+def weight_decay(steps=1000) -> WeightDecay:
+    """The same decay as a penalty of the loss, which goes through Adam's division, and beside it."""
+    learning_rate, decay, sizes, start = 0.01, 0.1, np.array([1.0, 4.0, 16.0]), np.ones(3)
+
+    def gradient(_, number):
+        return sizes * (-1) ** number
+
+    def with_penalty(weights, number):
+        return gradient(weights, number) + decay * weights
+
+    return WeightDecay(
+        learning_rate,
+        decay,
+        sizes,
+        train(keras_optims.Adam(learning_rate), start, with_penalty, steps)["weights"],
+        train(keras_optims.AdamW(learning_rate, weight_decay=decay), start, gradient, steps)["weights"],
     )

@@ -269,9 +269,30 @@ def joined(found: claims.Joined) -> go.Figure:
     return chart
 
 
+def weight_decay(found: claims.WeightDecay) -> go.Figure:
+    """How weights shrink whose gradients have three sizes."""
+    chart = side_by_side(
+        "decay as a penalty in Adam's gradient",
+        "decoupled: AdamW, three curves in one",
+        x1={"title_text": "step"},
+        y1={"title_text": "weight θ", "range": [0, 1.05]},
+        x2={"title_text": "step"},
+        y2={"title_text": "weight θ", "range": [0, 1.05]},
+    )
+    steps = np.arange(len(found.penalty))
+    styles = (ORANGE, "solid"), (GREEN, "dash"), (BLUE, "dot")
+    for column, (size, style, width) in enumerate(zip(found.sizes, styles, (7, 5, 3), strict=True)):
+        line(chart, 1, steps, found.penalty[:, column], style, f"gradients of ±{size:g}")
+        line(chart, 2, steps, found.decoupled[:, column], style, width=width)
+    return chart
+
+
 PICTURES = {
     draw.__name__: draw
-    for draw in (inertia, escape, rare_and_frequent, long_run, forgetting, bias_correction, two_moments, joined)
+    for draw in (
+        *(inertia, escape, rare_and_frequent, long_run, forgetting),
+        *(bias_correction, two_moments, joined, weight_decay),
+    )
 }
 
 

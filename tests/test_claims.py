@@ -264,6 +264,26 @@ def test_adam_joins_momentum_and_rmsprop():
     assert np.ptp(seen.rmsprop) > 0.1
 
 
+# -- AdamW ----------------------------------------------------------------------------------------
+
+
+def test_decoupled_decay_is_the_same_for_all_weights():
+    """To 0.02, by which Adam's first steps move all three; after them the gradients cancel."""
+    seen = found("weight_decay")
+    alone = (1 - seen.learning_rate * seen.decay) ** np.arange(len(seen.decoupled))
+    np.testing.assert_allclose(seen.decoupled, np.broadcast_to(alone[:, None], seen.decoupled.shape), atol=0.02)
+    np.testing.assert_allclose(seen.decoupled, seen.decoupled[:, :1].repeat(3, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(seen.decoupled[-1], 0.36, atol=0.005)
+
+
+def test_decay_as_a_penalty_is_divided_by_the_size_of_the_gradients():
+    seen = found("weight_decay")
+    steps = np.arange(len(seen.penalty))[:, None]
+    expected = np.exp(-seen.learning_rate * seen.decay * steps / seen.sizes)
+    np.testing.assert_allclose(seen.penalty, expected, atol=0.02)
+    np.testing.assert_allclose(seen.penalty[-1], [0.36, 0.77, 0.92], atol=0.005)
+
+
 # -- the page -------------------------------------------------------------------------------------
 
 

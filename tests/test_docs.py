@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+import keras_optims
+import tuning
+from keras_optims.hyperparameter import Option
 from tests.forks import Forks
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -51,18 +54,45 @@ def test_links_to_files_lead_somewhere(page):
 
 
 def test_the_readme_lists_all_optimizers():
-    import keras_optims
-
     listed = re.findall(r"^\| `(\w+)` \| \[(\w+)\]\((\S+)\)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert listed == [
         (name, cls.__name__, cls.__module__.replace(".", "/") + ".py") for name, cls in keras_optims.OPTIMIZERS.items()
     ]
 
 
+def row(name, declared):
+    """What the table of an optimizer's page says of an argument."""
+    if isinstance(declared, Option) and isinstance(declared.default, bool):
+        return [f"`{name}`", "", f"`{declared.default}`", "`True`, `False`", ""]
+    symbol, search = getattr(declared, "symbol", ""), getattr(declared, "search", None)
+    looks_in = ""
+    if search is not None and search.by_default:
+        scale = {"log": "log", "log1m": f"log in 1−{symbol}"}[search.scale]
+        looks_in = f"{search.low:g} to {search.high:g}, {scale}"
+    return [f"`{name}`", symbol, f"{declared.default:g}", str(declared.domain), looks_in]
+
+
+@pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)
+def test_the_page_of_an_optimizer_lists_what_it_declares(name):
+    cls = keras_optims.OPTIMIZERS[name]
+    declared = {**cls.hyperparameters(), **cls.options()}
+    common = {**keras_optims.Optimizer.hyperparameters(), **keras_optims.Optimizer.options()}
+    own = [row(argument, value) for argument, value in declared.items() if common.get(argument) is not value]
+    text = (ROOT / f"docs/optimizers/{name}.md").read_text()
+    listed = [[cell.strip() for cell in line.split("|")[1:-1]] for line in re.findall(r"^\| `.*", text, flags=re.MULTILINE)]
+    assert sorted(listed) == sorted(own)
+
+
+def test_the_page_of_the_api_has_all_public_names():
+    listed = set(re.findall(r"^::: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), flags=re.MULTILINE))
+    ours = {f"keras_optims.{name}" for name in keras_optims.__all__ if name not in ("OPTIMIZERS", "metal")}
+    theirs = {f"{getattr(tuning, name).__module__}.{name}" for name in tuning.__all__}
+    checks = {f"keras_optims.testing.{name}" for name in ("check_optimizer", "parametrize_with_checks")}
+    assert listed >= ours | theirs | checks
+
+
 def test_each_backend_trains_a_model_with_each_optimizer():
     """The script that shows it ends well, and has a line for each."""
-    import keras_optims
-
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "scripts/train_each.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,103 @@
+"""Hooks of MkDocs, which let the site show the same files that are read on GitHub.
+
+- The start page is the README, and other Markdown files of the repository are pages too.
+- A link to any other file of the repository leads to a page with its text, so that the site is whole without a network.
+- Formulas in GitHub's notation, a fence named math and $`...`$, become MathML, which browsers draw without a script.
+"""
+
+import pathlib
+import posixpath
+import re
+
+from latex2mathml.converter import convert  # from LaTeX's notation to MathML
+from markdown.extensions import Extension
+from markdown.inlinepatterns import InlineProcessor
+from mkdocs.structure.files import File, InclusionLevel
+
+ROOT = pathlib.Path(__file__).parents[1]
+LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
+
+
+def on_config(config):
+    """Sets up the formulas."""
+    config.markdown_extensions.append(InlineFormulas())
+    fence = {"name": "math", "class": "math", "format": lambda source, *_, **__: convert(source, display="block")}
+    config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
+    return config
+
+
+def on_files(files, config):
+    """Adds pages for the files outside of docs/ that the pages link to, and for those that these link to."""
+    waiting = ["README.md", *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        if not path.startswith("docs/"):
+            files.append(page_of_file(path, config))
+        if path.endswith(".md"):
+            found = {linked_file(path, link[2]) for link in LINK.finditer((ROOT / path).read_text())} - seen - {None}
+            seen |= found
+            waiting += sorted(found)
+    return files
+
+
+def on_page_markdown(markdown, page, **_):
+    """Turns links between files of the repository into links between pages."""
+    path = page.file.repository_path if page.file.generated_by else f"docs/{page.file.src_uri}"
+
+    def link_of_the_site(link):
+        linked = linked_file(path, link[2])
+        if linked is None:
+            return link[0]
+        return link[1] + posixpath.relpath(uri(linked), posixpath.dirname(page.file.src_uri)) + link[3]
+
+    return LINK.sub(link_of_the_site, markdown) if path.endswith(".md") else markdown
+
+
+def on_post_page(output, page, **_):
+    """Says of a page in Korean that it is in Korean: a screen reader reads it so, and a browser breaks its lines so."""
+    return output.replace('<html lang="en"', '<html lang="ko"', 1) if page.file.src_uri.endswith(".ko.md") else output
+
+
+def linked_file(path, target):
+    """The path in the repository of what the file at `path` links to as `target`, or `None` if there is no such file."""
+    linked = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return linked if (ROOT / linked).is_file() else None
+
+
+def uri(path):
+    """The source address in the site of a file of the repository."""
+    if path == "README.md":
+        return "index.md"
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return path.lower() if path.endswith(".md") else f"source/{path}.md"
+
+
+def page_of_file(path, config):
+    """The page of a file that is not in docs/."""
+    text = (ROOT / path).read_text()
+    if not path.endswith(".md"):
+        language = pathlib.Path(path).suffix.removeprefix(".") or "text"
+        fence = "`" * 8  # longer than any in the file
+        text = f"---\ntitle: {path}\nsearch:\n  exclude: true\n---\n\n{fence}{language}\n{text}\n{fence}\n"
+    inclusion = InclusionLevel.INCLUDED if path.endswith(".md") else InclusionLevel.NOT_IN_NAV
+    file = File.generated(config, uri(path), content=text, inclusion=inclusion)
+    file.repository_path = path
+    return file
+
+
+class InlineFormulas(Extension):
+    """The Markdown extension for $`...`$."""
+
+    def extendMarkdown(self, md):
+        """Before code, whose backticks would take the formula."""
+        md.inlinePatterns.register(InlineFormula(r"\$`([^`]+)`\$", md), "formula", 195)
+
+
+class InlineFormula(InlineProcessor):
+    """A formula in a line of text."""
+
+    def handleMatch(self, match, line):
+        """The formula as it is to be, kept from further processing."""
+        return self.md.htmlStash.store(convert(match[1], display="inline")), match.start(), match.end()
