@@ -1,4 +1,4 @@
-"""Pictures of Plotly's figures, drawn by Chromium, and what the pictures of the documents have in common."""
+"""The pictures of the documents: charts of Plotly beside each other, drawn by Chromium; for phones, below each other."""
 
 from __future__ import annotations
 
@@ -6,18 +6,67 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+import textwrap
 
-if TYPE_CHECKING:
-    import plotly.graph_objects
+import plotly.graph_objects as go
+import plotly.subplots
 
+WIDTH, HEIGHT = 1000, 440  # pixels of two charts; the file has twice as many either way
 GRID, AXIS = "#e4e6ea", "#8a8f98"
 X_AXIS = {"showgrid": False, "zeroline": False, "ticks": "outside", "linecolor": AXIS}
 Y_AXIS = {"gridcolor": GRID, "zeroline": False, "exponentformat": "power"}
 LAYOUT = {"template": "none", "font": {"family": "sans-serif", "size": 13}}
 
 
-def write_png(chart: plotly.graph_objects.Figure, path: pathlib.Path):
+def side_by_side(left: str, right: str, **axes) -> go.Figure:
+    """Two charts with these titles, and their axes: `x1`, `y1`, `x2`, `y2`."""
+    chart = plotly.subplots.make_subplots(cols=2, horizontal_spacing=0.11, subplot_titles=(left, right))
+    chart.update_xaxes(**X_AXIS)
+    chart.update_yaxes(**Y_AXIS)
+    for col in (1, 2):
+        chart.update_xaxes(**axes[f"x{col}"], col=col)
+        chart.update_yaxes(**axes[f"y{col}"], col=col)
+    chart.update_layout(
+        width=WIDTH,
+        height=HEIGHT,
+        **LAYOUT,
+        margin={"l": 64, "r": 24, "t": 40, "b": 110},
+        legend={"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top", "itemwidth": 45},
+    )
+    return chart
+
+
+def below_each_other(chart: go.Figure) -> go.Figure:
+    """The same charts in one column, as wide as a phone."""
+    charts, title, axis = 210, 48, 58  # pixels: of a chart, and of what is above and below it
+    names = [trace.name for trace in chart.data if trace.name and trace.showlegend is not False]
+    narrow = go.Figure(chart)
+    xaxes, yaxes = list(narrow.select_xaxes()), list(narrow.select_yaxes())
+    height = len(xaxes) * (charts + title + axis) - title - axis
+    for number, (xaxis, yaxis, heading) in enumerate(zip(xaxes, yaxes, narrow.layout.annotations, strict=False)):
+        top = 1 - number * (charts + title + axis) / height
+        xaxis.update(domain=[0, 1], title_standoff=6, title_font_size=14)
+        yaxis.update(domain=[max(top - charts / height, 0), top], title_standoff=6, title_font_size=14)
+        text = "<br>".join(textwrap.wrap(heading.text, 48))
+        heading.update(text=text, x=0.5, y=top, yanchor="bottom", yshift=4, font_size=13)
+    legend = {"orientation": "v", "x": 0, "y": -axis / height, "yanchor": "top", "entrywidth": None}
+    bottom = axis + 20 * len(names) + 12
+    margin = {"l": 58, "r": 14, "t": title, "b": bottom}
+    narrow.update_layout(width=380, height=height + title + bottom, margin=margin, legend=legend)
+    return narrow
+
+
+def write_pngs(chart: go.Figure, path: pathlib.Path):
+    """Two PNG files: the figure, and beside it, as NAME.narrow.png, its charts below each other for a phone.
+
+    Raises:
+        RuntimeError: there is no Chromium.
+    """
+    write_png(chart, path)
+    write_png(below_each_other(chart), path.with_suffix(".narrow.png"))
+
+
+def write_png(chart: go.Figure, path: pathlib.Path):
     """A PNG file of a figure, with twice as many pixels either way as its layout says.
 
     Raises:

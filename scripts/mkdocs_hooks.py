@@ -3,6 +3,7 @@
 - The start page is the README, and other Markdown files of the repository are pages too.
 - A link to any other file of the repository leads to a page with its text, so that the site is whole without a network.
 - Formulas in GitHub's notation, a fence named math and $`...`$, become MathML, which browsers draw without a script.
+- Of a picture that has a narrow twin, NAME.narrow.png beside NAME.png, a phone shows that one.
 """
 
 import pathlib
@@ -15,13 +16,14 @@ from markdown.inlinepatterns import InlineProcessor
 from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = pathlib.Path(__file__).parents[1]
+IMAGE = re.compile(r'<img [^>]*src="([^"]+)\.png"[^>]*>')
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
 def on_config(config):
     """Sets up the formulas."""
     config.markdown_extensions.append(InlineFormulas())
-    fence = {"name": "math", "class": "math", "format": lambda source, *_, **__: convert(source, display="block")}
+    fence = {"name": "math", "class": "math", "format": lambda source, *_, **__: displayed(source)}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
     return config
 
@@ -52,6 +54,19 @@ def on_page_markdown(markdown, page, **_):
         return link[1] + posixpath.relpath(uri(linked), posixpath.dirname(page.file.src_uri)) + link[3]
 
     return LINK.sub(link_of_the_site, markdown) if path.endswith(".md") else markdown
+
+
+def on_page_content(html, page, files, **_):
+    """Puts in the narrow pictures, and takes out the dash that mkdocstrings has before a result without a name."""
+
+    def for_each_width(image):
+        narrow = f"{image[1]}.narrow.png"
+        if files.get_file_from_path(posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), narrow))) is None:
+            return image[0]
+        return f'<picture><source media="(max-width: 600px)" srcset="{narrow}">{image[0]}</picture>'
+
+    html = IMAGE.sub(for_each_width, html)
+    return re.sub(r'(<li class="doc-section-item field-body">)\s*–\s*', r"\1", html)
 
 
 def on_post_page(output, page, **_):
@@ -85,6 +100,12 @@ def page_of_file(path, config):
     file = File.generated(config, uri(path), content=text, inclusion=inclusion)
     file.repository_path = path
     return file
+
+
+def displayed(source):
+    """A displayed formula; where it is several, each may have a line of its own in a narrow window."""
+    parts = re.split(r"(?<=,)\s*\\q?quad", source)
+    return f'<div class="formulas">{"".join(convert(part, display="block") for part in parts)}</div>'
 
 
 class InlineFormulas(Extension):

@@ -2,7 +2,8 @@
 
     python scripts/picture_claims.py [inertia escape ...] [--output docs/pictures]
 
-Without names it draws all. Plotly makes the charts, and Chromium turns them into PNG files.
+Without names it draws all, each for a wide window and, as NAME.narrow.png, for a phone. Plotly makes the charts, and Chromium
+turns them into PNG files.
 """
 
 from __future__ import annotations
@@ -18,32 +19,12 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import plotly.graph_objects as go  # noqa: E402
-import plotly.subplots  # noqa: E402
 
 from scripts import claims  # noqa: E402
-from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS, write_png  # noqa: E402
+from scripts.chromium import side_by_side, write_pngs  # noqa: E402
 from tuning.report.figure import BLUE, GREEN, GREY, ORANGE, PURPLE  # noqa: E402
 
-WIDTH, HEIGHT = 1000, 440  # pixels; the file has twice as many either way
 DESCENT, SLOWER, FASTER, THIRD = (GREY, "dash"), (BLUE, "dot"), (ORANGE, "solid"), (GREEN, "dashdot")
-
-
-def side_by_side(left, right, **axes) -> go.Figure:
-    """Two charts with these titles, and their axes: `x1`, `y1`, `x2`, `y2`."""
-    chart = plotly.subplots.make_subplots(cols=2, horizontal_spacing=0.11, subplot_titles=(left, right))
-    chart.update_xaxes(**X_AXIS)
-    chart.update_yaxes(**Y_AXIS)
-    for col in (1, 2):
-        chart.update_xaxes(**axes[f"x{col}"], col=col)
-        chart.update_yaxes(**axes[f"y{col}"], col=col)
-    chart.update_layout(
-        width=WIDTH,
-        height=HEIGHT,
-        **LAYOUT,
-        margin={"l": 64, "r": 24, "t": 40, "b": 110},
-        legend={"orientation": "h", "x": 0, "y": -0.24, "yanchor": "top", "itemwidth": 45},
-    )
-    return chart
 
 
 def line(chart, col, x, y, style, name=None, width=2.5, **more):
@@ -308,7 +289,7 @@ def main():
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or PICTURES:
         path = arguments.output / f"claim_{name}.png"
-        write_png(PICTURES[name](getattr(claims, name)()), path)
+        write_pngs(PICTURES[name](getattr(claims, name)()), path)
         print(path)
 
 

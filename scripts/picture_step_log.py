@@ -21,14 +21,12 @@ sys.path.insert(0, str(ROOT))
 
 import keras  # noqa: E402
 import plotly.graph_objects as go  # noqa: E402
-import plotly.subplots  # noqa: E402
 
 import keras_optims  # noqa: E402
-from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS, write_png  # noqa: E402
+from scripts.chromium import side_by_side, write_pngs  # noqa: E402
 from tuning.problems.digits import digits_mlp  # noqa: E402
 from tuning.report.figure import BLUE, GREY, ORANGE  # noqa: E402
 
-WIDTH, HEIGHT = 1000, 440  # pixels; the file has twice as many either way
 OPTIMIZERS = {"AdaGrad": (keras_optims.Adagrad(0.05), BLUE), "RMSProp": (keras_optims.RMSprop(0.001), ORANGE)}
 LAYERS = {"first": "solid", "third": "dot"}
 EVERY, EPOCHS = 25, 40
@@ -58,10 +56,13 @@ def of_variable(lines, name, quantity):
 
 def draw(logs) -> go.Figure:
     """Two charts beside each other: update-to-weight ratios of two kernels, effective learning rates of the last biases."""
-    chart = plotly.subplots.make_subplots(
-        cols=2,
-        horizontal_spacing=0.1,
-        subplot_titles=("update-to-weight ratio of the kernels", "effective learning rates of the last biases"),
+    chart = side_by_side(
+        "update-to-weight ratio of the kernels",
+        "effective learning rates of the last biases",
+        x1={"title_text": "step"},
+        y1={"title_text": "ratio", "type": "log", "dtick": 1},
+        x2={"title_text": "step"},
+        y2={"title_text": "rate", "type": "log", "dtick": 1},
     )
     for name, (_, colour) in OPTIMIZERS.items():
         for layer, dash in LAYERS.items():
@@ -75,15 +76,6 @@ def draw(logs) -> go.Figure:
         _, mean = of_variable(logs[name], "third/bias", "rate_mean")
         chart.add_scatter(x=steps, y=mean, mode="lines", line={"color": colour, "width": 3}, showlegend=False, row=1, col=2)
     chart.add_hline(1e-3, line={"color": GREY, "width": 2}, row=1, col=1)
-    chart.update_xaxes(title_text="step", **X_AXIS)
-    chart.update_yaxes(type="log", dtick=1, **Y_AXIS)
-    chart.update_layout(
-        width=WIDTH,
-        height=HEIGHT,
-        **LAYOUT,
-        margin={"l": 60, "r": 20, "t": 40, "b": 100},
-        legend={"orientation": "h", "x": 0, "y": -0.26, "yanchor": "top", "entrywidth": 150},
-    )
     return chart
 
 
@@ -94,7 +86,7 @@ def main():
     output = parser.parse_args().output
     with tempfile.TemporaryDirectory() as folder:
         logs = {name: train(optimizer, pathlib.Path(folder)) for name, (optimizer, _) in OPTIMIZERS.items()}
-    write_png(draw(logs), output)
+    write_pngs(draw(logs), output)
     print(output)
 
 
