@@ -1,4 +1,4 @@
-"""The pictures of the documents: charts of Plotly beside each other, drawn by Chromium; for phones, below each other."""
+"""The pictures of the documents, drawn by Chromium: pages, and charts of Plotly beside or, for phones, below each other."""
 
 from __future__ import annotations
 
@@ -72,14 +72,24 @@ def write_png(chart: go.Figure, path: pathlib.Path):
     Raises:
         RuntimeError: there is no Chromium.
     """
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise RuntimeError("Chromium draws the picture, and it is not installed.")
     with tempfile.TemporaryDirectory() as folder:
         page = pathlib.Path(folder) / "chart.html"
         html = chart.to_html(include_plotlyjs=True, config={"staticPlot": True})
         page.write_text(html.replace("<body>", '<body style="margin: 0; background: white">'), encoding="utf-8")
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=2"]
-        flags += [f"--user-data-dir={folder}/profile", f"--window-size={chart.layout.width},{chart.layout.height}"]
+        write_screenshot(page, path, chart.layout.width, chart.layout.height, scale=2)
+
+
+def write_screenshot(page: pathlib.Path, path: pathlib.Path, width: int, height: int, scale: int = 1):
+    """A PNG file of the top of an HTML page in a window of this size; `scale` times as many pixels either way.
+
+    Raises:
+        RuntimeError: there is no Chromium.
+    """
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise RuntimeError("Chromium draws the picture, and it is not installed.")
+    with tempfile.TemporaryDirectory() as profile:
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--force-device-scale-factor={scale}"]
+        flags += [f"--user-data-dir={profile}", f"--window-size={width},{height}"]
         flags += ["--virtual-time-budget=5000", f"--screenshot={path.resolve()}"]
-        subprocess.run([chromium, *flags, page.as_uri()], check=True, capture_output=True)
+        subprocess.run([chromium, *flags, page.resolve().as_uri()], check=True, capture_output=True)

@@ -1,6 +1,6 @@
 """The picture of docs/step_log.md: what AdaGrad and RMSProp do to a small net, as `keras_optims.StepLogger` logs it.
 
-    python scripts/picture_step_log.py [--output docs/pictures/step_log.png]
+    python scripts/picture_step_log.py [--epochs 40] [--output docs/pictures/step_log.png]
 
 Trains the digits of scikit-learn on a 64-64-32-10 perceptron twice from the same weights, draws the log with Plotly, and has
 Chromium turn the chart into a PNG file.
@@ -29,10 +29,10 @@ from tuning.report.figure import BLUE, GREY, ORANGE  # noqa: E402
 
 OPTIMIZERS = {"AdaGrad": (keras_optims.Adagrad(0.05), BLUE), "RMSProp": (keras_optims.RMSprop(0.001), ORANGE)}
 LAYERS = {"first": "solid", "third": "dot"}
-EVERY, EPOCHS = 25, 40
+EVERY = 25  # steps
 
 
-def train(optimizer, folder) -> list[dict]:
+def train(optimizer, epochs, folder) -> list[dict]:
     """The lines of the log of a training."""
     data = digits_mlp().data()
     keras.utils.set_random_seed(0)
@@ -43,7 +43,7 @@ def train(optimizer, folder) -> list[dict]:
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     file = folder / f"{optimizer.name}.csv"
     logger = keras_optims.StepLogger(csv=file, every=EVERY)
-    model.fit(*data.train, batch_size=16, epochs=EPOCHS, verbose=0, callbacks=[logger])
+    model.fit(*data.train, batch_size=16, epochs=epochs, verbose=0, callbacks=[logger])
     with file.open(newline="") as opened:
         return list(csv.DictReader(opened))
 
@@ -83,11 +83,12 @@ def main():
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "docs" / "pictures" / "step_log.png")
-    output = parser.parse_args().output
+    parser.add_argument("--epochs", type=int, default=40)
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        logs = {name: train(optimizer, pathlib.Path(folder)) for name, (optimizer, _) in OPTIMIZERS.items()}
-    write_pngs(draw(logs), output)
-    print(output)
+        logs = {name: train(optimizer, arguments.epochs, pathlib.Path(folder)) for name, (optimizer, _) in OPTIMIZERS.items()}
+    write_pngs(draw(logs), arguments.output)
+    print(arguments.output)
 
 
 if __name__ == "__main__":

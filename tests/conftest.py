@@ -9,6 +9,8 @@ import pathlib
 
 import pytest
 
+from tests.forks import Forks
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -34,3 +36,10 @@ def data_dir() -> pathlib.Path:
             pytest.fail(message)
         pytest.skip(message)
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """Runs programs in processes of their own, without importing Keras in each."""
+    with Forks(pathlib.Path(__file__).parents[1]) as forks:
+        yield forks

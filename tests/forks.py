@@ -1,6 +1,6 @@
 """Runs programs one after the other in forks of one process that has imported Keras and its backend: that takes longest.
 
-    python -m tests.forks    # reads lines of JSON, {"folder": ..., "program": ...}; answers each with {"returncode": ...}
+    python -m tests.forks    # reads lines of JSON, {"folder": ..., "command": [...]}; answers each with {"returncode": ...}
 
 A fork is as good as a fresh process: the backend has computed nothing yet. What a program prints is in `output.txt` of its
 folder.
@@ -34,11 +34,12 @@ class Forks:
         with self._process:
             self._process.communicate()
 
-    def run(self, folder: pathlib.Path, program: str) -> tuple[int, str]:
-        """The exit status of a program of this folder, and what it has printed."""
+    def run(self, folder: pathlib.Path, program: str | pathlib.Path, *arguments: str) -> tuple[int, str]:
+        """The exit status of a program, which runs in this folder, and what it has printed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps({"folder": str(folder), "program": program}), file=self._process.stdin, flush=True)
+        asked = {"folder": str(folder), "command": [str(program), *arguments]}
+        print(json.dumps(asked), file=self._process.stdin, flush=True)
         answer = json.loads(self._process.stdout.readline())
         return answer["returncode"], (folder / "output.txt").read_text()
 
@@ -52,12 +53,12 @@ def serve():
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run(asked["folder"], asked["program"])
+            _run(**asked)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"returncode": os.waitstatus_to_exitcode(status)}), file=answers, flush=True)
 
 
-def _run(folder: str, program: str):
+def _run(folder: str, command: list[str]):
     """The rest of the life of a fork."""
     os.chdir(folder)
     output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -65,10 +66,10 @@ def _run(folder: str, program: str):
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.path[0] = folder
-    sys.argv = [program]
+    sys.argv = command
     status = 1
     try:
-        runpy.run_path(program, run_name="__main__")
+        runpy.run_path(command[0], run_name="__main__")
         status = 0
     except SystemExit as ended:
         status = int(ended.code or 0)

@@ -1,30 +1,17 @@
 """What the documents say is true: their Python runs, their links lead somewhere, their tables are complete."""
 
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import keras_optims
 import tuning
 from keras_optims.hyperparameter import Option
-from tests.forks import Forks
-
-ROOT = pathlib.Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-
-
-def python_blocks(page):
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture(scope="module")
-def forks():
-    with Forks(ROOT) as forks:
-        yield forks
+from tests.pages import PAGES, ROOT, indented_blocks, is_command, python_blocks
 
 
 @pytest.mark.slow
@@ -34,6 +21,20 @@ def test_python_of_a_page_runs(page, tmp_path, forks):
     (tmp_path / "page.py").write_text("\n".join(python_blocks(page)))
     returncode, output = forks.run(tmp_path, "page.py")
     assert returncode == 0, output
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [pytest.param(name, on, marks=pytest.mark.backend(on)) for name, on in (("performance", "tensorflow"), ("rules", "jax"))],
+)
+def test_what_a_page_shows_is_what_its_python_prints(name, backend, capsys):
+    page = ROOT / f"docs/{name}.md"
+    keras.backend.clear_session()  # the names of layers begin anew
+    exec(python_blocks(page)[0], {})
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (shown,) = (block for block in indented_blocks(page) if not is_command(block[0]))
+    for line in shown:
+        assert line == "..." or line.split() in printed
 
 
 @pytest.mark.slow

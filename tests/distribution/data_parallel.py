@@ -11,9 +11,11 @@ import pytest
 import torch
 import torch.distributed
 
+import keras_optims
 from keras_optims import Adam, Momentum
 from tests.distribution import problem
 from tests.distribution.problem import BATCH, LABELS, SETTINGS, STEPS, TOKENS, assert_same_training
+from tests.pages import lines_beginning
 
 RANK, FOLDER = int(os.environ["RANK"]), pathlib.Path(os.environ["FOLDER"])
 SHARE = slice(RANK * BATCH // 2, (RANK + 1) * BATCH // 2)
@@ -82,6 +84,23 @@ def test_a_training_goes_on_elsewhere():
     assert_ranks_are_equal(on_both, on_both.optimizer)
     assert_same_training(on_both, single)
     assert_same_training(on_one, single)
+
+
+def test_the_lines_of_the_documentation_train_as_one_process():
+    lines = lines_beginning("docs/distribution.md", "torch.distributed.init_process_group").splitlines()[1:]  # that is above
+    program = {
+        "torch": torch,
+        "keras": keras,
+        "keras_optims": keras_optims,
+        "make_model": problem.model,
+        "batches": [(torch.from_numpy(TOKENS[i][SHARE]), torch.from_numpy(LABELS[i][SHARE])) for i in range(STEPS)],
+        "problem": problem,
+    }
+    exec("\n".join(lines).replace("keras.losses.MeanSquaredError()", "problem.loss()"), program)
+    single, its_optimizer = problem.model(), Adam(0.01)
+    loop(single, its_optimizer, False)
+    assert_ranks_are_equal(program["model"], program["optimizer"])
+    assert_same_training(program["model"], single, program["optimizer"], its_optimizer)
 
 
 def test_averages_and_hyperparameters_are_those_of_one_process():

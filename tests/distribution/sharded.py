@@ -11,6 +11,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, Momentum
 from tests.distribution import problem
 from tests.distribution.problem import ALL_TOGETHER, LABELS, SETTINGS, TOKENS, assert_same_training
+from tests.pages import lines_beginning
 from tests.stepping import state_of
 
 DEVICES = jax.devices()
@@ -163,6 +164,14 @@ def test_state_of_another_layout_is_loaded_into_an_optimizer_that_is_built():
     assert_slots_lie_as_their_variables(model, 5)
     for name, value in state_of(trained.optimizer).items():
         np.testing.assert_array_equal(state_of(model.optimizer)[name], value)
+
+
+def test_the_lines_of_the_documentation_shard_a_model():
+    program = {"jax": jax, "keras": keras, "compiled": lambda: problem.compiled(Adam(0.01))}
+    exec(lines_beginning("docs/distribution.md", "devices ="), program)
+    problem.fit(program["model"])
+    assert_slots_lie_as_their_variables(program["model"], 2)
+    assert_is_sharded(program["model"])
 
 
 def apply_ones(model):

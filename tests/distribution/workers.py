@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402
 from keras_optims import Adam, Momentum  # noqa: E402
 from tests.distribution import problem  # noqa: E402
 from tests.distribution.problem import ALL_TOGETHER, BATCH, LABELS, STEPS, TOKENS, assert_same_training  # noqa: E402
+from tests.pages import lines_beginning  # noqa: E402
 
 SHARE = slice(RANK * BATCH // 2, (RANK + 1) * BATCH // 2)
 FOLDER = pathlib.Path(os.environ["FOLDER"])  # both see it
@@ -73,6 +74,17 @@ def test_a_training_goes_on_elsewhere():
     loop(on_one, False, problem.SECOND)
     assert_same_training(on_both, single)
     assert_same_training(on_one, single)
+
+
+def test_the_lines_of_the_documentation_train_as_one_device():
+    lines = lines_beginning("docs/distribution.md", "strategy = ").splitlines()[1:]  # that is above
+    program = {"tf": tf, "problem": problem, "strategy": STRATEGY, "compiled": lambda: problem.compiled(Adam(0.01))}
+    exec("\n".join(lines).replace("keras.losses.MeanSquaredError()", "problem.loss()"), program)
+    for i in range(STEPS):
+        program["train"](tf.constant(TOKENS[i][SHARE]), tf.constant(LABELS[i][SHARE]))
+    single = problem.compiled(Adam(0.01))
+    loop(single, False)
+    assert_same_training(program["model"], single)
 
 
 def test_the_averages_are_swapped_on_each_worker():
