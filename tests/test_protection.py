@@ -1,16 +1,11 @@
 """`keras_optims.metal.protect()`: what it switches off, where, and when it warns."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 import keras_optims
 
-ROOT = pathlib.Path(__file__).parents[1]
 PLUG_IN = {"system": "Darwin", "machine": "arm64", "backend": "tensorflow", "version": "1.2.0"}
 
 # Started as on a Mac, or not: the graph that TensorFlow makes of a dense layer, before and after `protect`.
@@ -43,22 +38,28 @@ print(json.dumps({"did": did, "before": before, "after": fused(dense()), "warnin
 """
 
 
-def protected(*how):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *how], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def protected(forks, tmp_path):
+    """What the program finds in a process of its own."""
+
+    def found(*how):
+        (tmp_path / "program.py").write_text(PROGRAM)
+        returncode, output = forks.run(tmp_path, "program.py", *how)
+        assert returncode == 0, output
+        return json.loads(output.splitlines()[-1])
+
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.backend("tensorflow")
-def test_it_keeps_a_dense_layer_unfused_from_then_on():
+def test_it_keeps_a_dense_layer_unfused_from_then_on(protected):
     assert protected("mac") == {"did": True, "before": None, "after": False, "warnings": []}
 
 
 @pytest.mark.slow
 @pytest.mark.backend("tensorflow")
-def test_called_after_a_function_has_run_it_warns_and_says_where_to_call_it():
+def test_called_after_a_function_has_run_it_warns_and_says_where_to_call_it(protected):
     found = protected("mac", "late")
     assert found["before"]
     assert not found["after"]
@@ -68,7 +69,7 @@ def test_called_after_a_function_has_run_it_warns_and_says_where_to_call_it():
 
 @pytest.mark.slow
 @pytest.mark.backend("tensorflow")
-def test_elsewhere_it_changes_nothing():
+def test_elsewhere_it_changes_nothing(protected):
     assert protected("late") == {"did": False, "before": True, "after": True, "warnings": []}
 
 

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import sqlite3
-import subprocess
 import sys
 
 import keras
@@ -14,7 +13,7 @@ import pytest
 import keras_optims
 import tuning
 import tuning.epochs
-from tests.tuning.conftest import JIT, environment, load, one_sentence, without_times
+from tests.tuning.conftest import JIT, load, one_sentence, without_times
 from tuning import SearchError
 from tuning.result import SearchResult
 
@@ -110,7 +109,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tin
     assert first["trials"][0]["curves"] != other["trials"][0]["curves"]
 
 
-def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path):
+def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path, forks):
     result, _ = tune(command, "adam", "--trials", 2, "--repeats", 2)
     trial = result["trials"][1]
     way = chosen("out")["value"]
@@ -119,9 +118,10 @@ import json, keras_optims, tuning
 model = tuning.train({tiny!r}, {trial["line"]}, seed={trial["seeds"][1]}, epochs=2, way={way!r})
 print(json.dumps(model.history.history))
 """
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == trial["curves"][1]
+    (tmp_path / "alone.py").write_text(code)
+    returncode, output = forks.run(tmp_path, "alone.py")
+    assert returncode == 0, output
+    assert json.loads(output.splitlines()[-1]) == trial["curves"][1]
 
 
 def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(command, tiny):
