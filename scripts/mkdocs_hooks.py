@@ -1,6 +1,7 @@
 """Hooks of MkDocs, which let the site show the same files that are read on GitHub.
 
 - The start page is the README, and other Markdown files of the repository are pages too.
+- A notebook in docs/ is a page too.
 - A link to any other file of the repository leads to a page with its text, so that the site is whole without a network.
 - Formulas in GitHub's notation, a fence named math and $`...`$, become MathML, which browsers draw without a script.
 """
@@ -13,8 +14,10 @@ from latex2mathml.converter import convert  # from LaTeX's notation to MathML
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.structure.files import File, InclusionLevel
+from notebook_page import page as page_of_notebook  # beside this file
 
 ROOT = pathlib.Path(__file__).parents[1]
+LINKING = (".md", ".ipynb")  # the files that have links
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
@@ -27,14 +30,18 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Adds pages for the files outside of docs/ that the pages link to, and for those that these link to."""
-    waiting = ["README.md", *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
+    """Adds pages for the notebooks, for the files outside of docs/ that the pages link to, and for those that these link to."""
+    notebooks = [f"docs/{file.src_uri}" for file in files if file.src_uri.endswith(".ipynb")]
+    waiting = ["README.md", *notebooks, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
     seen = set(waiting)
     while waiting:
         path = waiting.pop()
-        if not path.startswith("docs/"):
+        if path in notebooks:
+            for file in files_of_notebook(path, config):
+                files.append(file)
+        elif not path.startswith("docs/"):
             files.append(page_of_file(path, config))
-        if path.endswith(".md"):
+        if path.endswith(LINKING):
             found = {linked_file(path, link[2]) for link in LINK.finditer((ROOT / path).read_text())} - seen - {None}
             seen |= found
             waiting += sorted(found)
@@ -51,6 +58,8 @@ def on_page_markdown(markdown, page, **_):
             return link[0]
         return link[1] + posixpath.relpath(uri(linked), posixpath.dirname(page.file.src_uri)) + link[3]
 
+    if path.endswith(".ipynb"):
+        return f"{LINK.sub(link_of_the_site, markdown)}\n[The notebook itself, to run it]({posixpath.basename(path)})\n"
     return LINK.sub(link_of_the_site, markdown) if path.endswith(".md") else markdown
 
 
@@ -70,7 +79,7 @@ def uri(path):
     if path == "README.md":
         return "index.md"
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     return path.lower() if path.endswith(".md") else f"source/{path}.md"
 
 
@@ -85,6 +94,15 @@ def page_of_file(path, config):
     file = File.generated(config, uri(path), content=text, inclusion=inclusion)
     file.repository_path = path
     return file
+
+
+def files_of_notebook(path, config):
+    """The page of a notebook, and its pictures."""
+    text, pictures = page_of_notebook((ROOT / path).read_text(), folder=pathlib.PurePosixPath(path).stem)
+    page = File.generated(config, uri(path), content=text)
+    page.repository_path = path
+    folder = posixpath.dirname(page.src_uri)
+    return [page, *(File.generated(config, posixpath.join(folder, name), content=png) for name, png in pictures.items())]
 
 
 class InlineFormulas(Extension):
