@@ -37,9 +37,15 @@ def executed(folder: pathlib.Path) -> nbformat.NotebookNode:
     # With a level of its logs set, TensorFlow is taken to be wanted with its notes.
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     environment["PYTHONPATH"] = str(ROOT)
-    NotebookClient(notebook, timeout=300, record_timing=False, resources={"metadata": {"path": str(folder)}}).execute(
-        env=environment
+    client = NotebookClient(
+        notebook,
+        timeout=300,
+        record_timing=False,
+        coalesce_streams=True,  # into one output, whenever its parts arrive
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
+    client.execute(env=environment)
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
