@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backend("tensorflow")
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kept():
     """The notebook as it is kept."""
     return nbformat.read(run_notebook.NOTEBOOK, as_version=4)
@@ -91,4 +91,4 @@ def test_the_notebook_runs_in_less_than_five_minutes(kept, data_dir, tmp_path, m
     for name in ("baseline-run", "best", "final-run"):
         assert accuracies(after[name]) == pytest.approx(accuracies(before[name]), abs=0.006), name
     found = accuracies(after["final-run"])
-    assert found["tuned"] > 0.97 > found["default"]
+    assert found["tuned"] > 0.977 > found["default"]
