@@ -1,6 +1,7 @@
 """Hooks of MkDocs, which let the site show the same files that are read on GitHub.
 
 - The start page is the README, and other Markdown files of the repository are pages too.
+- A notebook in docs/ is a page too.
 - A link to any other file of the repository leads to a page with its text, so that the site is whole without a network.
 - Formulas in GitHub's notation, a fence named math and $`...`$, become MathML, which browsers draw without a script.
 - Of a picture that has a narrow twin, NAME.narrow.png beside NAME.png, a phone shows that one.
@@ -14,9 +15,11 @@ from latex2mathml.converter import convert  # from LaTeX's notation to MathML
 from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.structure.files import File, InclusionLevel
+from notebook_page import page as page_of_notebook  # beside this file
 
 ROOT = pathlib.Path(__file__).parents[1]
 IMAGE = re.compile(r'<img [^>]*src="([^"]+)\.png"[^>]*>')
+LINKING = (".md", ".ipynb")  # the files that have links
 LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
@@ -29,14 +32,18 @@ def on_config(config):
 
 
 def on_files(files, config):
-    """Adds pages for the files outside of docs/ that the pages link to, and for those that these link to."""
-    waiting = ["README.md", *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
+    """Adds pages for the notebooks, for the files outside of docs/ that the pages link to, and for those that these link to."""
+    notebooks = [f"docs/{file.src_uri}" for file in files if file.src_uri.endswith(".ipynb")]
+    waiting = ["README.md", *notebooks, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
     seen = set(waiting)
     while waiting:
         path = waiting.pop()
-        if not path.startswith("docs/"):
+        if path in notebooks:
+            for file in files_of_notebook(path, config):
+                files.append(file)
+        elif not path.startswith("docs/"):
             files.append(page_of_file(path, config))
-        if path.endswith(".md"):
+        if path.endswith(LINKING):
             found = {linked_file(path, link[2]) for link in LINK.finditer((ROOT / path).read_text())} - seen - {None}
             seen |= found
             waiting += sorted(found)
@@ -53,6 +60,8 @@ def on_page_markdown(markdown, page, **_):
             return link[0]
         return link[1] + posixpath.relpath(uri(linked), posixpath.dirname(page.file.src_uri)) + link[3]
 
+    if path.endswith(".ipynb"):
+        return f"{LINK.sub(link_of_the_site, markdown)}\n[The notebook itself, to run it]({posixpath.basename(path)})\n"
     return LINK.sub(link_of_the_site, markdown) if path.endswith(".md") else markdown
 
 
@@ -85,7 +94,7 @@ def uri(path):
     if path == "README.md":
         return "index.md"
     if path.startswith("docs/"):
-        return path.removeprefix("docs/")
+        return re.sub(r"\.ipynb$", ".md", path.removeprefix("docs/"))
     return path.lower() if path.endswith(".md") else f"source/{path}.md"
 
 
@@ -106,6 +115,15 @@ def displayed(source):
     """A displayed formula; where it is several, each may have a line of its own in a narrow window."""
     parts = re.split(r"(?<=,)\s*\\q?quad", source)
     return f'<div class="formulas">{"".join(convert(part, display="block") for part in parts)}</div>'
+
+
+def files_of_notebook(path, config):
+    """The page of a notebook, and its pictures."""
+    text, pictures = page_of_notebook((ROOT / path).read_text(), folder=pathlib.PurePosixPath(path).stem)
+    page = File.generated(config, uri(path), content=text)
+    page.repository_path = path
+    folder = posixpath.dirname(page.src_uri)
+    return [page, *(File.generated(config, posixpath.join(folder, name), content=png) for name, png in pictures.items())]
 
 
 class InlineFormulas(Extension):

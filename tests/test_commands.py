@@ -56,6 +56,7 @@ NOT_RUN = {
     "KERAS_BACKEND=jax $(scripts/environment.sh jax) -m pytest": "runs tests",
     ".venvs/tensorflow/bin/ruff": "changes files",
     ".venvs/tensorflow/bin/mypy": "is not about the pages",
+    ".venvs/tensorflow/bin/python scripts/run_notebook.py": "tests/test_notebook.py",
     ".venvs/tensorflow/bin/mkdocs build": "tests/test_site.py",
     "python scripts/benchmark_engine.py --engine ray": "starts a Ray",
     "python scripts/benchmark_search.py": "needs real data sets and minutes",

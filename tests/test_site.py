@@ -119,13 +119,32 @@ def test_formulas_are_mathml(site):
     for name, source in sources.items():
         text = (site / name).read_text()
         formulas = re.findall(r"^```math$|\$`", source.read_text(), flags=re.MULTILINE)
-        drawn = re.findall(r"<math .*?</math>", text, flags=re.DOTALL)
-        inline = [formula for formula in drawn if 'display="inline"' in formula]
-        assert len(inline) + text.count('<div class="formulas">') == len(formulas), name
-        # What the converter does not know stays in LaTeX.
-        assert [formula for formula in drawn if re.search(r"\\|&amp;|>&<|<merror|\$", formula)] == [], name
-        number += len(drawn)
+        assert number_of_formulas(text) == len(formulas), name
+        number += len(formulas)
     assert number > 30
+
+
+def number_of_formulas(text):
+    """Of a page; it fails for one with something that the converter does not know, which stays in LaTeX."""
+    drawn = re.findall(r"<math .*?</math>", text, flags=re.DOTALL)
+    assert [formula for formula in drawn if re.search(r"\\|&amp;|>&<|<merror|\$", formula)] == []
+    displayed = re.findall(r'<div class="formulas">(?:<math .*?</math>)+</div>', text, flags=re.DOTALL)
+    return len(displayed) + sum('display="inline"' in formula for formula in drawn)
+
+
+def test_the_notebook_is_a_page_with_its_formulas_and_outputs(site):
+    cells = json.loads((ROOT / "docs/notebook.ipynb").read_text())["cells"]
+    text, page = (site / "notebook.html").read_text(), page_at(site / "notebook.html")
+    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert number_of_formulas(text) == len(re.findall(r"\$\$.+?\$\$|\$.+?\$", prose, flags=re.DOTALL)) > 30
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    printed = re.findall(r'<div class="[^"]*\boutput\b', text)
+    assert len(printed) == sum(output["output_type"] == "stream" for output in outputs) > 5
+    pictures = [address for address in page.fetched if address.startswith("notebook/")]
+    assert len(pictures) == sum("image/png" in output.get("data", {}) for output in outputs) > 3
+    assert text.count("<table>") == sum("text/html" in output.get("data", {}) for output in outputs) > 0
+    assert {"notebook.ipynb", "story.html", "index.html#comparing-optimizers"} <= set(page.links)
+    assert "notebook.html" in page_at(site / "index.html").links
 
 
 def test_search_finds_pages_and_leaves_source_files_out(site):
@@ -147,7 +166,7 @@ def test_the_site_works_in_a_browser_as_files(site, tmp_path):
     browser = browsing.opened(tmp_path)
     try:
         for dark in (False, True):
-            for name in ("index.html", "story.ko.html", "claims.html", "optimizers/adam.html", "api.html"):
+            for name in ("index.html", "notebook.html", "story.ko.html", "claims.html", "optimizers/adam.html", "api.html"):
                 for width in (1280, 390):
                     visit(browser, site / name, width, dark)
                     assert browsing.errors(browser) == [], name
