@@ -46,12 +46,11 @@ for name in "${environments[@]}"; do
       selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,saving,step_log}.py)
       ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
-      selection=(-m 'not slow' tests/test_{groups,kernels,metal,precision,protection,reference,saving,sparse}.py
-        tests/tuning/test_{doctor,search,warm}.py)
+      selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,saving,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;
     *) # without what does not depend on the backend
-      selection=(-m 'not slow' --ignore=tests/test_packaging.py
-        --ignore=tests/tuning/test_{datasets,interruption,lazy,machine,space,statistics,store,view}.py)
+      selection=(-m 'not slow' --ignore=tests/test_{docs,packaging,properties}.py
+        --ignore=tests/tuning/test_{datasets,doctor,interruption,landscape,lazy,machine,problems,space,statistics,store,view}.py)
       ;;
   esac
   echo

@@ -64,6 +64,7 @@ def mutations():
                 yield pytest.param(variant, name, number, id=f"{variant}-{name}-{number:.6g}")
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(("variant", "name", "wrong"), list(mutations()))
 def test_the_comparison_notices_a_constant_that_is_one_percent_off(variant, name, wrong):
     assert departure(variant, variant.optimizer(**{name: wrong}), start=float(name == "weight_decay")) > 2 * TOLERANCE
@@ -130,6 +131,7 @@ class NesterovWithoutLookingAhead(keras_optims.Momentum):
         self.assign_add(variable, velocity)
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [

@@ -177,8 +177,8 @@ def constrained_model():
         ({}, {}, [2, 4, 6, 8]),
         ({"gradient_accumulation_steps": 2}, {}, [2, 4]),
         ({"global_clipnorm": 0.1, "weight_decay": 0.1, "use_ema": True, "ema_overwrite_frequency": 2}, {}, [2, 4, 6, 8]),
-        ({}, {"jit_compile": True}, [2, 4, 6, 8]),
-        ({}, {"run_eagerly": True}, [2, 4, 6, 8]),
+        pytest.param({}, {"jit_compile": True}, [2, 4, 6, 8], marks=pytest.mark.backend("tensorflow")),
+        pytest.param({}, {"run_eagerly": True}, [2, 4, 6, 8], marks=pytest.mark.backend("tensorflow")),
     ],
     ids=["plain", "accumulation", "clipping, decay, averages", "XLA", "eager"],
 )

@@ -54,6 +54,7 @@ def chosen(directory):
         return store.choices().get("way", {"value": None})
 
 
+@pytest.mark.backend("tensorflow")
 def test_the_line_reproduces_the_result(command, tiny):
     result, _ = tune(command, "momentum", "--trials", 2, "--fix", "nesterov=true")
     best = result["best"]
@@ -210,6 +211,7 @@ def test_if_the_first_trials_all_fail_alike_the_search_stops_and_says_why(comman
     plain.close()
 
 
+@pytest.mark.backend("tensorflow")
 def test_more_trials_extend_a_search_and_finished_ones_are_not_repeated(command, tiny):
     first, _ = tune(command, "adam", "--trials", 1)
     longer, stderr = tune(command, "adam", "--trials", 2)
@@ -230,6 +232,7 @@ def test_a_larger_budget_does_not_change_a_grid(command, tiny):
     assert len(result["trials"]) == 4
 
 
+@pytest.mark.backend("tensorflow")
 def test_another_search_in_the_same_directory_is_an_error(command, tiny):
     tune(command, "adam", "--trials", 1)
     for changed, words in (
@@ -249,6 +252,7 @@ def test_another_search_in_the_same_directory_is_an_error(command, tiny):
     assert result["best"]["line"].startswith("keras_optims.RMSprop(")
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_damaged_search_can_be_started_over(command, tiny, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "search.sqlite").write_bytes(b"garbage" * 1000)
@@ -259,6 +263,7 @@ def test_a_damaged_search_can_be_started_over(command, tiny, tmp_path):
     assert result["counts"]["completed"] == 1
 
 
+@pytest.mark.backend("tensorflow")
 def test_max_minutes_begins_no_trial_after_it(command, tiny):
     result, _ = tune(command, "adam", "--trials", 5000, "--max-minutes", 0.005, "--batch-trials", 1)
     assert 1 <= len(result["trials"]) < 1000
@@ -275,6 +280,7 @@ def test_train_samples_limits_the_data(command, tiny):
 # -- show, optimizers, problems -------------------------------------------------------------------
 
 
+@pytest.mark.backend("tensorflow")
 def test_show(command, tiny):
     result, _ = tune(command, "adam", "--trials", 2)
     status, stdout, _ = command("show", "out", "--json")
@@ -364,6 +370,7 @@ def test_search_from_python(tiny):
     assert result.to_dataframe().shape == (2, 8)
 
 
+@pytest.mark.backend("tensorflow")
 def test_search_takes_a_problem_object(tiny, capsys):
     problem = tuning.problems.make_problem(tiny)
     result = tuning.search("adagrad", problem, trials=1, directory="mine", progress=False)
@@ -424,6 +431,7 @@ def own_tuner(directory, hypermodel=own_model, trials=3, oracle=keras_tuner.orac
     )
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     "oracle",
     [
@@ -450,6 +458,7 @@ def test_the_tuner_takes_ones_own_model_and_oracle(tmp_path, oracle):
         tuner.get_best_models()
 
 
+@pytest.mark.backend("tensorflow")
 def test_fit_of_a_hypermodel_may_return_numbers_and_dicts(tmp_path):
     class Own(keras_tuner.HyperModel):
         def __init__(self, returns):
@@ -487,6 +496,7 @@ def test_run_trial_may_be_overridden(tmp_path):
     assert min(trial.score for trial in trials) == pytest.approx(tuner.get_best_hyperparameters()[0]["x"] ** 2)
 
 
+@pytest.mark.backend("tensorflow")
 def test_callbacks_are_called_and_copied_for_every_execution(tmp_path):
     class Count(keras.callbacks.Callback):
         epochs = 0
@@ -501,6 +511,7 @@ def test_callbacks_are_called_and_copied_for_every_execution(tmp_path):
     assert Count.seen == [1, 2, 1, 2]
 
 
+@pytest.mark.backend("tensorflow")
 def test_overwrite_starts_over(tmp_path):
     x, y = own_data()
     for overwrite in (False, True):

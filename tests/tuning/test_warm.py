@@ -227,6 +227,7 @@ def units(hp):
     )
 
 
+@pytest.mark.backend("tensorflow")
 def test_another_structure_is_built_anew_and_the_cache_has_a_bound():
     warm = trainer(OnlyBuild(units))
     warm.models = WarmModels(bound=2)
@@ -242,6 +243,7 @@ def test_another_structure_is_built_anew_and_the_cache_has_a_bound():
         assert warm.models.hits == hits
 
 
+@pytest.mark.backend("tensorflow")
 def test_what_cannot_be_compared_is_never_taken_for_the_same():
     def built(loss=None, activation=None, optimizer=None, rate=0.1, layer=LAYERS.Dense):
         keras.backend.clear_session()
@@ -282,6 +284,7 @@ def test_what_cannot_be_compared_is_never_taken_for_the_same():
     assert len(set(different)) == len(different)
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_training_that_is_broken_off_leaves_no_model_behind():
     class Breaks(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -370,6 +373,7 @@ def test_every_epoch_has_every_sample_once_in_a_new_order(way):
     assert samples[0] != samples[1]
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_new_search_sees_what_has_changed_in_its_arrays():
     x, y = data()
     histories = []
@@ -395,6 +399,7 @@ def test_data_are_put_on_the_device_once(monkeypatch):
     assert calls.count((20, 6)) == 1
 
 
+@pytest.mark.backend("tensorflow")
 def test_callbacks_of_epochs_are_called_as_by_keras_and_those_of_batches_too():
     calls = []
 
@@ -425,6 +430,7 @@ def test_callbacks_of_epochs_are_called_as_by_keras_and_those_of_batches_too():
     assert batches == [0, 1, 2, 3, 4] * 3
 
 
+@pytest.mark.backend("tensorflow")
 def test_early_stopping_restores_the_best_weights():
     stop = keras.callbacks.EarlyStopping("val_loss", patience=0, restore_best_weights=True, min_delta=1e9)
     history, _ = trained(epochs.fit, epochs.ways()[0], callbacks=[stop])
