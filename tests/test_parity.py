@@ -50,7 +50,7 @@ def assert_same(weights, expected):
 
 
 def variants_and_settings():
-    """All of them on TensorFlow; on other backends each variant plain, and each setting, which are the base's, with one of them."""
+    """All on TensorFlow; on other backends each variant plain, and each setting, of which the base takes care, with Adam."""
     for variant in VARIANTS:
         for number, setting in enumerate(SETTINGS):
             everywhere = number == 0 or str(variant) == "adam"
@@ -58,7 +58,7 @@ def variants_and_settings():
             yield pytest.param(variant, setting, marks=marks, id=f"{variant}-{setting}")
 
 
-@pytest.mark.parametrize(("variant", "setting"), variants_and_settings())
+@pytest.mark.parametrize(("variant", "setting"), list(variants_and_settings()))
 def test_weights_are_those_of_keras(variant, setting):
     assert_same(trained(variant.optimizer(**SETTINGS[setting])), trained(variant.namesake(**SETTINGS[setting])))
 
