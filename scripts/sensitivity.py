@@ -49,19 +49,21 @@ class Budget:
         title: of the problem in pictures and tables.
         trials: settings per optimizer.
         epochs: of each.
+        near: percentage points of accuracy below the best that count as near it: more where the seed makes more of a difference.
         train_samples: how many samples an epoch has; `None`: all.
     """
 
     title: str
     trials: int
     epochs: int
+    near: int
     train_samples: int | None = None
 
 
 BUDGETS = {
-    "digits_mlp": Budget("digits", 64, 20),
-    "mnist_mlp": Budget("MNIST", 64, 3),
-    "cifar10_cnn": Budget("CIFAR-10", 32, 5, 10_000),
+    "digits_mlp": Budget("digits", 64, 20, near=2),
+    "mnist_mlp": Budget("MNIST", 64, 3, near=2, train_samples=20_000),
+    "cifar10_cnn": Budget("CIFAR-10", 32, 3, near=5, train_samples=10_000),
 }
 SEEDS = 3  # with which the best setting and the default setting of an optimizer are trained
 
@@ -188,7 +190,8 @@ def search(arguments):
 
 # -- what the searches say -------------------------------------------------------------------------
 
-NEAR = 2  # percentage points of accuracy: what counts as near the best
+CHANCE = 0.1  # the accuracy of guessing one of ten classes
+GUESSING = 0.131  # more than the share of any class among the validation samples, 0.1306 at most
 NEIGHBOURS = 3  # on each side, from whose ranks that of a trial is guessed
 
 
@@ -231,10 +234,25 @@ class Search:
         """How many trials did."""
         return sum(trial.state == "diverged" for trial in self.trials)
 
-    def near(self, points: float = NEAR) -> list[Training]:
-        """The trials whose accuracy is at most so many percentage points below the best."""
-        least = self.accuracies.max() - points / 100 - 1e-9  # accuracies have six digits
+    @property
+    def guessing(self) -> int:
+        """How many trials are no better than always naming one class, the most frequent: those that diverged and others."""
+        return int((self.accuracies < GUESSING).sum())
+
+    @property
+    def least_near(self) -> float:
+        """The lowest accuracy that counts as near the best."""
+        return float(self.accuracies.max()) - BUDGETS[self.problem].near / 100
+
+    def near(self) -> list[Training]:
+        """The trials near the best."""
+        least = self.least_near - 1e-9  # accuracies have six digits
         return [trial for trial, accuracy in zip(self.trials, self.accuracies, strict=True) if accuracy >= least]
+
+    def between(self, axis: Axis) -> int:
+        """How many trials have a value of this axis that is not outside of those near the best."""
+        values = [value_on(axis, trial.setting) for trial in self.near()]
+        return sum(min(values) <= value_on(axis, trial.setting) <= max(values) for trial in self.trials)
 
     def foretold(self, axis: Axis) -> float:
         """How well the trials that are next to a trial on this axis, whatever else they differ in, foretell its rank.
@@ -252,6 +270,12 @@ class Search:
             guesses.append(np.mean(beside))
         spread = ((ranks - ranks.mean()) ** 2).sum()
         return max(0.0, 1 - float(((ranks - guesses) ** 2).sum() / spread))
+
+
+def seed_deviation(trainings: list[Training], problem: str) -> float:
+    """By how many percentage points seeds differ: the standard deviation, root mean square over the best settings."""
+    searches = [Search.of(trainings, problem, optimizer) for optimizer in keras_optims.OPTIMIZERS]
+    return 100 * float(np.sqrt(np.mean([np.var(each.best, ddof=1) for each in searches])))
 
 
 EFFECTIVE = Axis("effective rate", "η/(1−γ)", scale="log", low=0.002, high=200.0)  # the whole range: nothing is cut off
@@ -299,16 +323,20 @@ def table_of(optimizer: str, trainings: list[Training]) -> str:
     """The table of the page of an optimizer, in Markdown."""
     searches = [Search.of(trainings, problem, optimizer) for problem in BUDGETS]
     rows = {
-        "trials; of these diverged": [f"{len(each.trials)}; {each.diverged}" for each in searches],
+        "trials": [f"{len(each.trials)}{f'; {each.diverged} diverged' if each.diverged else ''}" for each in searches],
         "best accuracy of the search": [f"{each.accuracies.max():.3f}" for each in searches],
         "its setting": [setting_text(optimizer, each.best_trial.setting) for each in searches],
         "it again, three fresh seeds": [seeds_text(each.best) for each in searches],
         "default setting, three seeds": [seeds_text(each.default) for each in searches],
+        "trials no better than guessing": [str(each.guessing) for each in searches],
         "median of all trials": [f"{np.median(each.accuracies):.3f}" for each in searches],
-        f"trials within {NEAR} points of the best": [f"{100 * len(each.near()) / len(each.trials):.0f} %" for each in searches],
+        "trials near the best": [f"{len(each.near())} ({100 * len(each.near()) / len(each.trials):.0f} %)" for each in searches],
     }
     for axis in shown_axes(optimizer):
         rows[f"{axis.symbol} of these"] = [range_text(axis, each.near()) for each in searches]
+    for axis in (axis for axis in shown_axes(optimizer) if axis.scale == "log" and axis.name != "weight_decay"):
+        shares = [f"{len(each.near())} of {each.between(axis)}" for each in searches]
+        rows[f"of all with such an {axis.symbol}, near the best"] = shares
     for axis in shown_axes(optimizer):
         rows[f"ranks foretold by {axis.symbol} alone"] = [f"{100 * each.foretold(axis):.0f} %" for each in searches]
     return markdown(["", *(BUDGETS[each.problem].title for each in searches)], [[name, *cells] for name, cells in rows.items()])
@@ -369,7 +397,6 @@ def print_tables(arguments):
 
 WIDTH, ROW, GAP, ABOVE, BELOW, LEFT, RIGHT, BETWEEN = 720, 170, 84, 62, 142, 78, 12, 52  # pixels; the file has twice as many
 FONT = 16  # legible on a telephone, where the picture is about half as wide
-CHANCE = 0.1  # the accuracy of guessing one of ten classes
 WINDOW = 0.06  # of an axis, to either side: where the upper edge is sought
 # Viridis, which the colour-blind see as others do, without its lightest end, which would not show on white.
 COLOURS = [[0, "#440154"], [0.25, "#3e4a89"], [0.5, "#25838e"], [0.75, "#35b779"], [1, "#c2df23"]]
@@ -448,7 +475,7 @@ def panel(chart: go.Figure, row: int, col: int, axis: Axis, search: Search, scor
         showlegend=in_legend,
         **where,
     )
-    least = score.position(max(search.accuracies.max() - NEAR / 100, CHANCE))
+    least = score.position(max(search.least_near, CHANCE))
     chart.add_hrect(least, top + margin, fillcolor=SHADE, line_width=0, layer="below", **where)
     low, high = axis.ends
     aside = 0.06 * (high - low)
@@ -478,6 +505,8 @@ def picture(optimizer: str, trainings: list[Training]) -> go.Figure:
     for row, axis in enumerate(rows, start=1):
         chart.update_xaxes(title={"text": axis.scale_label, "standoff": 6, "font": {"size": FONT}}, row=row, col=2)
         chart.update_yaxes(title={"text": "accuracy", "font": {"size": FONT}}, row=row, col=1)
+    if not any(each.diverged for each in searches):
+        chart.update_traces(showlegend=False, selector={"name": "diverged"})
     rate = axes(optimizer)["learning_rate"]
     chart.update_annotations(font_size=FONT)
     place = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top", "showarrow": False}

@@ -113,6 +113,7 @@ def made_up(accuracies, rates, momenta=None):
 def test_near_the_best_is_at_most_two_points_below_it():
     search = made_up([0.95, 0.97, 0, 0.9499, 0.96], [0.001, 0.01, 1, 0.1, 0.5])
     assert [trial.number for trial in search.near()] == [0, 1, 4]
+    assert search.between(sensitivity.axes("momentum")["learning_rate"]) == 4
     assert search.diverged == 1
     assert search.best_trial.number == 1
     assert sensitivity.range_text(sensitivity.axes("momentum")["learning_rate"], search.near()) == "0.001 to 0.5 (×500)"
