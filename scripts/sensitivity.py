@@ -6,8 +6,8 @@
 
 `search` tries settings that are spread evenly over each optimizer's default space (quasirandom, one training for each), and
 trains its best setting and its default setting with three fresh seeds. The searches are kept in results/sensitivity, where the
-same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it takes about 80 minutes on one
-core, so two commands with different optimizers take 40 on two. MNIST and CIFAR-10 are looked for as by `keras-optims tune`.
+same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it takes about
+an hour; two commands with different optimizers at once took half of that on 2 cores, with TF_NUM_INTRAOP_THREADS=1. MNIST and CIFAR-10 are looked for as by `keras-optims tune`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import keras_optims  # noqa: E402
 from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS, write_png  # noqa: E402
 from tuning.axes import Axis, number  # noqa: E402
 from tuning.files import replacing  # noqa: E402
-from tuning.report.figure import ORANGE  # noqa: E402
+from tuning.report.figure import BLUE, ORANGE  # noqa: E402
 
 TABLE = ROOT / "docs" / "sensitivity" / "trials.csv"
 PICTURES = ROOT / "docs" / "pictures"
@@ -460,7 +460,8 @@ def panel(chart: go.Figure, row: int, col: int, axis: Axis, search: Search, scor
     if len(axes(search.optimizer)) > 1 and axis is not EFFECTIVE:
         places, greatest = upper_edge(x[ended], y[ended], axis)
         chart.add_scatter(x=places, y=greatest, mode="lines", line={"color": EDGE, "width": 1.2}, showlegend=False, **where)
-    marker = {"color": colour[ended], "coloraxis": "coloraxis", "size": 8, "line": {"color": "white", "width": 0.6}}
+    coloured = {"color": colour[ended], "coloraxis": "coloraxis"} if len(axes(search.optimizer)) > 1 else {"color": BLUE}
+    marker = {**coloured, "size": 8, "line": {"color": "white", "width": 0.6}}
     chart.add_scatter(x=x[ended], y=y[ended], mode="markers", marker=marker, showlegend=False, **where)
     crosses = {"x": x[~ended], "y": np.full(sum(~ended), bottom)} if not ended.all() else {"x": [None], "y": [None]}
     in_legend = row == col == 1
@@ -475,6 +476,8 @@ def panel(chart: go.Figure, row: int, col: int, axis: Axis, search: Search, scor
         showlegend=in_legend,
         **where,
     )
+    square = {"color": SHADE, "symbol": "square", "size": 14}
+    chart.add_scatter(x=[None], y=[None], mode="markers", marker=square, name="near the best", showlegend=in_legend, **where)
     least = score.position(max(search.least_near, CHANCE))
     chart.add_hrect(least, top + margin, fillcolor=SHADE, line_width=0, layer="below", **where)
     low, high = axis.ends
@@ -507,24 +510,22 @@ def picture(optimizer: str, trainings: list[Training]) -> go.Figure:
         chart.update_yaxes(title={"text": "accuracy", "font": {"size": FONT}}, row=row, col=1)
     if not any(each.diverged for each in searches):
         chart.update_traces(showlegend=False, selector={"name": "diverged"})
-    rate = axes(optimizer)["learning_rate"]
     chart.update_annotations(font_size=FONT)
-    place = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top", "showarrow": False}
-    chart.add_annotation(text="η, as colour", x=0, y=-101 / inner, font_size=FONT, **place)
-    bar = {"orientation": "h", "thickness": 12, "len": 0.76, "x": 0.18, "xanchor": "left", "y": -96 / inner, "yanchor": "top"}
+    below = BELOW if len(axes(optimizer)) > 1 else BELOW - 46
     chart.update_layout(
         width=WIDTH,
-        height=ABOVE + inner + BELOW,
+        height=ABOVE + inner + below,
         **{**LAYOUT, "font": {**LAYOUT["font"], "size": FONT}},
-        margin={"l": LEFT, "r": RIGHT, "t": ABOVE, "b": BELOW},
+        margin={"l": LEFT, "r": RIGHT, "t": ABOVE, "b": below},
         legend={"orientation": "h", "x": 0, "y": -70 / inner, "yanchor": "top"},
-        coloraxis={
-            "colorscale": COLOURS,
-            "cmin": rate.ends[0],
-            "cmax": rate.ends[1],
-            "colorbar": {**bar, **ticks_across(rate, 400), "outlinewidth": 0},
-        },
     )
+    if len(axes(optimizer)) > 1:
+        rate = axes(optimizer)["learning_rate"]
+        bar = {"orientation": "h", "thickness": 12, "len": 0.76, "x": 0.18, "xanchor": "left", "y": -96 / inner, "yanchor": "top"}
+        bar |= {**ticks_across(rate, 400), "outlinewidth": 0}
+        chart.update_layout(coloraxis={"colorscale": COLOURS, "cmin": rate.ends[0], "cmax": rate.ends[1], "colorbar": bar})
+        place = {"xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "top", "showarrow": False}
+        chart.add_annotation(text="η, as colour", x=0, y=-101 / inner, font_size=FONT, **place)
     return chart
 
 
