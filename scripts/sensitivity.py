@@ -6,8 +6,9 @@
 
 `search` tries settings that are spread evenly over each optimizer's default space (quasirandom, one training for each), and
 trains its best setting and its default setting with three fresh seeds. The searches are kept in results/sensitivity, where the
-same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it takes about
-an hour; two commands with different optimizers at once took half of that on 2 cores, with TF_NUM_INTRAOP_THREADS=1. MNIST and CIFAR-10 are looked for as by `keras-optims tune`.
+same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it takes about an hour; two
+commands with different optimizers, each with TF_NUM_INTRAOP_THREADS=1, took half of that on 2 cores. MNIST and CIFAR-10 are
+looked for as by `keras-optims tune`.
 """
 
 from __future__ import annotations

@@ -90,6 +90,44 @@ def test_a_picture_has_every_trial_in_every_row(optimizer):
     assert 1 - 10 ** -diamonds[0].y[0] == pytest.approx(max(default, sensitivity.CHANCE))
 
 
+def words(path):
+    return " ".join((ROOT / path).read_text().split())
+
+
+def test_what_the_pages_say_of_all_optimizers_follows_from_the_table():
+    searches = {
+        problem: [Search.of(TRAININGS, problem, optimizer) for optimizer in keras_optims.OPTIMIZERS] for problem in BUDGETS
+    }
+    assert len([line for line in TRAININGS if line.kind == SEARCHED]) == 960
+    assert not any(search.diverged for found in searches.values() for search in found)
+    digits, mnist, cifar = (f"{sensitivity.seed_deviation(TRAININGS, problem):.1f}" for problem in BUDGETS)
+    page = words("docs/sensitivity.md")
+    assert f"a standard deviation of {digits} points on digits, {mnist} on MNIST and {cifar} on CIFAR-10" in page
+    lost = [100 * (search.accuracies.max() - np.mean(search.best)) for search in searches["cifar10_cnn"]]
+    assert f"lose {np.mean(lost):.1f} points on average, and one of them {max(lost):.1f}" in page
+
+    def apart(problem, kind):
+        means = [100 * np.mean(getattr(search, kind)) for search in searches[problem]]
+        return max(means) - min(means)
+
+    def middle_halves(*problems):
+        quartiles = [np.quantile(search.accuracies, (0.25, 0.75)) for problem in problems for search in searches[problem]]
+        return [100 * (high - low) for low, high in quartiles]
+
+    assert max(apart("digits_mlp", "best"), apart("mnist_mlp", "best")) < 1
+    small, large = middle_halves("digits_mlp", "mnist_mlp"), middle_halves("cifar10_cnn")
+    defaults = [apart(problem, "default") for problem in ("digits_mlp", "mnist_mlp")]
+    story, korean = words("docs/story.md"), words("docs/story.ko.md")
+    assert f"differ by {min(small):.0f} to {max(small):.0f} points" in story
+    assert f"{min(small):.0f}~{max(small):.0f}%포인트" in korean
+    assert f"differ by {defaults[0]:.0f} and {defaults[1]:.0f} points" in story
+    assert f"{defaults[0]:.0f}%포인트와 {defaults[1]:.0f}%포인트" in korean
+    assert f"are {apart('cifar10_cnn', 'best'):.0f} points apart" in story
+    assert f"{apart('cifar10_cnn', 'best'):.0f}%포인트 차이가" in korean
+    assert f"spans {min(large):.0f} to {max(large):.0f} points" in story
+    assert f"{min(large):.0f}~{max(large):.0f}%포인트" in korean
+
+
 # -- the measures ----------------------------------------------------------------------------------
 
 
@@ -151,7 +189,7 @@ def test_texts_of_ticks_do_not_touch():
     axis = Axis("learning_rate", scale="log", low=1e-5, high=1.0)
     wide, narrow = (sensitivity.ticks_across(axis, pixels)["ticktext"] for pixels in (1000, 150))
     assert set(wide) == {"1e-5", "0.0001", "0.001", "0.01", "0.1", "1"}
-    assert 2 <= len(narrow) < 4
+    assert narrow == ["1e-5", "0.001", "0.1", "1"]  # 0.1 and 1 are 30 pixels apart, and their texts 27 at most
 
 
 # -- the search ------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from tuning.problems.problem import Data, Problem
 
 
 def cifar10_cnn(data_dir=None) -> Problem:
-    """CIFAR-10 and the net of `mnist_cnn`, for a laptop: 16,618 weights, no augmentation, batch size 64.
+    """CIFAR-10 and the net of `mnist_cnn`: 16,618 weights, no augmentation, batch size 64.
 
-    An epoch costs less than a tenth of one of `cifar10_3c3d`. It is for comparing settings, not for high accuracies.
+    An epoch costs a fraction of one of `cifar10_3c3d`: for searches on a laptop, not for high accuracies.
     """
     model = functools.partial(small_cnn, (32, 32, 3))
     return image_problem("cifar10_cnn", load_cifar10, data_dir, model, epochs=5, batch_size=64)
