@@ -203,7 +203,12 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "shape", "train"),
-    [("mnist_mlp", (28, 28, 1), 49_984), ("fashion_mnist_2c2d", (28, 28, 1), 49_920), ("cifar10_3c3d", (32, 32, 3), 39_936)],
+    [
+        ("mnist_mlp", (28, 28, 1), 49_984),
+        ("fashion_mnist_2c2d", (28, 28, 1), 49_920),
+        ("cifar10_cnn", (32, 32, 3), 40_000),
+        ("cifar10_3c3d", (32, 32, 3), 39_936),
+    ],
 )
 def test_the_real_sets_split_without_overlap(name, shape, train, data_dir):
     problem = make_problem(name, data_dir)
@@ -223,7 +228,8 @@ def test_the_real_sets_split_without_overlap(name, shape, train, data_dir):
 
 
 def test_every_built_in_problem_is_listed_with_a_description():
-    assert list(PROBLEMS) == ["digits_mlp", "mnist_mlp", "mnist_cnn", "mnist_2c2d", "fashion_mnist_2c2d", "cifar10_3c3d"]
+    cifar10 = ["cifar10_cnn", "cifar10_3c3d"]
+    assert list(PROBLEMS) == ["digits_mlp", "mnist_mlp", "mnist_cnn", "mnist_2c2d", "fashion_mnist_2c2d", *cifar10]
     for name in PROBLEMS:
         problem = make_problem(name)
         assert problem.name == name

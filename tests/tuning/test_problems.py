@@ -8,6 +8,7 @@ from keras import ops
 from tuning import Data, Problem, SearchError
 from tuning.problems import make_problem
 from tuning.problems.cifar10 import Augmentation
+from tuning.problems.images import scaled
 from tuning.problems.problem import validation_batch_size
 
 
@@ -25,9 +26,22 @@ def test_digits_mlp():
     assert not rows[1] & rows[2]
 
 
-def test_mnist_networks():
+def test_small_networks():
     assert shapes(make_problem("mnist_mlp").model()) == [(784, 128), (128,), (128, 10), (10,)]
     assert shapes(make_problem("mnist_cnn").model()) == [(3, 3, 1, 16), (16,), (3, 3, 16, 32), (32,), (800, 10), (10,)]
+    assert shapes(make_problem("cifar10_cnn").model()) == [(3, 3, 3, 16), (16,), (3, 3, 16, 32), (32,), (1152, 10), (10,)]
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3)])
+def test_pixels_are_between_0_and_1_and_grey_images_have_a_channel(shape):
+    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
+    loaded = (images, np.arange(20, dtype=np.uint8) % 10), (images[:5], np.arange(5, dtype=np.uint8))
+    data = scaled(lambda data_dir: loaded, None)
+    image = shape if len(shape) == 3 else (*shape, 1)
+    assert [part[0].shape for part in (data.train, data.validation, data.test)] == [(count, *image) for count in (16, 4, 5)]
+    assert data.test[0].dtype == np.float32
+    np.testing.assert_allclose(data.test[0].reshape(images[:5].shape) * 255, images[:5], rtol=1e-6)
+    assert (data.test[1].dtype, data.test[1].tolist()) == (np.int32, list(range(5)))
 
 
 @pytest.mark.parametrize("name", ["mnist_2c2d", "fashion_mnist_2c2d"])

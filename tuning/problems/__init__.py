@@ -33,6 +33,7 @@ PROBLEMS = {
         "tuning.problems.mnist:mnist_2c2d", "MNIST, two convolutions and two dense layers as DeepOBS defines them"
     ),
     "fashion_mnist_2c2d": Entry("tuning.problems.mnist:fashion_mnist_2c2d", "Fashion-MNIST, the same network as mnist_2c2d"),
+    "cifar10_cnn": Entry("tuning.problems.cifar10:cifar10_cnn", "CIFAR-10, the same small network as mnist_cnn"),
     "cifar10_3c3d": Entry(
         "tuning.problems.cifar10:cifar10_3c3d",
         "CIFAR-10, three convolutions and three dense layers with augmentation and L2, as DeepOBS defines them",

@@ -5,9 +5,8 @@ import functools
 import keras
 
 from tuning.problems.datasets import load_fashion_mnist, load_mnist
-from tuning.problems.problem import Data, Problem, split
-
-VALIDATION_SAMPLES = 10_000  # held out of the 60,000 training images, as many as the test set has, as DeepOBS does
+from tuning.problems.images import image_problem, scaled, small_cnn
+from tuning.problems.problem import Problem
 
 
 def mnist_mlp(data_dir=None) -> Problem:
@@ -28,7 +27,7 @@ def mnist_mlp(data_dir=None) -> Problem:
         )
 
     def data():
-        return _scaled(load_mnist, data_dir, one_hot=True)
+        return scaled(load_mnist, data_dir, one_hot=True)
 
     return Problem(
         name="mnist_mlp",
@@ -45,22 +44,7 @@ def mnist_cnn(data_dir=None) -> Problem:
 
     Batch size 64.
     """
-
-    def model():
-        layers = keras.layers
-        return keras.Sequential(
-            [
-                keras.Input((28, 28, 1)),
-                layers.Conv2D(16, 3, activation="relu", data_format="channels_last"),
-                layers.MaxPooling2D(2, data_format="channels_last"),
-                layers.Conv2D(32, 3, activation="relu", data_format="channels_last"),
-                layers.MaxPooling2D(2, data_format="channels_last"),
-                layers.Flatten(),
-                layers.Dense(10),
-            ]
-        )
-
-    return _image_problem("mnist_cnn", load_mnist, data_dir, model, epochs=3, batch_size=64)
+    return image_problem("mnist_cnn", load_mnist, data_dir, functools.partial(small_cnn, (28, 28, 1)), epochs=3, batch_size=64)
 
 
 def mnist_2c2d(data_dir=None) -> Problem:
@@ -72,34 +56,12 @@ def mnist_2c2d(data_dir=None) -> Problem:
     training set. Different: which 10,000 images they are and which images the last batch would have held is the same in
     every run; 5 epochs by default, where DeepOBS's published results train for 100.
     """
-    return _image_problem("mnist_2c2d", load_mnist, data_dir, _2c2d, epochs=5)
+    return image_problem("mnist_2c2d", load_mnist, data_dir, _2c2d, epochs=5)
 
 
 def fashion_mnist_2c2d(data_dir=None) -> Problem:
     """Fashion-MNIST and the 2c2d net of DeepOBS, there called fmnist_2c2d; for what differs see `mnist_2c2d`."""
-    return _image_problem("fashion_mnist_2c2d", load_fashion_mnist, data_dir, _2c2d, epochs=5)
-
-
-def _image_problem(name, load, data_dir, model, epochs, batch_size=128) -> Problem:
-    return Problem(
-        name=name,
-        data=functools.partial(_scaled, load, data_dir),
-        model=model,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        batch_size=batch_size,
-        epochs=epochs,
-    )
-
-
-def _scaled(load, data_dir, one_hot=False) -> Data:
-    (x, y), (x_test, y_test) = load(data_dir)
-
-    def scaled(part):
-        x, y = part
-        return x[..., None].astype("float32") / 255, keras.utils.to_categorical(y, 10) if one_hot else y.astype("int32")
-
-    train, validation = split((x, y), min(VALIDATION_SAMPLES, len(x) // 5))
-    return Data(scaled(train), scaled(validation), scaled((x_test, y_test)))
+    return image_problem("fashion_mnist_2c2d", load_fashion_mnist, data_dir, _2c2d, epochs=5)
 
 
 def _2c2d() -> keras.Model:

@@ -1,0 +1,59 @@
+"""What the problems that classify images have in common."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+
+from tuning.problems.datasets import Images
+from tuning.problems.problem import Data, Problem, split
+
+VALIDATION_SAMPLES = 10_000  # held out of the training images, as many as the test sets have, as DeepOBS does
+
+
+def image_problem(name: str, load: Callable[..., Images], data_dir, model, epochs: int, batch_size: int = 128) -> Problem:
+    """A problem with scaled images and cross-entropy."""
+    return Problem(
+        name=name,
+        data=functools.partial(scaled, load, data_dir),
+        model=model,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        batch_size=batch_size,
+        epochs=epochs,
+    )
+
+
+def scaled(load: Callable[..., Images], data_dir, one_hot: bool = False) -> Data:
+    """Pixels as float32 in [0, 1] of shape (n, height, width, channels), also of grey images; labels int32, or one-hot."""
+
+    def ready(part):
+        x, y = part
+        x = x[..., None] if x.ndim == 3 else x
+        return x.astype("float32") / 255, keras.utils.to_categorical(y, 10) if one_hot else y.astype("int32")
+
+    train, validation, test = parts(load, data_dir)
+    return Data(ready(train), ready(validation), ready(test))
+
+
+def parts(load: Callable[..., Images], data_dir):
+    """`(x, y)` to train, to validate and to test, as they are on disk."""
+    train, test = load(data_dir)
+    return *split(train, min(VALIDATION_SAMPLES, len(train[0]) // 5)), test
+
+
+def small_cnn(shape: tuple[int, int, int]) -> keras.Model:
+    """Convolutions with 16 and 32 filters of 3x3, each followed by pooling, and a dense layer, for images of this shape."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Conv2D(16, 3, activation="relu", data_format="channels_last"),
+            layers.MaxPooling2D(2, data_format="channels_last"),
+            layers.Conv2D(32, 3, activation="relu", data_format="channels_last"),
+            layers.MaxPooling2D(2, data_format="channels_last"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
