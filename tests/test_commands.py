@@ -63,6 +63,7 @@ NOT_RUN = {
     "python scripts/benchmark_update.py --backend torch": "is not this backend",
     "python scripts/contract_table.py": "takes three minutes; tests/test_contract.py",
     "python scripts/metal_coverage.py": "takes a minute and writes a page; tests/test_metal.py",
+    "python scripts/sensitivity.py": "takes half an hour; tests/tuning/test_sensitivity.py",
     "python scripts/picture_claims.py": "tests/test_claims.py draws each picture; one of them is drawn in here",
     "KERASTUNER_ORACLE_IP=10.0.0.1": "several machines; tests/tuning/test_chief_and_workers.py",
     "TF_CONFIG=": "several machines; tests/distribution/workers.py",
@@ -85,6 +86,7 @@ MADE_BY = {
     r"landscape-learning_rates\.png": "keras-optims landscape "
     + " ".join(f"gradient_descent:learning_rate={rate}" for rate in (0.004, 0.02, 0.038, 0.041))
     + " --surface ravine --steps 60 --out landscape-learning_rates.png",
+    r"sensitivity_(\w+)\.png": "python scripts/sensitivity.py picture {}",
     r"step_log\.png": "python scripts/picture_step_log.py",
 }
 
