@@ -125,11 +125,17 @@ def test_where_lazy_and_dense_are_the_same_both_are_what_keras_does(cls, argumen
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{}, {"clipnorm": 0.1}, {"weight_decay": 0.1}, {"loss_scale_factor": 4.0}, {"gradient_accumulation_steps": 2}],
+    ("arguments", "wrap"),
+    [
+        ({}, "graph"),
+        ({"clipnorm": 0.1}, "graph"),
+        ({"weight_decay": 0.1}, "graph"),
+        ({"loss_scale_factor": 4.0}, "graph"),
+        pytest.param({"weight_decay": 0.1}, "xla", marks=pytest.mark.slow),
+        pytest.param({"gradient_accumulation_steps": 2}, "xla", marks=pytest.mark.slow),
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("wrap", ["graph", XLA])
 @pytest.mark.parametrize("cls", CLASSES)
 def test_lazy_false_gives_the_result_of_dense_gradients(cls, arguments, wrap):
     sparse = trained(cls(0.1, lazy=False, **arguments), wrap=wrap)

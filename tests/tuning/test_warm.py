@@ -341,6 +341,13 @@ def test_an_epoch_is_that_of_keras(way, count):
         )
 
 
+@pytest.mark.backend("tensorflow")
+def test_tensorflow_does_not_warn_of_retracing_where_one_model_comes_after_the_other(caplog):
+    for _ in range(5):
+        trained(epochs.fit, "graph", 9)
+    assert "retracing" not in caplog.text
+
+
 @pytest.mark.parametrize("way", epochs.ways())
 def test_every_epoch_has_every_sample_once_in_a_new_order(way):
     seen = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -20,8 +22,10 @@ class Epochs:
         if way == "xla":
             steps = [tf.function(step, jit_compile=True, autograph=False) for step in steps]
         self._train_step, self._test_step = steps
-        self._train = tf.function(self._train_epoch, autograph=False)
-        self._test = tf.function(self._test_epoch, autograph=False)
+        # TensorFlow warns of functions that are traced often, and counts those of one line of code together. Models of one search
+        # after the other would be such; of partial functions it counts each by itself.
+        self._train = tf.function(functools.partial(self._train_epoch), autograph=False)
+        self._test = tf.function(functools.partial(self._test_epoch), autograph=False)
 
     def seed(self, seed: int) -> None:
         """Nothing: all randomness is state of the model."""
