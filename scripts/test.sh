@@ -12,6 +12,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Without bytecode, each of the many processes would compile all of Keras and its backend anew: 10 seconds more for each.
+unset PYTHONDONTWRITEBYTECODE
+
 environments=(tensorflow)
 arguments=()
 for argument in "$@"; do
