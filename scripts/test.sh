@@ -49,7 +49,7 @@ for name in "${environments[@]}"; do
       selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,saving,step_log}.py)
       ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
-      selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,saving}.py tests/tuning/test_doctor.py)
+      selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,saving,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;
     *) # without what does not depend on the backend
       selection=(-m 'not slow' --ignore=tests/test_{docs,packaging,properties}.py

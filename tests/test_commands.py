@@ -174,7 +174,7 @@ def test_scripts_are_there_and_take_the_arguments(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_flags_that_the_text_names_exist(page):
-    scripts = "".join(script.read_text() for script in ROOT.glob("scripts/*"))
+    scripts = "".join(script.read_text() for script in ROOT.glob("scripts/*.*"))
     known = set(re.findall(r"(?<=[\"' ])--[a-z-]+", (ROOT / "tuning/cli.py").read_text() + scripts))
     flags = [re.match(r"--[a-z-]+", code) for code in pages.inline_code(page)]
     assert {flag[0] for flag in flags if flag} - known == set()
