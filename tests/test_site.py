@@ -168,28 +168,18 @@ def test_the_site_works_in_a_browser_as_files(site, tmp_path):
         for dark in (False, True):
             for name in ("index.html", "notebook.html", "story.ko.html", "claims.html", "optimizers/adam.html", "api.html"):
                 for width in (1280, 390):
-                    visit(browser, site / name, width, dark)
+                    browsing.visit(browser, site / name, width, dark)
                     assert browsing.errors(browser) == [], name
                     too_wide = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
                     assert too_wide <= 0, (name, width)
                     scheme = browser.execute_script("return document.body.dataset.mdColorScheme")
                     assert scheme == ("slate" if dark else "default")
         for words, where in {"inertia": "claims.html", "모멘텀": "story.ko.html"}.items():
-            visit(browser, site / "index.html", 1280, False)
+            browsing.visit(browser, site / "index.html", 1280, False)
             assert where in found(browser, words)
             assert browsing.errors(browser) == []
     finally:
         browser.quit()
-
-
-def visit(browser, path, width, dark):
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get(path.as_uri())
 
 
 def found(browser, words):

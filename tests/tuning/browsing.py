@@ -31,6 +31,12 @@ def opened(profile):
 
 def show(browser, path, width=1280, dark=False):
     """Opens a report and waits until everything is drawn."""
+    visit(browser, path, width, dark)
+    drawn(browser, "dark" if dark else "light")
+
+
+def visit(browser, path, width, dark):
+    """Opens a page in a window of this width, on a system that is light or dark; its log begins anew."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     theme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -38,7 +44,6 @@ def show(browser, path, width=1280, dark=False):
     browser.get("about:blank")
     browser.get_log("browser")
     browser.get(path.as_uri())
-    drawn(browser, "dark" if dark else "light")
 
 
 def drawn(browser, theme):
