@@ -102,13 +102,13 @@ def imported(code):
 
 
 def test_importing_the_optimizers_imports_nothing_but_keras(forks, tmp_path):
-    def imported(name):
+    def after_importing(name):
         (tmp_path / "program.py").write_text(f"import {name}\nimport sys\nprint()\nprint(*sys.modules)")
         returncode, output = forks.run(tmp_path, "program.py")
         assert returncode == 0, output
         return {name.partition(".")[0] for name in output.splitlines()[-1].split()}
 
-    beyond_keras = imported("keras_optims") - imported("keras")
+    beyond_keras = after_importing("keras_optims") - after_importing("keras")
     assert beyond_keras - sys.stdlib_module_names == {"keras_optims"}
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_optims
-from scripts import sensitivity
-from scripts.sensitivity import BEST, BUDGETS, DEFAULT, SEARCHED, Search, Training
+from scripts import sensitivity, sensitivity_pictures, sensitivity_tables, sensitivity_trials
+from scripts.sensitivity_trials import BEST, BUDGETS, DEFAULT, SEARCHED, Search, Training
 from tuning.axes import Axis
 from tuning.oracles import make_oracle
 from tuning.space import Space
@@ -16,7 +16,7 @@ from tuning.space import Space
 pytestmark = pytest.mark.backend("tensorflow")
 
 ROOT = pathlib.Path(__file__).parents[2]
-TRAININGS = sensitivity.read()
+TRAININGS = sensitivity_trials.read()
 PAIRS = [(problem, optimizer) for problem in BUDGETS for optimizer in keras_optims.OPTIMIZERS]
 VALIDATION_SAMPLES = {"digits_mlp": 360, "mnist_mlp": 10_000, "cifar10_cnn": 10_000}
 
@@ -63,9 +63,9 @@ def test_accuracies_are_shares_of_the_validation_samples():
 
 @pytest.mark.parametrize("name", [*keras_optims.OPTIMIZERS, "story", "story.ko"])
 def test_the_page_has_the_table(name):
-    page = ROOT / "docs" / f"{name if name in sensitivity.STORIES else f'optimizers/{name}'}.md"
+    page = ROOT / "docs" / f"{name if name in sensitivity_tables.STORIES else f'optimizers/{name}'}.md"
     text = page.read_text()
-    assert f"\n\n{sensitivity.table(name, TRAININGS)}\n\n" in text
+    assert f"\n\n{sensitivity_tables.table(name, TRAININGS)}\n\n" in text
     if name in keras_optims.OPTIMIZERS:
         assert f"(../pictures/sensitivity_{name}.png)" in text
         assert f"`python scripts/sensitivity.py picture {name}`" in text
@@ -75,8 +75,8 @@ def test_the_page_has_the_table(name):
 
 @pytest.mark.parametrize("optimizer", keras_optims.OPTIMIZERS)
 def test_a_picture_has_every_trial_in_every_row(optimizer):
-    chart = sensitivity.picture(optimizer, TRAININGS)
-    rows = len(sensitivity.shown_axes(optimizer))
+    chart = sensitivity_pictures.picture(optimizer, TRAININGS)
+    rows = len(sensitivity_trials.shown_axes(optimizer))
     points = [trace for trace in chart.data if trace.mode == "markers" and trace.marker.symbol is None]
     crosses = [trace for trace in chart.data if trace.marker.symbol == "x"]
     assert len(points) == len(crosses) == 3 * rows
@@ -87,7 +87,7 @@ def test_a_picture_has_every_trial_in_every_row(optimizer):
             assert len([x for x in crosses[column * rows + row].x if x is not None]) == search.diverged
     diamonds = [trace for trace in chart.data if trace.marker.symbol == "diamond"]
     default = np.mean([line.accuracy or 0 for line in trainings_of("digits_mlp", optimizer, DEFAULT)])
-    assert 1 - 10 ** -diamonds[0].y[0] == pytest.approx(max(default, sensitivity.CHANCE))
+    assert 1 - 10 ** -diamonds[0].y[0] == pytest.approx(max(default, sensitivity_trials.CHANCE))
 
 
 def words(path):
@@ -100,7 +100,7 @@ def test_what_the_pages_say_of_all_optimizers_follows_from_the_table():
     }
     assert len([line for line in TRAININGS if line.kind == SEARCHED]) == 960
     assert not any(search.diverged for found in searches.values() for search in found)
-    digits, mnist, cifar = (f"{sensitivity.seed_deviation(TRAININGS, problem):.1f}" for problem in BUDGETS)
+    digits, mnist, cifar = (f"{sensitivity_trials.seed_deviation(TRAININGS, problem):.1f}" for problem in BUDGETS)
     page = words("docs/sensitivity.md")
     assert f"a standard deviation of {digits} points on digits, {mnist} on MNIST and {cifar} on CIFAR-10" in page
     lost = [100 * (search.accuracies.max() - np.mean(search.best)) for search in searches["cifar10_cnn"]]
@@ -151,22 +151,23 @@ def made_up(accuracies, rates, momenta=None):
 def test_near_the_best_is_at_most_two_points_below_it():
     search = made_up([0.95, 0.97, 0, 0.9499, 0.96], [0.001, 0.01, 1, 0.1, 0.5])
     assert [trial.number for trial in search.near()] == [0, 1, 4]
-    assert search.between(sensitivity.axes("momentum")["learning_rate"]) == 4
+    rate, momentum = sensitivity_trials.axes("momentum").values()
+    assert search.between(rate) == 4
     assert search.diverged == 1
     assert search.best_trial.number == 1
-    assert sensitivity.range_text(sensitivity.axes("momentum")["learning_rate"], search.near()) == "0.001 to 0.5 (×500)"
-    assert sensitivity.range_text(sensitivity.axes("momentum")["momentum"], search.near()) == "0.9 to 0.9"
+    assert sensitivity_tables.range_text(rate, search.near()) == "0.001 to 0.5 (×500)"
+    assert sensitivity_tables.range_text(momentum, search.near()) == "0.9 to 0.9"
 
 
 def test_an_axis_that_decides_foretells_the_ranks_and_one_that_does_not_does_not():
     generator = np.random.default_rng(0)
     rates, momenta = 10 ** generator.uniform(-3, 0, 64), 1 - 10 ** generator.uniform(-2.3, -0.3, 64)
-    rate, momentum = sensitivity.axes("momentum").values()
+    rate, momentum = sensitivity_trials.axes("momentum").values()
     by_rate = made_up(0.9 - 0.1 * abs(np.log10(rates) + 1), rates, momenta)
     assert by_rate.foretold(rate) > 0.95
     assert by_rate.foretold(momentum) == 0
     by_both = made_up(0.9 - 0.1 * abs(np.log10(rates / (1 - momenta))), rates, momenta)
-    assert by_both.foretold(sensitivity.EFFECTIVE) > 0.95
+    assert by_both.foretold(sensitivity_trials.EFFECTIVE) > 0.95
     assert by_both.foretold(rate) < 0.7
 
 
@@ -174,20 +175,20 @@ def test_the_guess_of_a_rank_does_not_know_that_rank():
     search = made_up(np.linspace(0.1, 0.9, 8), np.logspace(-3, 0, 8))
     guesses = [3, 3.25, 3.6, 4, 5, 5.4, 5.75, 6]  # of ranks 1 to 8, by hand: at the ends there are fewer neighbours
     errors = sum((rank - guess) ** 2 for rank, guess in enumerate(guesses, start=1))
-    assert search.foretold(sensitivity.axes("momentum")["learning_rate"]) == pytest.approx(1 - errors / 42)
+    assert search.foretold(sensitivity_trials.axes("momentum")["learning_rate"]) == pytest.approx(1 - errors / 42)
 
 
 def test_values_are_brief():
-    rate, momentum = sensitivity.axes("momentum").values()
-    assert sensitivity.brief(rate, 0.0123456) == "0.012"
-    assert sensitivity.brief(rate, 0.981) == "0.98"
-    assert sensitivity.brief(momentum, 0.9943211) == "0.9943"
-    assert sensitivity.brief(momentum, 0.5432) == "0.54"
+    rate, momentum = sensitivity_trials.axes("momentum").values()
+    assert sensitivity_tables.brief(rate, 0.0123456) == "0.012"
+    assert sensitivity_tables.brief(rate, 0.981) == "0.98"
+    assert sensitivity_tables.brief(momentum, 0.9943211) == "0.9943"
+    assert sensitivity_tables.brief(momentum, 0.5432) == "0.54"
 
 
 def test_texts_of_ticks_do_not_touch():
     axis = Axis("learning_rate", scale="log", low=1e-5, high=1.0)
-    wide, narrow = (sensitivity.ticks_across(axis, pixels)["ticktext"] for pixels in (1000, 150))
+    wide, narrow = (sensitivity_pictures.ticks_across(axis, pixels)["ticktext"] for pixels in (1000, 150))
     assert set(wide) == {"1e-5", "0.0001", "0.001", "0.01", "0.1", "1"}
     assert narrow == ["1e-5", "0.001", "0.1", "1"]  # 0.1 and 1 are 30 pixels apart, and their texts 27 at most
 
@@ -200,11 +201,11 @@ def test_a_search_writes_its_rows_and_leaves_those_of_others(tmp_path, monkeypat
     table = tmp_path / "trials.csv"
     others = [line for line in TRAININGS if line.optimizer == "adam" and line.problem == "digits_mlp"][:3]
     stale = trainings_of("digits_mlp", "momentum", SEARCHED)[:5]
-    sensitivity.write(others + stale, table)
+    sensitivity_trials.write(others + stale, table)
     command = ["search", "--problem", "digits_mlp", "--optimizer", "momentum", "--trials", "2", "--epochs", "1"]
     command += ["--directory", "stores", "--table", str(table)]
     sensitivity.main(command)
-    written = sensitivity.read(table)
+    written = sensitivity_trials.read(table)
     assert [line for line in written if line.optimizer == "adam"] == others
     own = [line for line in written if line.optimizer == "momentum"]
     assert [line.kind for line in own] == [SEARCHED] * 2 + [BEST] * 3 + [DEFAULT] * 3
