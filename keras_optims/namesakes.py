@@ -11,15 +11,10 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_optims.adagrad import Adagrad
-from keras_optims.adam import Adam
-from keras_optims.adamw import AdamW
+from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
 from keras_optims.arguments import NOT_OF_KERAS
-from keras_optims.gradient_descent import GradientDescent
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
-from keras_optims.momentum import Momentum
 from keras_optims.optimizer import Optimizer
-from keras_optims.rmsprop import RMSprop
 
 
 @dataclasses.dataclass(frozen=True)

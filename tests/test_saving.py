@@ -1,5 +1,7 @@
 """Saving and loading: by name, exact, and training goes on bit for bit."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -106,7 +108,7 @@ def test_a_fresh_process_loads_a_model_after_importing_the_package(tmp_path, for
         "import keras\nimport keras_optims\nprint(type(keras.models.load_model('model.keras').optimizer))"
     )
     _, output = forks.run(tmp_path, "load.py")
-    assert output.splitlines()[-1] == "<class 'keras_optims.adamw.AdamW'>"
+    assert output.splitlines()[-1] == "<class 'keras_optims.algorithms.adamw.AdamW'>"
 
 
 def test_serialize_and_deserialize_make_ours():
@@ -188,3 +190,19 @@ def test_scalars_come_after_iteration_and_before_the_slots():
     assert {"beta_1", "beta_2", "epsilon", "weight_decay"} <= set(names[2:-2])
     scalars = [v for v in optimizer.variables if v.name in ("learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay")]
     assert all(v.shape == () and v.dtype == "float32" for v in scalars)
+
+
+SAVED = pathlib.Path(__file__).parent / "saved_models"
+
+
+@pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)
+def test_a_model_saved_by_an_earlier_version_goes_on_training(name):
+    """Saved on TensorFlow after an epoch, when each algorithm was a module of its own in `keras_optims`."""
+    model = keras.models.load_model(SAVED / f"{name}.keras")
+    assert type(model.optimizer) is keras_optims.OPTIMIZERS[name]
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(20, 3)).astype("float32"), rng.normal(size=(20, 1)).astype("float32")
+    model.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0)
+    after = np.load(SAVED / "after_another_epoch.npz")
+    for variable in model.weights:
+        np.testing.assert_allclose(np.array(variable), after[f"{name}|saved/{variable.path}"], rtol=1e-5, atol=1e-6)

@@ -106,8 +106,8 @@ def test_every_link_and_picture_leads_to_something_in_the_site(site):
 
 
 def test_files_outside_of_docs_that_are_linked_to_are_pages(site):
-    assert "heavy ball" in (site / "source/keras_optims/momentum.py.html").read_text()
-    assert "../source/keras_optims/momentum.py.html" in page_at(site / "optimizers/momentum.html").links
+    assert "heavy ball" in (site / "source/keras_optims/algorithms/momentum.py.html").read_text()
+    assert "../source/keras_optims/algorithms/momentum.py.html" in page_at(site / "optimizers/momentum.html").links
     assert "source/scripts/claims.py.html" in page_at(site / "claims.html").links
     assert "claims.html" in page_at(site / "index.html").links
 

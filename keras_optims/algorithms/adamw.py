@@ -6,7 +6,7 @@ AdamW shrinks the weights directly, beside Adam's step, so all of them decay at 
 
 import keras
 
-from keras_optims.adam import Adam
+from keras_optims.algorithms.adam import Adam
 from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter, SearchRange
 
 
