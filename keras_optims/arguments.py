@@ -21,7 +21,8 @@ from keras_optims.hyperparameter import (
     did_you_mean,
     shown,
 )
-from keras_optims.rules import LiveRule, Rules, Settings
+from keras_optims.rules import WITHOUT_RULES, LiveRule, Rules, Settings
+from keras_optims.step import frame_of
 from keras_optims.untracked import Untracked
 
 
@@ -92,15 +93,14 @@ class WithArguments(keras.optimizers.Optimizer):
         values = self._bind(args, kwargs)
         if name is not None and not (isinstance(name, str) and "/" not in name):
             raise ValueError(f"name must be None or a text without '/'; received {shown(name)}.")
-        options = {key: values[key] for key in _KERAS_OPTIONS}
         # Keras gets a callable for the learning rate, so that it makes no variable of its own.
-        super().__init__(learning_rate=_not_yet, name=name, **options)
+        super().__init__(learning_rate=_not_yet, name=name)
         self._untracked = Untracked()
         for key in self._declarations:
             setattr(self, key, values[key])
-        self._check_clipping()
+        self.check_clipping()
 
-    def _check_clipping(self):
+    def check_clipping(self):
         """Raises `ValueError` if gradients would be clipped in two ways."""
         clippings = {name: holder for name in _CLIPPINGS if self._hyperparameters[name].is_on(holder := self.holder(name))}
         if len(clippings) > 1:
@@ -141,9 +141,9 @@ class WithArguments(keras.optimizers.Optimizer):
     # -- hyperparameters --------------------------------------------------------------------------
 
     def is_on(self, name: str) -> bool:
-        """Whether the hyperparameter `name` was given a value that is not its `off` value; outside of `using`, anywhere."""
+        """Whether the hyperparameter `name` was given a value that is not its `off` value; outside of a step, anywhere."""
         everywhere = [holder for holder, held in self.holders() if name in held]
-        holders = everywhere if self._untracked.active is None else [self.holder(name)]
+        holders = everywhere if frame_of(self) is None else [self.holder(name)]
         return any(self._hyperparameters[name].is_on(holder) for holder in holders)
 
     def is_constant(self, name: str) -> bool:
@@ -162,37 +162,26 @@ class WithArguments(keras.optimizers.Optimizer):
 
     def settings_of(self, variable) -> Settings:
         """What the rules say about a variable; nothing, before the optimizer is built."""
-        return self._untracked.settings.get(self._var_key(variable), WITHOUT_RULES)
-
-    @contextlib.contextmanager
-    def using(self, settings: Settings):
-        """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
-        self._untracked.active = settings
-        try:
-            yield
-        finally:
-            self._untracked.active = None
+        return self._untracked.settings.get(self.key_of(variable), WITHOUT_RULES)
 
     def holder(self, name: str) -> WithArguments | LiveRule:
-        """Who holds the hyperparameter `name`: in `using`, the rule that sets it; else the optimizer itself."""
-        active = self._untracked.active
-        return (active and active.holder(name)) or self
+        """Who holds the hyperparameter `name`: in a step, the rule that sets it; else the optimizer itself."""
+        frame = frame_of(self)
+        return (frame and frame.settings.holder(name)) or self
 
     def holders(self) -> list[tuple[Any, dict[str, Hyperparameter]]]:
-        """The optimizer and its rules, each with the hyperparameters that it holds, by name."""
-        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules)]
+        """The optimizer, its rules and the formulas in these, each with the hyperparameters that it holds, by name."""
+        formulas = [(rule.formula, rule.formula._hyperparameters) for rule in self.rules if rule.formula is not None]
+        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules), *formulas]
 
     def variables_of(self, holder: WithArguments | LiveRule, name: str) -> list:
         """The variables for which the hyperparameter `name` of this holder holds."""
-        return [v for v in self._trainable_variables if (self.settings_of(v).holder(name) or self) is holder]
+        return [v for v in self.variables_of_the_model() if (self.settings_of(v).holder(name) or self) is holder]
 
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
-_KERAS_OPTIONS = ("use_ema", "ema_momentum", "ema_overwrite_frequency", "gradient_accumulation_steps")
 NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
 """The arguments common to all that Keras's optimizers lack."""
-
-WITHOUT_RULES = Settings()
 
 
 def _not_yet():

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_optims.hyperparameter import shown
-from keras_optims.slots import path_of
+from keras_optims.stand_in import is_overwritten, path_of
 
 
 def check_variables(optimizer, variables):
@@ -19,7 +19,7 @@ def check_variables(optimizer, variables):
         dtype = _dtype(variable)
         if dtype is None or not hasattr(variable, "assign"):
             raise ValueError(f"{type(optimizer).__name__} needs a list of variables; received {shown(variable)} in it.")
-        if "float" not in dtype and not optimizer._overwrite_variable_with_gradient(variable):
+        if "float" not in dtype and not is_overwritten(variable):
             raise ValueError(
                 f"{type(optimizer).__name__} updates variables of floating point numbers; received {path_of(variable)!r} with "
                 f"dtype {dtype}."

@@ -169,7 +169,7 @@ class Hyperparameter(Declared):
         held = getattr(holder, self._held)
         if not callable(held) or isinstance(held, keras.Variable):
             return held
-        value = held(optimizer._iterations) if takes_the_step(held) else held()
+        value = held(optimizer.calls) if takes_the_step(held) else held()
         return ops.cast(value, state_dtype())
 
     def set(self, optimizer, holder, value):
@@ -210,11 +210,11 @@ class Hyperparameter(Declared):
         for attribute in (self._held, f"{self._held}_residual"):
             previous = getattr(holder, attribute, None)
             if isinstance(previous, keras.Variable):
-                optimizer._untrack_variable(previous)
+                optimizer.drop_variable(previous)
         if not isinstance(value, numbers.Real) or self._is_off(value):
             setattr(holder, self._held, value)
             return
-        name = self.name if holder is optimizer else holder.state_name(self.name)
+        name = holder.state_name(self.name)
         setattr(holder, self._held, _scalar(optimizer, name, value))
         if self._has_residual:
             setattr(holder, f"{self._held}_residual", _scalar(optimizer, f"{name}_residual", _residual(value)))

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
+from keras_optims import keras_seam
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
 from keras_optims.optimizer import Optimizer
@@ -67,7 +68,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimi
     new = namesake.ours(name=optimizer.name, **arguments)
     _exclude_the_same(new, optimizer)
     if optimizer.built:
-        new.build(list(optimizer._trainable_variables))
+        new.build(list(keras_seam.model_variables(optimizer)))
         for own, theirs in _variables(namesake, new, optimizer):
             _assign(own, theirs)
         if isinstance(new, Adagrad):
@@ -111,7 +112,7 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
     _exclude_the_same(new, optimizer)
     if optimizer.built:
-        new.build(list(optimizer._trainable_variables))
+        new.build(list(keras_seam.model_variables(optimizer)))
         for own, theirs in _variables(namesake, optimizer, new):
             _assign(theirs, own)
         if isinstance(optimizer, Adagrad):
@@ -133,7 +134,7 @@ def _namesake_of(optimizer) -> Namesake:
 
 def _is_exactly(optimizer, cls) -> bool:
     """On torch, Keras makes an object of a subclass of its own in place of the class."""
-    of_torch = type(optimizer).__module__.startswith("keras.src.backend.torch.")
+    of_torch = keras_seam.is_torch_variant(type(optimizer))
     return type(optimizer) is cls or (of_torch and isinstance(optimizer, cls) and type(optimizer).__name__ == cls.__name__)
 
 
@@ -148,17 +149,18 @@ def _rewrapped(wrapper, moved):
         inner, initial_scale=wrapper.initial_scale, dynamic_growth_steps=wrapper.dynamic_growth_steps, name=wrapper.name
     )
     if wrapper.built:
-        new.build(list(inner._trainable_variables))
+        new.build(list(keras_seam.model_variables(inner)))
         new.step_counter.assign(wrapper.step_counter)
         new.dynamic_scale.assign(wrapper.dynamic_scale)
     return new
 
 
 def _exclude_the_same(new, optimizer):
-    """From the weight decay: what `exclude_from_weight_decay` keeps, which is the same in both."""
-    for attribute in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
-        if hasattr(optimizer, attribute):
-            setattr(new, attribute, getattr(optimizer, attribute))
+    """From the weight decay."""
+    if isinstance(new, Optimizer):
+        new._untracked.excluded = keras_seam.excluded_from_weight_decay(optimizer)
+    else:
+        keras_seam.set_excluded_from_weight_decay(new, *optimizer._untracked.excluded)
 
 
 # -- hyperparameters ------------------------------------------------------------------------------
@@ -167,7 +169,7 @@ def _exclude_the_same(new, optimizer):
 def _of_keras(optimizer, name):
     """The value of an argument of ours, in Keras's optimizer."""
     if name == "learning_rate":
-        rate = optimizer._learning_rate
+        rate = keras_seam.given_learning_rate(optimizer)
         return ops.convert_to_numpy(rate) if isinstance(rate, keras.Variable) else rate
     value = getattr(optimizer, name)
     if name in ("clipnorm", "clipvalue", "global_clipnorm"):  # Keras clips by a positive number only
@@ -198,15 +200,15 @@ def _for_keras(optimizer, declared):
 
 def _variables(namesake, ours, theirs) -> list:
     """(variable of ours, the same of Keras's): the number of steps, slots, averages and half-accumulated gradients."""
-    pairs = [(ours._iterations, theirs._iterations)]
+    pairs = [(keras_seam.calls(ours), keras_seam.calls(theirs))]
     for slot, attribute in namesake.slots.items():
         own, other = getattr(ours, slot), getattr(theirs, attribute, None)
         if own is not None and other:  # Keras's SGD has no velocity where its momentum is 0, and then needs none
-            pairs += zip(own.of(ours._trainable_variables), other, strict=True)
+            pairs += zip(own.of(ours.variables_of_the_model()), other, strict=True)
     if ours.use_ema:
-        pairs += zip(ours._model_variables_moving_average, theirs._model_variables_moving_average, strict=True)
+        pairs += zip(ours.average().of(ours.variables_of_the_model()), keras_seam.averages(theirs), strict=True)
     if ours.gradient_accumulation_steps:
-        pairs += zip(ours._accumulated_gradients, theirs._accumulated_gradients, strict=True)
+        pairs += zip(ours.accumulated().of(ours.variables_of_the_model()), keras_seam.accumulators(theirs), strict=True)
     return [pair for pair in pairs if pair[0] is not None]
 
 

@@ -1,28 +1,29 @@
-"""The base of all optimizers: live hyperparameters, slots, and the order of a step.
+"""The base of all optimizers, as the author of one wants it: live hyperparameters, slots, and the moments of a step.
 
-An algorithm adds its slots in `build` and its formula in `update_step`; what is the same for all of them is here, once.
+An algorithm adds its slots in `build` and its formula in `update_step`; what is the same for all of them is here, once. The order
+of a step is in `step.py`, saving in `saved.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import re
 import types
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
-from keras_optims import kernels, state
-from keras_optims.arguments import WITHOUT_RULES
-from keras_optims.averages import WithAverages
-from keras_optims.clipping import clipped
-from keras_optims.fit import check_gradients, check_saved, check_variables
-from keras_optims.hyperparameter import state_dtype
-from keras_optims.paths import BY_ROWS, ExplainedVariable, Explanation
-from keras_optims.row_gradient import values_of, with_values
-from keras_optims.rules import Settings, settings_of_each
-from keras_optims.slots import Slot, path_of
-from keras_optims.working_copy import WorkingCopy, arithmetic_dtype, is_half
+from keras_optims import averages, kernels, keras_seam, saved, step
+from keras_optims.arguments import WithArguments
+from keras_optims.dtypes import is_half, wide
+from keras_optims.fit import check_variables
+from keras_optims.hyperparameter import shown, state_dtype
+from keras_optims.explanation import Explanation, explained
+from keras_optims.rules import settings_of_each
+from keras_optims.slots import Slot
+from keras_optims.stand_in import Place, StandIn, is_overwritten, path_of
+from keras_optims.state import LoadedState
 
 
 def _build_once(build):
@@ -30,8 +31,8 @@ def _build_once(build):
 
     def build_once(self, variables):
         if self._untracked.build_depth == 0 and self.built:
-            self._check_variables_are_known(variables)
-            self._take_pending_state()
+            self.check_known(variables)
+            saved.take_pending(self)
             return
         if self._untracked.build_depth == 0:
             variables = list(variables)
@@ -43,13 +44,13 @@ def _build_once(build):
             self._untracked.build_depth -= 1
         if self._untracked.build_depth == 0:
             kernels.finish_build(self)
-            self._take_pending_state()
+            saved.take_pending(self)
 
     build_once.__doc__ = build.__doc__
     return build_once
 
 
-class Optimizer(WithAverages):
+class Optimizer(WithArguments):
     """Base class of the optimizers of this package.
 
     It is a `keras.optimizers.Optimizer`, so `model.compile()`, callbacks, saving and mixed precision work as always. A
@@ -57,8 +58,8 @@ class Optimizer(WithAverages):
     `update_step(gradient, variable, learning_rate)`; the constructor follows from the declarations.
 
     The step, in this order: the loss scale is divided out; gradients are averaged over `gradient_accumulation_steps`; they are
-    clipped; then for each variable weight decay and the formula; last the moving average of the weights. float16
-    and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of the step.
+    clipped; `begin_step`; then for each variable weight decay and the formula; `end_step`; last the moving average of the weights.
+    float16 and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of the step.
 
     Args: Of every optimizer, by keyword
         weight_decay: λ; each step subtracts `learning_rate * weight_decay * variable` first (decoupled weight decay,
@@ -92,94 +93,318 @@ class Optimizer(WithAverages):
     """The fused kernel of `keras_optims.kernels` that computes the same as `update_step`, if there is one."""
 
     fused_kernel: ClassVar[str | None] = None
-    """`kernel`, or `None` where a subclass has changed the formula; it follows from the class."""
+    """`kernel`, or `None` where a subclass has changed what it computes; it follows from the class."""
 
-    group_below: int = 16_384
-    """On TensorFlow, float32 variables with fewer elements than this share their slots' buffers and are updated as one, if there
-    are at least eight of them. It changes no result. Set it before the optimizer is built; 0: no grouping."""
+    elementwise: ClassVar[bool] = False
+    """The formula's scope: whether `update_step` treats all elements of a variable alike, each by itself, so that it may run on
+    rows, on several variables end to end, on blocks, or as one compiled loop. All slots then have their variable's shape. It is
+    false for a class that overrides `update_step` without saying so again."""
+
+    decay: ClassVar[str] = "decoupled"
+    """Who decays the weights: `"decoupled"`: the step does, before the formula. `"own"`: the formula does, by `decay_of(variable)`,
+    as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2 regularization)."""
+
+    group_below: int | None = None
+    """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it. It
+    changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
+
+    torch_compile: bool = False
+    """On torch, whether an elementwise formula without a kernel is compiled by `torch.compile`, which takes seconds to minutes once
+    and needs a C++ compiler. Python in the formula then runs once, while it is traced, as in a compiled step elsewhere."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)
-        unchanged = cls.update_step is named.update_step and cls.step_scalars is named.step_scalars
+        unchanged = all(getattr(cls, name) is getattr(named, name) for name in _WHAT_A_KERNEL_COMPUTES)
         cls.fused_kernel = cls.kernel if unchanged else None
-        if "update_step" in vars(cls) and "step_rate" not in vars(cls):
+        changes_the_formula = "update_step" in vars(cls) or "update_steps" in vars(cls)
+        if changes_the_formula and "elementwise" not in vars(cls):
+            cls.elementwise = False
+        if changes_the_formula and "step_rate" not in vars(cls):
             setattr(cls, "step_rate", Optimizer.step_rate)  # noqa: B010 (as below); the inherited one is of another formula
+        if cls.decay not in ("decoupled", "own"):
+            raise ValueError(f"decay of {cls.__name__} must be 'decoupled' or 'own'; received {shown(cls.decay)}.")
         if "build" in vars(cls):
             setattr(cls, "build", _build_once(cls.build))  # noqa: B010 (an assignment to a method is no type error then)
 
-    # -- variables --------------------------------------------------------------------------------
+    # -- what an algorithm defines ----------------------------------------------------------------
 
     @_build_once
     def build(self, variables):
-        """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing."""
+        """Makes the optimizer's variables for these model variables; a second call with the same ones does nothing.
+
+        An algorithm overrides it, calls `super().build(variables)`, and makes its slots with `add_slot` and its shared state with
+        `add_shared`.
+        """
         variables = list(variables)
         settings = settings_of_each(self.rules, variables)
         for each in set(settings):
-            with self.using(each):
-                self._check_clipping()
-        self._untracked.settings = {self._var_key(v): each for v, each in zip(variables, settings, strict=True)}
-        super().build(variables)
-        half = [variable for variable in variables if is_half(variable.dtype) and self.compensated_summation]
-        self.rounding_error = self._add_slot_of_their_dtype(half, "rounding_error")
-        if self.use_ema:
-            self._build_averages()
+            with step.Frame(each.formula or self, each):
+                (each.formula or self).check_clipping()
+        self._untracked.settings |= {self.key_of(v): each for v, each in zip(variables, settings, strict=True)}
+        keras_seam.set_built(self, variables)
+        for rule in self.rules:
+            rule.build_formula(variables)
+        half = [variable for variable in self.own(variables) if is_half(variable.dtype) and self.compensated_summation]
+        dtypes = [keras.backend.standardize_dtype(variable.dtype) for variable in half]
+        self.rounding_error = self.add_slot(half, "rounding_error", dtype=dtypes)
+        averages.build(self, variables)
+        if self.gradient_accumulation_steps:
+            self._untracked.accumulated = self.add_ungrouped_slot(variables, "gradient_accumulator")
+
+    def begin_step(self, gradients, variables) -> dict[str, Any] | None:
+        """The beginning of an update, once for the whole model, whatever the rules; an algorithm may override it.
+
+        Args:
+            gradients: of all variables that this formula updates now: dense tensors, clipped, in the dtype of the arithmetic.
+            variables: what stands in for the variables; their slots may be read and assigned.
+
+        Returns:
+            Scalars of the whole model, by name. `scalars` has them beside those of `step_scalars`, which itself
+            finds them in `self.of_step`.
+        """
+
+    def update_step(self, gradient, variable, learning_rate):
+        """The formula of the algorithm, for one variable.
+
+        Args:
+            gradient: a tensor of the variable's shape, and of its dtype, or float32 for a half-precision variable.
+            variable: what stands in for the variable, a `keras.Variable`; to be changed with the optimizer's `assign`,
+                `assign_add` and `assign_sub`, as its slots are. They are written when the formula has ended.
+            learning_rate: the scalar learning rate of this step, in the dtype of the arithmetic.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
+
+    def update_steps(self, gradients, variables, learning_rates):
+        """The formula for all variables at once, once in a step whatever the rules; an algorithm may override it.
+
+        It takes the place of `update_step`, for formulas that gain by seeing several variables together, such as equal
+        shapes in one batch. `scalars(variable, learning_rate)` gives each variable's own scalars.
+
+        Args:
+            gradients, variables, learning_rates: lists of what `update_step` takes.
+        """
+        for gradient, variable, learning_rate in zip(gradients, variables, learning_rates, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
+    def end_step(self, variables):
+        """The end of an update, once for the whole model, whatever the rules; an algorithm may override it.
+
+        Args:
+            variables: what stands in for the variables that were updated, with their new values.
+        """
+
+    def step_scalars(self, learning_rate) -> dict[str, Any]:
+        """The scalars that the formula needs, by name; an algorithm overrides it. They are computed once for all variables."""
+        return {"learning_rate": learning_rate}
+
+    def step_rate(self, variable, learning_rate):
+        """The formula of `effective_learning_rate`, beside `update_step`: with the slots as that has left them.
+
+        Args:
+            variable: the model's variable, by which its slots are looked up.
+            learning_rate: the scalar learning rate of this step.
+        """
+        return None
+
+    def evaluation_weights(self, variable):
+        """The weights at which to evaluate, a tensor, where they are others than those that are trained.
+
+        An algorithm overrides it whose result is a function of its state (Schedule-Free, Lookahead); with `use_ema=True` it is the
+        moving average. All that evaluates uses it: `averaged_weights`, the callback `AveragedWeights`, a search.
+
+        Args:
+            variable: a model's variable.
+
+        Returns:
+            A tensor of the variable's shape; `None`: the variable is evaluated as it is.
+        """
+        return ops.convert_to_tensor(self.average()[variable]) if self.use_ema and variable in self.average() else None
+
+    def before_change(self, name: str, before, after, variables):
+        """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it.
+
+        Args:
+            name: the hyperparameter's.
+            before, after: its values, as scalar variable and as number or tensor.
+            variables: the model's variables for which it holds.
+        """
+
+    # -- state ------------------------------------------------------------------------------------
+
+    def add_slot(self, variables, name, initializer="zeros", shape=None, dtype=None, saved=True) -> Slot:
+        """Makes a slot of each of `variables`, which may be some of those of the model.
+
+        Args:
+            variables: the model's variables. Those that another formula updates, by a rule, are left out.
+            name: the slot's name, under which it is saved.
+            initializer: a `keras.initializers.Initializer`, its name, a function of shape and dtype, or `"variable"`: a copy of
+                the variable; or a list with one for each of the variables.
+            shape: a tuple, or a function of the variable that returns one; `None`: the variable's own. It is sharded
+                as the variable where the shapes agree.
+            dtype: of the slot, or a list with one for each of the variables; `None`: the variable's, or float32 where that is half
+                precision.
+            saved: whether the slot is a part of the optimizer's state.
+
+        Raises:
+            ValueError: a variable has this slot already; another shape, where the formula is `elementwise`.
+        """
+        variables = list(variables)
+        own = {self.key_of(variable) for variable in self.own(variables)}
+        left_out = {self.key_of(variable) for variable in variables} - own
+        return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out)
+
+    def add_ungrouped_slot(self, variables, name, initializer="zeros", dtype=None) -> Slot:
+        """As `add_slot`, for what is no part of a formula: also of variables that other formulas update, each by itself."""
+        return self._untracked.slots.add(self, variables, name, initializer, None, dtype, True, grouped=False)
+
+    def add_shared(self, name, initial=0.0, shape=(), dtype=None):
+        """Makes a variable of the whole model, such as a sum over all steps. It is saved by its name.
+
+        Args:
+            name: its name.
+            initial: a number, or an initializer.
+            shape: its shape.
+            dtype: its dtype; `None`: that of hyperparameters, float32.
+
+        Raises:
+            ValueError: there is such a variable already.
+        """
+        name = self.state_name(name)
+        if (name, None) in self._untracked.state_keys.values():
+            raise ValueError(f"{type(self).__name__} has shared state of the name {name!r} already.")
+        if not callable(initial) and not isinstance(initial, str):
+            initial = keras.initializers.Constant(initial)
+        # Under tf.distribute each replica computes the same.
+        variable = self.add_variable(shape, initial, dtype or state_dtype(), aggregation="only_first_replica", name=name)
+        self._untracked.shared[name] = variable
+        return variable
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
-        """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: optimizer state is float32 at least."""
-        dtype = keras.backend.standardize_dtype(dtype)
-        widens = is_half(dtype) and not self._untracked.keeps_half
-        variable = super().add_variable(
-            shape,
-            initializer=initializer,
-            dtype="float32" if widens else dtype,
-            aggregation=aggregation,
-            layout=layout,
-            name=name,
-        )
-        self._untracked.state_keys[id(variable)] = (name or "variable", None)
+        """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: a state that is, is asked for by `add_slot`."""
+        variable = super().add_variable(shape, _copying(initializer), wide(dtype), aggregation, layout, name)
+        self._untracked.remember(variable, (name or "variable", None))
         return variable
 
     def add_variable_from_reference(self, reference_variable, name=None, initializer="zeros"):
         """As `keras.optimizers.Optimizer.add_variable_from_reference`: a variable of the shape of a model's variable."""
-        variable = super().add_variable_from_reference(reference_variable, name=name, initializer=initializer)
-        self._untracked.state_keys[id(variable)] = (name or "var", path_of(reference_variable))
+        dtype = wide(reference_variable.dtype)
+        return self.add_slot_variable(reference_variable, name or "var", initializer, reference_variable.shape, dtype)
+
+    def add_slot_variable(self, variable, name, initializer, shape, dtype):
+        """Makes the slot variable of one of the model's variables."""
+        layout = keras_seam.layout_of(variable) if tuple(shape) == tuple(variable.shape) else None
+        full_name = f"{re.sub('[/:]', '_', path_of(variable))}_{name}"
+        with kernels.colocated(self, variable):
+            made = keras.optimizers.Optimizer.add_variable(
+                self, shape, _copying(initializer), dtype, layout=layout, name=full_name
+            )
+        self._untracked.remember(made, (name, path_of(variable)))
+        return made
+
+    def drop_variable(self, variable):
+        """Makes a variable none of the optimizer's."""
+        keras_seam.untrack(self, variable)
+        self._untracked.forget(variable)
+
+    def state_name(self, name: str) -> str:
+        """The name under which a number of this optimizer is saved; that of a formula in a rule begins with the rule's name."""
+        return f"{self._untracked.prefix}{name}"
+
+    def slots(self) -> list[Slot]:
+        """All slots, in the order in which they were made."""
+        return list(self._untracked.slots.all)
+
+    def slots_to_be_made(self, variable) -> list:
+        """(slot, how to make it) of the slot variables of a model's variable that are still to be made."""
+        return self._untracked.slots.waiting(variable)
+
+    def make_slots(self):
+        """Makes all slot variables that are still to be made."""
+        self._untracked.slots.make_all()
+
+    def add_buffer(self, shape, initializer, dtype, name):
+        """Makes a variable that holds slots of several variables, in just this dtype."""
+        variable = keras.optimizers.Optimizer.add_variable(self, shape, initializer, dtype, name=name)
+        self._untracked.remember(variable, (name, None))
         return variable
 
-    def add_slot(self, variables, name, initializer="zeros", saved=True) -> Slot:
-        """Makes one slot for each of `variables`, of its shape (and float32, where it is half precision).
+    def unsaved_slots(self) -> set[str]:
+        """The names of the slots that are no part of the state."""
+        return self._untracked.unsaved
 
-        Args:
-            variables: the model's variables.
-            name: the slot's name, under which it is saved.
-            initializer: a `keras.initializers.Initializer`, its name, or a function of shape and dtype; or a list with one for
-                each of the variables.
-            saved: whether the slot is a part of the optimizer's state.
+    def shared(self) -> dict[str, Any]:
+        """The state of the whole model that `add_shared` has made, in the formulas of rules too, by name."""
+        return {name: v for formula in self.formulas() for name, v in formula._untracked.shared.items()}
+
+    # -- what a formula needs ---------------------------------------------------------------------
+
+    def scalars(self, variable, learning_rate) -> types.SimpleNamespace:
+        """The scalars of `begin_step` and `step_scalars` for a variable, in the dtype of its arithmetic."""
+        frame = step.frame_of(self) or step.Frame(self)
+        settings = variable.place.settings if isinstance(variable, StandIn) else None
+        frame = frame if settings is None else frame.under(settings)
+        return frame.scalars(wide(variable.dtype), learning_rate)
+
+    @property
+    def of_step(self) -> types.SimpleNamespace:
+        """What `begin_step` has returned in this step.
+
+        Raises:
+            RuntimeError: no step is being made.
         """
-        slot = Slot(self._var_key)
-        if not saved:
-            self._untracked.unsaved.add(name)
-        initializers = initializer if isinstance(initializer, list) else [initializer] * len(variables)
-        grouped = kernels.add_grouped_slot(self, slot, variables, name, initializers)
-        for variable, initializer in zip(variables, initializers, strict=True):
-            if self._overwrite_variable_with_gradient(variable):
-                slot[variable] = None
-            elif id(variable) in grouped:
-                slot[variable] = grouped[id(variable)]
-            else:
-                slot[variable] = self.add_variable_from_reference(variable, name=name, initializer=initializer)
-        return slot
+        frame = step.frame_of(self)
+        if frame is None:
+            raise RuntimeError("of_step exists while a step is made; no step is being made.")
+        return frame.of_step
 
-    def _add_slot_of_their_dtype(self, variables, name) -> Slot:
-        """As `add_slot`, for the one slot that has no more bits than its variable."""
-        slot = Slot(self._var_key)
-        self._untracked.keeps_half = True
-        try:
-            for variable in variables:
-                slot[variable] = self.add_variable_from_reference(variable, name=name)
-        finally:
-            self._untracked.keeps_half = False
-        return slot
+    def decay_of(self, variable):
+        """λ for a formula that decays by itself: a scalar in the dtype of the arithmetic; `None` for what is not decayed."""
+        frame = step.frame_of(self)
+        if not variable.place.decays or frame is None:
+            return None
+        settings = variable.place.settings
+        return (frame if settings is None else frame.under(settings)).decay_in(variable.dtype)
+
+    def every(self, k: int, action: Callable[[], Any], otherwise: Callable[[], Any] = lambda: None):
+        """Runs `action` in every k-th update, at the k-th first, and else `otherwise`.
+
+        To be called in `begin_step`, `update_step`, `update_steps` or `end_step`. The functions take nothing, and assign
+        variables and slots with `assign`; what they return is dropped.
+
+        Raises:
+            ValueError: `k` is no whole number from 1 on.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise ValueError(f"every() needs a whole number of updates from 1 on; received {shown(k)}.")
+        if k == 1:
+            action()
+        else:
+            step.run_if(self, (self.iterations + 1) % k == 0, action, otherwise)
+
+    def using(self, settings) -> step.Frame:
+        """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
+        return step.Frame(self, settings)
+
+    @property
+    def step_number(self):
+        """t, the number of this update as a float32 scalar: 1 at the first."""
+        return ops.cast(self.iterations, state_dtype()) + 1  # the Mac's GPU adds no integers
+
+    def assign(self, variable, value):
+        """Sets a slot, a variable, or what stands in for one."""
+        if isinstance(variable, StandIn):
+            variable.assign(value)
+        else:
+            super().assign(variable, ops.copy(value) if isinstance(value, keras.Variable) else value)
+
+    def assign_add(self, variable, value):
+        """Adds to a slot, a variable, or what stands in for one."""
+        variable.assign_add(value) if isinstance(variable, StandIn) else super().assign_add(variable, value)
+
+    def assign_sub(self, variable, value):
+        """Subtracts from a slot, a variable, or what stands in for one."""
+        variable.assign_sub(value) if isinstance(variable, StandIn) else super().assign_sub(variable, value)
 
     # -- the step ---------------------------------------------------------------------------------
 
@@ -196,179 +421,127 @@ class Optimizer(WithAverages):
                 built with; all gradients are `None`.
         """
         grads = list(grads)
-        if not grads:
-            return
-        variables = self._variables_to_update(len(grads), trainable_variables)
-        with kernels.no_gradient():
-            if any(gradient is None for gradient in grads):
-                grads, variables = self._filter_empty_gradients(grads, variables)
-            check_gradients(grads, variables)
-            grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
-            if grads:
-                grads = kernels.prepared(self, grads, variables)
-                if self.loss_scale_factor is not None:
-                    grads = [with_values(g, values_of(g) / ops.cast(self.loss_scale_factor, values_of(g).dtype)) for g in grads]
-                recorder = self._untracked.recorder
-                if recorder is None:
-                    self._step(grads, variables)
-                else:
-                    recorder.step(grads, variables)
-            kernels.count(self._iterations)
-
-    def _step(self, gradients, variables):
-        """What `apply` does with gradients that are `kernels.prepared`: an update, or a part of the accumulation of one."""
-        self._backend_apply_gradients(gradients, variables)
-        for variable in variables:
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(variable))
+        if grads:
+            step.apply(self, grads, self._variables_to_update(len(grads), trainable_variables))
 
     def _variables_to_update(self, number, variables):
         """The variables of a call of `apply` with so many gradients."""
         if variables is None:
             if not self.built:
                 raise ValueError("apply(grads) without variables needs an optimizer that is built; call build(variables) first.")
-            variables = self._trainable_variables
+            variables = self.variables_of_the_model()
         variables = list(variables)
         if number != len(variables):
             raise ValueError(f"There must be one gradient for each variable; received {number} for {len(variables)} variables.")
         self.build(variables)  # which checks that they are known, if it was called before
         return variables
 
-    def _backend_apply_gradients(self, grads, trainable_variables):
-        steps = self.gradient_accumulation_steps
-        if not steps:
-            self._update(grads, trainable_variables)
-            return
-        accumulators = self._accumulators_of(trainable_variables)
+    def update(self, gradients, variables):
+        """One update: clip, decay, step, average. The gradients are those of an accumulation."""
+        step.update(self, gradients, variables)
 
-        def update():
-            self._update(self._mean_gradients(grads, trainable_variables), trainable_variables)
-            self._backend_reset_gradient_accumulators()
+    def accumulated(self) -> Slot:
+        """The slot of gradients that are accumulated; with `gradient_accumulation_steps` only."""
+        return self._untracked.accumulated
 
-        kernels.run_if(
-            (self._iterations + 1) % steps == 0,
-            update,
-            lambda: self._backend_increment_gradient_accumulators(grads, accumulators),
-            state=[*self._trainable_variables, *self.variables],
-        )
+    @property
+    def calls(self):
+        """The number of calls of `apply` so far, an integer variable; each is an update unless gradients are accumulated."""
+        return keras_seam.calls(self)
 
-    def _accumulators_of(self, variables):
-        return [self._accumulated_gradients[self._get_variable_index(variable)] for variable in variables]
+    @property
+    def recorder(self):
+        """What a `StepLogger` measures steps with, while it does."""
+        return self._untracked.recorder
 
-    def _mean_gradients(self, gradients, variables) -> list:
-        """The gradients of an update that is made now: the mean of these and those that are accumulated."""
-        steps = self.gradient_accumulation_steps
-        if not steps:
-            return gradients
-        return [(g + total) / steps for g, total in zip(gradients, self._accumulators_of(variables), strict=True)]
+    @classmethod
+    def overrides(cls, name: str) -> bool:
+        """Whether the class has a method of its own in place of one of `Optimizer`."""
+        return getattr(cls, name) is not getattr(Optimizer, name)
 
-    def _update(self, grads, variables):
-        """One update: clip, decay, step, average."""
-        grads = clipped(grads, global_clipnorm=self.global_clipnorm)
-        with self.scalars_computed_once():
-            for settings, its_grads, its_variables in self._by_settings(grads, variables):
-                with self.using(settings):
-                    its_grads = clipped(its_grads, clipnorm=self.clipnorm, clipvalue=self.clipvalue)
-                    self._backend_update_step(its_grads, its_variables, settings.multiplied(self.learning_rate))
-        if self.use_ema:
-            self._update_model_variables_moving_average(self._trainable_variables)
-            if self.ema_overwrite_frequency:
-                kernels.run_if(
-                    (self.iterations + 1) % self.ema_overwrite_frequency == 0,
-                    lambda: self._overwrite_model_variables_with_average_value(self._trainable_variables),
-                    lambda: None,
-                    state=[*self._trainable_variables, *self.variables],
+    # -- the variables ----------------------------------------------------------------------------
+
+    def adopt(self, formula: Optimizer, prefix: str) -> Optimizer:
+        """Makes an optimizer like `formula` that counts its steps with this one; for a rule, whose name is the prefix.
+
+        Raises:
+            ValueError: it sets something that is of a whole step, or has taken steps.
+        """
+        if formula.built:
+            raise ValueError(f"The formula of a Rule must be new; received {type(formula).__name__}, which is built already.")
+        given = formula.get_config()
+        of_the_step = [name for name in _OF_A_WHOLE_STEP if given[name] != type(formula)._declarations[name].default]
+        if of_the_step:
+            raise ValueError(
+                f"{', '.join(of_the_step)} of a step as a whole: give it to {type(self).__name__}, and not to the "
+                f"{type(formula).__name__} that is the formula of a Rule."
+            )
+        own = type(formula).from_config(given)
+        own._untracked.excluded = formula._untracked.excluded
+        if self.compensated_summation:
+            own.compensated_summation = True
+        own._untracked.prefix = prefix
+        own._untracked.state_keys = {i: (f"{prefix}{name}", path) for i, (name, path) in own._untracked.state_keys.items()}
+        own._untracked.settings = self._untracked.settings
+        keras_seam.share_calls(own, self)
+        setattr(self, f"{prefix}formula", own)  # where TensorFlow's checkpoints find it
+        return own
+
+    @property
+    def variables(self) -> list:
+        """All variables of the optimizer and of the formulas in its rules."""
+        return [variable for formula in self.formulas() for variable in formula.own_variables()]
+
+    def own_variables(self) -> list:
+        """Those of the optimizer alone."""
+        return super().variables
+
+    def formulas(self) -> list[Optimizer]:
+        """The optimizer itself, and the optimizers in its rules whose formulas take its place for some of the variables."""
+        return [self, *(rule.formula for rule in self.rules if rule.formula is not None)]
+
+    def variables_of_the_model(self) -> list:
+        """The model's variables that it was built for, in their order."""
+        return keras_seam.model_variables(self)
+
+    def key_of(self, variable):
+        """What a variable of the model is known by: the same for it, for its `tf.Variable`, and on each replica."""
+        return keras_seam.key_of(self, variable)
+
+    def check_known(self, variables):
+        """Raises `ValueError` if one of the variables is not of those that the optimizer was built for."""
+        for variable in variables:
+            if self.key_of(variable) not in self._untracked.settings:
+                raise ValueError(
+                    f"Unknown variable: {path_of(variable)!r} is none of those that {type(self).__name__} was built for. "
+                    "Make a new optimizer for other variables."
                 )
 
-    def _by_settings(self, grads, variables) -> list[tuple[Settings, list, list]]:
-        """(settings, gradients, variables) of the variables that have the same settings."""
-        if not self.rules:
-            return [(WITHOUT_RULES, grads, variables)]
-        parts: dict[Settings, tuple[list, list]] = {}
-        for gradient, variable in zip(grads, variables, strict=True):
-            its_grads, its_variables = parts.setdefault(self.settings_of(variable), ([], []))
-            its_grads.append(gradient)
-            its_variables.append(variable)
-        return [(settings, *part) for settings, part in parts.items()]
+    def place_of(self, variable) -> Place:
+        """The place of a model's variable as a whole."""
+        return Place(variable, self.decays(variable), self.settings_of(variable))
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        kernels.update(self, grads, trainable_variables, learning_rate)
-
-    def decays(self, variable) -> bool:
-        """Whether the step decays this variable."""
-        if isinstance(variable, WorkingCopy):
-            variable = variable.variable
-        holder = self.settings_of(variable).holder("weight_decay") or self
-        return self._hyperparameters["weight_decay"].is_on(holder) and self._use_weight_decay(variable)
+    def own(self, variables) -> list:
+        """Those that are updated, and by this formula."""
+        return [v for v in variables if not is_overwritten(v) and (self.settings_of(v).formula or self) is self]
 
     def explain(self) -> Explanation:
-        """Which way each variable's update goes and why, and what rules have set for it: a list that prints as a table.
+        """Which way each variable's update goes and why, its slots, and what rules have set for it: a list that prints as a table.
 
         Raises:
             ValueError: the optimizer is not built yet.
         """
         if not self.built:
             raise ValueError("explain() needs an optimizer that is built; call build(variables), or fit the model, first.")
-        lines = Explanation()
-        for variable in self._trainable_variables:
-            settings = self.settings_of(variable)
-            with self.using(settings):
-                path = BY_ROWS if self._var_key(variable) in self._untracked.sparse else kernels.path_of(self, variable)
-            lines.append(
-                ExplainedVariable(
-                    variable=path_of(variable),
-                    shape=tuple(variable.shape),
-                    dtype=keras.backend.standardize_dtype(variable.dtype),
-                    path=path.name,
-                    why=path.why,
-                    weight_decay=self.decays(variable),
-                    by_rules=settings.described(),
-                )
-            )
-        return lines
+        return explained(self)
 
     def remember_sparse(self, variable, is_sparse: bool):
         """Keeps for `explain` whether the last gradient of a variable was sparse; nobody knows it beforehand."""
-        (self._untracked.sparse.add if is_sparse else self._untracked.sparse.discard)(self._var_key(variable))
+        (self._untracked.sparse.add if is_sparse else self._untracked.sparse.discard)(self.key_of(variable))
 
-    def update_variable(self, gradient, variable, learning_rate):
-        """Weight decay and the formula, for one variable."""
-        if is_half(variable.dtype):
-            self.update_copy(gradient, WorkingCopy(variable), learning_rate)
-        else:
-            self._decay_and_step(gradient, variable, learning_rate)
-
-    def update_copy(self, gradient, copy: WorkingCopy, learning_rate):
-        """Weight decay and the formula, for what stands in for a variable."""
-        rounds = self.compensated_summation and is_half(copy.variable.dtype)
-        if not rounds:
-            self._decay_and_step(gradient, copy, learning_rate)
-        else:
-            error = self.rounding_error[copy]
-            copy.assign(copy.value + ops.cast(error, copy.dtype))
-            self._decay_and_step(gradient, copy, learning_rate)
-            self.assign(error, ops.cast(copy.value - kernels.rounded(copy.value, copy.variable.dtype), error.dtype))
-        copy.commit()
-
-    def _decay_and_step(self, gradient, variable, learning_rate):
-        if self.decays(variable):
-            decay, rate = (ops.cast(x, variable.dtype) for x in (self.weight_decay, learning_rate))
-            self.assign(variable, kernels.decayed(variable, decay, rate))
-        self.update_step(gradient, variable, learning_rate)
-
-    def _apply_weight_decay(self, variables):
-        """Nothing: the decay of a variable is a part of its own update."""
-
-    def update_step(self, gradient, variable, learning_rate):
-        """The formula of the algorithm, for one variable.
-
-        Args:
-            gradient: a tensor of the variable's shape, and of its dtype, or float32 for a half-precision variable.
-            variable: the variable, or the `WorkingCopy` that stands in for one; to be changed with the optimizer's `assign`,
-                `assign_add` and `assign_sub`.
-            learning_rate: the scalar learning rate of this step.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
+    def was_sparse(self, variable) -> bool:
+        """Whether the last gradient of a variable was sparse."""
+        return self.key_of(variable) in self._untracked.sparse
 
     def effective_learning_rate(self, variable):
         """What multiplies each element of the gradient, or of the average of gradients that the formula has in its place.
@@ -381,7 +554,8 @@ class Optimizer(WithAverages):
 
         Returns:
             A tensor of the variable's shape (float32 for a half-precision variable), or a scalar where it is the same for all
-            elements. `None` where the class has an `update_step` of its own and no `step_rate`.
+            elements. `None` where the class has an `update_step` of its own and no `step_rate`, or a `begin_step`, whose scalars
+            exist in a step only.
 
         Raises:
             ValueError: the optimizer is not built yet.
@@ -390,80 +564,24 @@ class Optimizer(WithAverages):
             raise ValueError(
                 "effective_learning_rate() needs an optimizer that is built; call build(variables), or fit the model, first."
             )
-        settings, rates = self.settings_of(variable), self._memo()
-        with self.using(settings):
-            if settings not in rates:
-                rates[settings] = settings.multiplied(self.learning_rate)
-            return self.step_rate(variable, rates[settings])
-
-    def step_rate(self, variable, learning_rate):
-        """The formula of `effective_learning_rate`, beside `update_step`: with the slots as that has left them.
-
-        Args:
-            variable: the model's variable, by which its slots are looked up.
-            learning_rate: the scalar learning rate of this step.
-        """
-        return None
-
-    # -- what a formula needs ---------------------------------------------------------------------
-
-    def step_scalars(self, learning_rate) -> dict[str, Any]:
-        """The scalars that the formula needs, by name; an algorithm overrides it. They are computed once for all variables."""
-        return {"learning_rate": learning_rate}
-
-    def scalars(self, variable, learning_rate) -> types.SimpleNamespace:
-        """The `step_scalars` of this step, in the dtype of the variable's arithmetic."""
-        memo = self._memo()
-        dtype = arithmetic_dtype(variable)
-        key = (self._untracked.active, id(learning_rate), dtype)
-        if key not in memo:
-            values = {name: ops.cast(value, dtype) for name, value in self.step_scalars(learning_rate).items()}
-            memo[key] = types.SimpleNamespace(**values), learning_rate  # kept alive, so that its id stays its own
-        return memo[key][0]
-
-    def _memo(self) -> dict:
-        """What is computed once in a step, by what it depends on."""
-        return {} if self._untracked.scalars_of_step is None else self._untracked.scalars_of_step
-
-    @contextlib.contextmanager
-    def scalars_computed_once(self):
-        """A context in which `scalars` computes them once for all variables; it ends with the step, whose tensors they are."""
-        self._untracked.scalars_of_step = {}
-        try:
-            yield
-        finally:
-            self._untracked.scalars_of_step = None
-
-    @property
-    def step_number(self):
-        """t, the number of this update as a float32 scalar: 1 at the first."""
-        return ops.cast(self.iterations, state_dtype()) + 1  # the Mac's GPU adds no integers
-
-    def before_change(self, name: str, before, after, variables):
-        """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it.
-
-        Args:
-            name: the hyperparameter's.
-            before, after: its values, as scalar variable and as number or tensor.
-            variables: the model's variables for which it holds.
-        """
-
-    def assign(self, variable, value):
-        """Sets a slot, a model's variable or a `WorkingCopy`."""
-        variable.assign(value) if isinstance(variable, WorkingCopy) else super().assign(variable, value)
-
-    def assign_add(self, variable, value):
-        """Adds to a slot, a model's variable or a `WorkingCopy`."""
-        variable.assign(variable.value + value) if isinstance(variable, WorkingCopy) else super().assign_add(variable, value)
-
-    def assign_sub(self, variable, value):
-        """Subtracts from a slot, a model's variable or a `WorkingCopy`."""
-        variable.assign(variable.value - value) if isinstance(variable, WorkingCopy) else super().assign_sub(variable, value)
-
-    def _get_current_learning_rate(self):
-        return self.learning_rate
+        settings = self.settings_of(variable)
+        formula = settings.formula or self
+        frame = step.frame_of(formula) or step.Frame(formula)
+        if formula.overrides("begin_step") and not vars(frame.of_step):
+            return None
+        frame = frame.under(settings)
+        with frame:
+            return formula.step_rate(variable, frame.rate())
 
     # -- weight decay -----------------------------------------------------------------------------
+
+    def decays(self, variable) -> bool:
+        """Whether a variable of the model is decayed."""
+        settings = self.settings_of(variable)
+        if not self._hyperparameters["weight_decay"].is_on(settings.holder("weight_decay") or self):
+            return False
+        keys, pattern = self._untracked.excluded
+        return self.key_of(variable) not in keys and not (pattern and pattern.search(variable.name))
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """Leaves variables out of the weight decay.
@@ -477,13 +595,54 @@ class Optimizer(WithAverages):
         """
         if self.built:
             raise ValueError("exclude_from_weight_decay() must be called before the optimizer is built; it is built already.")
-        super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
+        keys = frozenset(self.key_of(variable) for variable in var_list or ())
+        self._untracked.excluded = keys, re.compile("|".join(sorted(set(var_names)))) if var_names else None
 
-    # -- state ------------------------------------------------------------------------------------
+    # -- averages ---------------------------------------------------------------------------------
+
+    @property
+    def evaluates_other_weights(self) -> bool:
+        """Whether the weights at which to evaluate are others than those that are trained: see `evaluation_weights`."""
+        return bool(self.use_ema or self.overrides("evaluation_weights"))
+
+    @property
+    def weights_are_averaged(self) -> bool:
+        """Whether the model's weights are their `evaluation_weights` at the moment, and those that are trained kept aside."""
+        return averages.are_in_place(self)
+
+    def swap_averaged_weights(self):
+        """Exchanges the weights and their `evaluation_weights`, such as moving averages; a second call exchanges them back.
+
+        The state that is saved in between holds both. Training in between goes on from the averages, and begins new ones there.
+
+        Raises:
+            ValueError: there are no averages: the optimizer has not `use_ema=True`, or is not built yet.
+        """
+        averages.swap(self)
+
+    def averaged_weights(self):
+        """A context in which the model's weights are their averages, to evaluate or save them; afterwards they are as before.
+
+            with model.optimizer.averaged_weights():
+                model.evaluate(x, y)
+
+        Raises:
+            ValueError: as `swap_averaged_weights`.
+        """
+        return averages.in_place(self)
+
+    def average(self) -> Slot:
+        """The slot of moving averages; with `use_ema` only."""
+        return self._untracked.average
+
+    def finalize_variable_values(self, var_list):
+        """Nothing. Keras calls it at the end of `fit`, and its own optimizers overwrite the weights by their averages here."""
+
+    # -- saving -----------------------------------------------------------------------------------
 
     def save_own_variables(self, store):
         """Writes each variable of the optimizer under its slot's and its model variable's name."""
-        state.save(self._named_variables(), store)
+        saved.save(self, store)
 
     def load_own_variables(self, store):
         """Reads what `save_own_variables` wrote.
@@ -493,9 +652,9 @@ class Optimizer(WithAverages):
         Raises:
             ValueError: the saved state does not fit; the message names what is missing, what is extra, which shape differs.
         """
-        self._load(state.read(store))
+        saved.load(self, store)
 
-    def load_state(self, source, partial: bool = False) -> state.LoadedState:
+    def load_state(self, source, partial: bool = False) -> LoadedState:
         """Loads the state of an optimizer: hyperparameters, number of steps and slots, by their names.
 
         Args:
@@ -515,32 +674,24 @@ class Optimizer(WithAverages):
             own: dict = {}
             source.save_own_variables(own)
             source = own
-        return self._load(state.read_source(source), partial)
+        return saved.load_from(self, source, partial)
 
-    def _load(self, saved, partial=False):
-        hyperparameters = dict(self._hyperparameters)
-        for rule in self.rules:
-            hyperparameters |= {rule.state_name(name): each for name, each in rule.hyperparameters.items()}
-        check_saved(saved, hyperparameters, self.name)
-        self._untracked.pending_state = None
-        self._untracked.averages_of_halves.clear()
-        if self.built:
-            return state.load(self._named_variables(), saved, self.name, partial)
-        self._untracked.pending_state = state.PendingState(saved, partial)
-        return self._untracked.pending_state.loaded
 
-    def _named_variables(self):
-        """((slot's name, path of the model's variable or None), variable) of all that is saved."""
-        named: list = []
-        for variable in self.variables:
-            key = self._untracked.state_keys.get(id(variable), (variable.name, None))
-            named += kernels.parts_of(self, variable) or [(key, variable)]
-        return [(key, variable) for key, variable in named if key[0] not in self._untracked.unsaved]
+_OF_A_WHOLE_STEP = (
+    *("global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps", "rules"),
+    *("use_ema", "ema_momentum", "ema_overwrite_frequency"),
+)
+"""Arguments that a formula in a rule cannot have."""
 
-    def _take_pending_state(self):
-        pending = self._untracked.pending_state
-        if pending is not None:
-            with kernels.outside_of_a_trace():  # TensorFlow builds an optimizer while it traces the first step
-                loaded = state.load(self._named_variables(), pending.saved, self.name, pending.partial)
-            vars(pending.loaded).update(vars(loaded))
-            self._untracked.pending_state = None  # only now: what does not fit is an error each time, and never forgotten
+_WHAT_A_KERNEL_COMPUTES = (
+    *("update_step", "update_steps", "step_scalars", "scalars", "one_minus", "residual"),
+    *("assign", "assign_add", "assign_sub", "step_number", "decay_of"),
+)
+"""Methods of which a fused kernel takes the place; a subclass that overrides one is obeyed, and has no kernel."""
+
+
+def _copying(initializer):
+    """An initializer whose result nobody else holds: a function may return a variable's own memory."""
+    if not callable(initializer) or isinstance(initializer, (type, keras.initializers.Initializer)):
+        return initializer
+    return lambda shape, dtype=None: ops.copy(ops.convert_to_tensor(initializer(shape, dtype=dtype)))

@@ -18,7 +18,7 @@ import keras
 from keras import ops
 
 from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, deserialized, did_you_mean, shown
-from keras_optims.slots import path_of
+from keras_optims.stand_in import path_of
 
 
 @keras.saving.register_keras_serializable(package="keras_optims")
@@ -40,14 +40,18 @@ class Rule:
         dtype: the variable's dtype, such as `"bfloat16"`, or several.
         learning_rate_multiplier: by what the learning rate is multiplied for these variables, schedule and all. 0 leaves them as
             they are. A number >= 0, a schedule or a callable of the step; `None`: it is not.
+        formula: another optimizer of this package, whose formula and hyperparameters take the place of the optimizer's for these
+            variables, as in `Rule(ndim=(0, 1), formula=keras_optims.AdamW(3e-4))`. The optimizer makes one of its own like
+            it, which `optimizer.rules[0].formula` is. Rules before this one set nothing for them but multipliers.
         **hyperparameters: hyperparameters of the optimizer by name, as its constructor takes them: `weight_decay=None` is no
             decay; `learning_rate=0.1` takes the place of the optimizer's rate; setting that one then holds for the others only.
 
     Raises:
-        ValueError: a regular expression, a number of dimensions or a dtype that is none; nothing is set.
+        ValueError: a regular expression, a number of dimensions or a dtype that is none; nothing is set; hyperparameters beside a
+            formula, which has its own.
     """
 
-    def __init__(self, path=None, *, ndim=None, dtype=None, learning_rate_multiplier=None, **hyperparameters):
+    def __init__(self, path=None, *, ndim=None, dtype=None, learning_rate_multiplier=None, formula=None, **hyperparameters):
         self.path = _patterns(path, "path of a Rule")
         self.ndim = _several(ndim, "ndim of a Rule", int)
         self.dtype = _several(dtype, "dtype of a Rule", str)
@@ -55,12 +59,20 @@ class Rule:
             self.dtype = self.dtype and [keras.backend.standardize_dtype(name) for name in self.dtype]
         except ValueError:
             raise ValueError(f"dtype of a Rule must be a dtype of Keras, such as 'float32'; received {shown(dtype)}.") from None
+        if formula is not None and not hasattr(formula, "update_steps"):
+            raise ValueError(f"formula of a Rule must be an optimizer of keras_optims; received {shown(formula)}.")
+        if formula is not None and hyperparameters:
+            raise ValueError(
+                "A Rule with a formula sets no hyperparameters beside it; give them to the formula: received "
+                f"{', '.join(hyperparameters)} and {shown(formula)}."
+            )
+        self.formula = formula
         self.settings = dict(hyperparameters)
         if learning_rate_multiplier is not None:
             self.settings[MULTIPLIER.name] = MULTIPLIER.validate(learning_rate_multiplier)
-        if not self.settings:
+        if not self.settings and formula is None:
             raise ValueError(
-                "A Rule must set something: learning_rate_multiplier, or a hyperparameter of the optimizer; received none."
+                "A Rule must set something: learning_rate_multiplier, formula, or a hyperparameter of the optimizer; received none."
             )
 
     def chooses(self, path: str, ndim: int, dtype: str) -> bool:
@@ -89,7 +101,7 @@ class Rule:
         return f"{type(self).__name__}({', '.join(f'{name}={shown(value)}' for name, value in self._arguments().items())})"
 
     def _arguments(self) -> dict[str, Any]:
-        chosen = {name: getattr(self, name) for name in ("path", "ndim", "dtype") if getattr(self, name) is not None}
+        chosen = {n: getattr(self, n) for n in ("path", "ndim", "dtype", "formula") if getattr(self, n) is not None}
         return {**chosen, **self.settings}
 
 
@@ -190,10 +202,19 @@ class LiveRule:
         # A copy, which lives as long as this: while Keras saves a model, it takes objects of one id for the same.
         own = copy.copy(rule)
         vars(self).update(
-            rule=own, place=place, optimizer=optimizer, hyperparameters={name: allowed[name] for name in own.settings}
+            rule=own,
+            place=place,
+            optimizer=optimizer,
+            hyperparameters={name: allowed[name] for name in own.settings},
+            formula=None if rule.formula is None else optimizer.adopt(rule.formula, self.state_name("")),
         )
         for name, hyperparameter in self.hyperparameters.items():
             hyperparameter.set(optimizer, self, rule.settings[name])
+
+    def build_formula(self, variables):
+        """Builds the rule's formula for those of the variables that it updates."""
+        if self.formula is not None:
+            self.formula.build([v for v in variables if self.optimizer.settings_of(v).formula is self.formula])
 
     def __getattr__(self, name):
         if name in vars(self).get("hyperparameters", ()):
@@ -217,6 +238,7 @@ class LiveRule:
     def now(self) -> Rule:
         """The rule, with the numbers of now."""
         self.rule.settings = {name: hyperparameter.now(self) for name, hyperparameter in self.hyperparameters.items()}
+        self.rule.formula = self.formula
         return self.rule
 
     def state_name(self, name: str) -> str:
@@ -231,10 +253,12 @@ class Settings:
     Args:
         holders: (name of a hyperparameter, the rule whose value holds).
         powers: (a rule with a multiplier, how many times it is applied).
+        formula: the optimizer in a rule whose formula updates it; `None`: the optimizer's own does.
     """
 
     holders: tuple[tuple[str, LiveRule], ...] = ()
     powers: tuple[tuple[LiveRule, int], ...] = ()
+    formula: Any = None
 
     def holder(self, name: str) -> LiveRule | None:
         """The rule whose value of a hyperparameter holds; `None`: the optimizer's own holds."""
@@ -250,6 +274,8 @@ class Settings:
     def described(self) -> dict[str, Any]:
         """What differs from the optimizer's own, by name: numbers, or schedules and callables as they are."""
         settings = {name: rule.hyperparameters[name].now(rule) for name, rule in self.holders}
+        if self.formula is not None:
+            settings["formula"] = type(self.formula).__name__
         if self.powers:
             one = ops.ones((), "float32")
             settings[MULTIPLIER.name] = float(f"{float(ops.convert_to_numpy(self.multiplied(one))):.6g}")
@@ -260,6 +286,7 @@ def settings_of_each(rules: Iterable[LiveRule], variables) -> list[Settings]:
     """What the rules say about each of the variables; warns of a rule that chooses none."""
     holders: list[dict[str, LiveRule]] = [{} for _ in variables]
     powers: list[list[tuple[LiveRule, int]]] = [[] for _ in variables]
+    formulas: list[Any] = [None for _ in variables]
     for live in rules:
         chosen = live.rule.powers(variables)
         if variables and all(power is None for power in chosen):
@@ -270,11 +297,16 @@ def settings_of_each(rules: Iterable[LiveRule], variables) -> list[Settings]:
         for i, power in enumerate(chosen):
             if power is None:
                 continue
+            if live.formula is not None:
+                formulas[i], holders[i] = live.formula, {}
             holders[i].update({name: live for name in live.hyperparameters if name != MULTIPLIER.name})
             if power and MULTIPLIER.name in live.hyperparameters:
                 powers[i].append((live, power))
-    return [Settings(tuple(sorted(h.items())), tuple(p)) for h, p in zip(holders, powers, strict=True)]
+    each = zip(holders, powers, formulas, strict=True)
+    return [Settings(tuple(sorted(h.items())), tuple(p), formula) for h, p, formula in each]
 
+
+WITHOUT_RULES = Settings()
 
 MULTIPLIER = Hyperparameter(1.0, symbol="μ", domain=NON_NEGATIVE, meaning="by what the learning rate is multiplied")
 MULTIPLIER.__set_name__(None, "learning_rate_multiplier")

@@ -23,7 +23,7 @@ import h5py  # which Keras requires
 import numpy as np
 from keras import ops
 
-from keras_optims.working_copy import is_half
+from keras_optims.dtypes import is_half
 
 _SEPARATOR = "|"  # a "/" would open a group in an HDF5 file
 
@@ -107,7 +107,9 @@ def _read_hdf5(file):
     return read(file[wrapped if wrapped in file else "optimizer/vars"])
 
 
-def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool = False) -> LoadedState:
+def load(
+    named_variables, saved: dict[str, np.ndarray], name: str, partial: bool = False, made_by_build: set[str] = frozenset()
+) -> LoadedState:
     """Assigns the saved arrays to the variables.
 
     Args:
@@ -115,6 +117,7 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool
         saved: the arrays by their names.
         name: the optimizer's, for errors.
         partial: take what fits and leave the rest as it is.
+        made_by_build: the names of numbers that an optimizer has once it is built, and not before.
 
     Raises:
         ValueError: names or shapes differ, and `partial` is false; nothing is assigned then.
@@ -126,7 +129,7 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool
         )
     keys = _keys(named_variables)
     variables = dict(zip(keys, (v for _, v in named_variables), strict=True))
-    pairs = _pairs_that_fit(variables, saved) if partial else _all_pairs(variables, saved, name)
+    pairs = _pairs_that_fit(variables, saved) if partial else _all_pairs(variables, saved, name, made_by_build)
     for key, saved_key in pairs.items():
         variables[key].assign(saved[saved_key])
     return LoadedState(
@@ -136,9 +139,9 @@ def load(named_variables, saved: dict[str, np.ndarray], name: str, partial: bool
     )
 
 
-def _all_pairs(variables, saved, name) -> dict[str, str]:
+def _all_pairs(variables, saved, name, made_by_build) -> dict[str, str]:
     """Name here -> name in the saved state, of all that is here and all that is there."""
-    if _is_of_the_beginning(variables, saved):
+    if _is_of_the_beginning(variables, saved, made_by_build):
         return {key: key for key in saved}
     pairs = {key: key for key in variables}
     if set(variables) != set(saved):
@@ -164,11 +167,10 @@ def _all_pairs(variables, saved, name) -> dict[str, str]:
     return pairs
 
 
-def _is_of_the_beginning(variables, saved) -> bool:
+def _is_of_the_beginning(variables, saved, made_by_build) -> bool:
     """Whether the state was saved before the optimizer was built, so that it has no slots, and theirs are as new here."""
     no_steps = all("iteration" in of and int(ops.convert_to_numpy(of["iteration"])) == 0 for of in (variables, saved))
-    made_by_build = {key for key in variables if _SEPARATOR in key or key == "weights_are_averaged"}
-    return no_steps and set(saved) == set(variables) - made_by_build
+    return no_steps and set(saved) == {key for key in variables if _SEPARATOR not in key and key not in made_by_build}
 
 
 def _pairs_that_fit(variables, saved) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Adagrad(Optimizer):
     """
 
     kernel = "adagrad"
+    elementwise = True
 
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"

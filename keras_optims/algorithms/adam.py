@@ -47,6 +47,7 @@ class Adam(Optimizer):
     """
 
     kernel = "adam"
+    elementwise = True
 
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"

@@ -31,6 +31,7 @@ class GradientDescent(Optimizer):
     """
 
     kernel = "gradient_descent"
+    elementwise = True
 
     learning_rate = Hyperparameter(
         0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"

@@ -40,6 +40,7 @@ class Momentum(Optimizer):
     """
 
     kernel = "momentum"
+    elementwise = True
 
     learning_rate = Hyperparameter(
         0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"

@@ -41,6 +41,7 @@ class RMSprop(Optimizer):
     """
 
     kernel = "rmsprop"
+    elementwise = True
 
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"

@@ -9,8 +9,9 @@ from keras import ops
 
 from keras_optims import kernels
 from keras_optims.row_gradient import values_of
-from keras_optims.slots import path_of
-from keras_optims.working_copy import arithmetic_dtype
+from keras_optims.stand_in import path_of
+from keras_optims.step import Frame, mean_gradients, run_if, step
+from keras_optims.dtypes import arithmetic_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,29 +61,31 @@ class StepRecorder:
         self._outlet = kernels.Outlet()
 
     def step(self, gradients, variables):
-        """As `optimizer._step`."""
+        """As `step.step`."""
         optimizer = self.optimizer
-        kernels.run_if(
-            (optimizer._iterations + 1) % self.period == 0,
+        run_if(
+            optimizer,
+            (optimizer.calls + 1) % self.period == 0,
             lambda: self._measured_step(gradients, variables),
-            lambda: optimizer._step(gradients, variables),
-            state=[*optimizer._trainable_variables, *optimizer.variables],
+            lambda: step(optimizer, gradients, variables),
         )
 
     def _measured_step(self, gradients, variables):
         optimizer = self.optimizer
         before = [ops.copy(_wide(variable)) for variable in variables]  # a copy: torch updates in place
-        norms = [_norm(values_of(gradient)) for gradient in optimizer._mean_gradients(gradients, variables)]
-        optimizer._step(gradients, variables)
-        rows = [[_NO_GRADIENT] * _COLUMNS for _ in optimizer._trainable_variables]
-        with optimizer.scalars_computed_once():
+        norms = [_norm(values_of(gradient)) for gradient in mean_gradients(optimizer, gradients, variables)]
+        step(optimizer, gradients, variables)
+        everything = optimizer.variables_of_the_model()
+        places = {optimizer.key_of(variable): place for place, variable in enumerate(everything)}
+        rows = [[_NO_GRADIENT] * _COLUMNS for _ in everything]
+        with Frame(optimizer):  # in which scalars are computed once
             for variable, old, norm in zip(variables, before, norms, strict=True):
                 if np.prod(variable.shape):
                     measured = [norm, _norm(_wide(variable) - old), _norm(old)]
                     measured += _extremes_and_mean(optimizer.effective_learning_rate(variable))
-                    rows[optimizer._get_variable_index(variable)] = measured
+                    rows[places[optimizer.key_of(variable)]] = measured
         numbers = [ops.cast(number, "float32") for row in rows for number in row]
-        self._outlet.put(optimizer._iterations, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
+        self._outlet.put(optimizer.calls, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
 
     def take(self) -> tuple[int, list[RecordedVariable]] | None:
         """The number of the last measured update, from 1, and what it did; `None` if none was measured since the last call."""
@@ -92,7 +95,7 @@ class StepRecorder:
         calls_before, table = taken
         recorded = [
             RecordedVariable(path_of(variable), *map(float, row))
-            for variable, row in zip(self.optimizer._trainable_variables, table, strict=True)
+            for variable, row in zip(self.optimizer.variables_of_the_model(), table, strict=True)
             if row[0] != _NO_GRADIENT
         ]
         return (calls_before + 1) // self._calls_per_update, recorded

@@ -4,18 +4,22 @@
 `no_gradient()`: a context in which updates are not differentiated.
 `outside_of_a_trace()`: a context in which assignments happen now, also while a step is being traced.
 `prepared(optimizer, gradients, variables)`: the gradients in the dtype of the step's arithmetic; dense, or a `RowGradient`.
-`run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`.
+`run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`, and returns the
+list of tensors that it returns.
 `assign(optimizer, variable, value)`: sets a model's variable, in its own dtype.
-`decayed(variable, decay, rate)`: the variable after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
+`decayed(value, decay, rate)`: weights after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
 `rounded(value, dtype)`: a float32 tensor with its numbers rounded to a half-precision dtype, still as float32.
-`update(optimizer, gradients, variables, learning_rate)`: weight decay and formula of all variables, by the fused kernel that the
-optimizer names where there is one for it, else by its `update_step`.
+`apart(values, read)`: the tensors `values`, which are about to be written to variables, none of which shares memory with another
+one or with one of `read`, which were read from variables.
+`update(frame, gradients, variables)`: weight decay and formula of variables with the same settings, by the fused kernel that
+the frame's optimizer names where there is one, else by its `update_step`.
+`update_list(frame, gradients, variables)`: the same of all variables together, by its `update_steps`.
 `path_of(optimizer, variable)`: the `Path` on which `update` takes a variable with a dense gradient.
-`add_grouped_slot(optimizer, slot, variables, name, initializers)`: makes a slot's buffers for the groups of small variables, and
-returns the members' parts of them by the id of the member; the other variables have slot variables of their own.
+`may_group(optimizer, variable)`: whether a slot of the variable may become a part of a buffer when the optimizer is built.
+`finish_build(optimizer)`: called at the end of its build: makes the slot variables that are still to be made.
 `parts_of(optimizer, variable)`: ((slot, path), part) of each member's part of such a buffer; empty for any other variable.
+`colocated(optimizer, variable)`: a context in which variables are made where the given one is.
 `count(iterations)`: adds 1 to the number of steps.
-`finish_build(optimizer)`: called when an optimizer has made its slots.
 `is_distributed(optimizer)`: whether a step runs on each replica of a `tf.distribute` strategy.
 `Outlet()`: the way of an array from inside of a compiled step to Python: `put(number, array)` in the step, also in a branch of
 `run_if`, and afterwards `take()`, which gives (int, NumPy array), or `None` if nothing was put since.
@@ -43,11 +47,14 @@ run_if = _backend.run_if
 assign = _backend.assign
 decayed = _backend.decayed
 rounded = _backend.rounded
+apart = _backend.apart
 update = _backend.update
+update_list = _backend.update_list
 path_of = _backend.path_of
-add_grouped_slot = _backend.add_grouped_slot
-parts_of = _backend.parts_of
-count = _backend.count
+may_group = _backend.may_group
 finish_build = _backend.finish_build
+parts_of = _backend.parts_of
+colocated = _backend.colocated
+count = _backend.count
 is_distributed = _backend.is_distributed
 Outlet = _backend.Outlet

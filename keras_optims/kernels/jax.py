@@ -7,11 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, is_distributed, parts_of
+from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, parts_of, update_list
 from keras_optims.paths import Path
-from keras_optims.working_copy import arithmetic_dtype
+from keras_optims.stand_in import StandIn
 
-__all__ = ["add_grouped_slot", "finish_build", "is_distributed", "parts_of"]
+__all__ = ["colocated", "finish_build", "is_distributed", "may_group", "parts_of", "update_list"]
 
 no_gradient = contextlib.nullcontext
 outside_of_a_trace = contextlib.nullcontext
@@ -43,14 +44,26 @@ def run_if(predicate, action, otherwise, state):
     def values_after(function):
         def run():
             with keras.StatelessScope(state_mapping=[(variable, variable.value) for variable in state]) as scope:
-                function()
-            return [scope.get_current_value(variable) for variable in state]
+                returned = function() or []
+                return [scope.get_current_value(variable) for variable in state], returned
 
         return run
 
-    values = jax.lax.cond(predicate, values_after(action), values_after(otherwise))
+    values, returned = jax.lax.cond(predicate, values_after(action), values_after(otherwise))
     for variable, value in zip(state, values, strict=True):
         variable.assign(value)
+    return returned
+
+
+def apart(values, read):
+    """See `keras_optims.kernels`: one array of two variables could be given away but once."""
+    taken = {id(value) for value in read if value is not None}
+    distinct = []
+    for value in values:
+        value = ops.copy(value) if id(value) in taken else value
+        taken.add(id(value))
+        distinct.append(value)
+    return distinct
 
 
 def assign(optimizer, variable, value):
@@ -69,10 +82,10 @@ def rounded(value, dtype):
     return jax.lax.reduce_precision(value, exponent_bits, mantissa_bits)
 
 
-def update(optimizer, gradients, variables, learning_rate):
+def update(frame, gradients, variables):
     """See `keras_optims.kernels`: XLA fuses each variable's formula into one pass by itself."""
     for gradient, variable in zip(gradients, variables, strict=True):
-        optimizer.update_variable(gradient, variable, learning_rate)
+        frame.run(gradient, StandIn(frame.optimizer.place_of(variable)))
 
 
 class Outlet:

@@ -13,11 +13,12 @@ import keras
 import torch
 from keras import ops
 
-from keras_optims.kernels.ungrouped import add_grouped_slot, finish_build, is_distributed, parts_of
+from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, parts_of, update_list
 from keras_optims.paths import Path
-from keras_optims.working_copy import arithmetic_dtype
+from keras_optims.stand_in import StandIn
 
-__all__ = ["add_grouped_slot", "finish_build", "is_distributed", "parts_of"]
+__all__ = ["colocated", "finish_build", "is_distributed", "may_group", "parts_of", "update_list"]
 
 no_gradient = torch.no_grad
 outside_of_a_trace = contextlib.nullcontext
@@ -30,7 +31,18 @@ def traced_as_written(function):
 
 def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`."""
-    action() if predicate else otherwise()
+    return action() if predicate else otherwise()
+
+
+def apart(values, read):
+    """See `keras_optims.kernels`."""
+    taken = {value.untyped_storage().data_ptr() for value in read if value is not None}
+    distinct = []
+    for value in values:
+        value = value.clone() if value.untyped_storage().data_ptr() in taken else value
+        taken.add(value.untyped_storage().data_ptr())
+        distinct.append(value)
+    return distinct
 
 
 def assign(optimizer, variable, value):
@@ -92,14 +104,15 @@ def _has_kernel(operation, device) -> bool:
     return hasattr(torch, operation) and torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operation}", key)
 
 
-def update(optimizer, gradients, variables, learning_rate):
+def update(frame, gradients, variables):
     """See `keras_optims.kernels`."""
+    optimizer, learning_rate = frame.optimizer, frame.rate()
     served: list = []
     plain: list = []
     for pair in zip(gradients, variables, strict=True):
         (served if optimizer.fused_kernel and pair[1]._value.dtype is torch.float32 else plain).append(pair)
     for gradient, variable in plain:
-        optimizer.update_variable(gradient, variable, learning_rate)
+        frame.run(gradient, StandIn(optimizer.place_of(variable)))
     if served:
         kernel, names = _KERNELS[optimizer.fused_kernel]
         gradients, variables = [gradient for gradient, _ in served], [variable for _, variable in served]

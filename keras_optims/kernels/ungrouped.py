@@ -1,9 +1,13 @@
-"""What backends say of grouping that update a whole list of variables at one call already, and know no replicas of a step."""
+"""What backends say of grouping whose slots each lie by themselves, and that know no replicas of a step."""
+
+import contextlib
+
+from keras_optims.stand_in import StandIn
 
 
-def add_grouped_slot(optimizer, slot, variables, name, initializers):
+def may_group(optimizer, variable):
     """See `keras_optims.kernels`."""
-    return {}
+    return False
 
 
 def parts_of(optimizer, variable):
@@ -18,3 +22,13 @@ def finish_build(optimizer):
 def is_distributed(optimizer):
     """See `keras_optims.kernels`."""
     return False
+
+
+def colocated(optimizer, variable):
+    """See `keras_optims.kernels`."""
+    return contextlib.nullcontext()
+
+
+def update_list(frame, gradients, variables):
+    """See `keras_optims.kernels`."""
+    frame.run_all(gradients, [StandIn(frame.optimizer.place_of(variable)) for variable in variables])

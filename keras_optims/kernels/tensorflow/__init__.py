@@ -1,10 +1,12 @@
 """The step on TensorFlow, alone and under tf.distribute; see `keras_optims.kernels` for the functions."""
 
 from keras_optims.kernels.tensorflow.fused import is_distributed
-from keras_optims.kernels.tensorflow.groups import add_grouped_slot, parts_of
+from keras_optims.kernels.tensorflow.groups import may_group, parts_of
 from keras_optims.kernels.tensorflow.outlet import Outlet
 from keras_optims.kernels.tensorflow.step import (
+    apart,
     assign,
+    colocated,
     count,
     decayed,
     finish_build,
@@ -16,16 +18,19 @@ from keras_optims.kernels.tensorflow.step import (
     run_if,
     traced_as_written,
     update,
+    update_list,
 )
 
 __all__ = [
     "Outlet",
-    "add_grouped_slot",
+    "apart",
     "assign",
+    "colocated",
     "count",
     "decayed",
     "finish_build",
     "is_distributed",
+    "may_group",
     "no_gradient",
     "outside_of_a_trace",
     "parts_of",
@@ -35,4 +40,5 @@ __all__ = [
     "run_if",
     "traced_as_written",
     "update",
+    "update_list",
 ]

@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from keras_optims import keras_seam
+
 
 def native(variable):
     """The `tf.Variable`."""
@@ -121,7 +123,7 @@ def may_fuse(optimizer) -> bool:
 
 def is_distributed(optimizer) -> bool:
     """Whether the variables may live on several replicas."""
-    built_under = type(optimizer._distribution_strategy).__name__
+    built_under = type(keras_seam.strategy(optimizer)).__name__
     return tf.distribute.has_strategy() or not built_under.startswith("_DefaultDistributionStrategy")
 
 

@@ -2,8 +2,8 @@
 
 A bias or a normalization's scale takes no time to compute; what it costs is its kernel's start and its slots' resources. So the
 slots of small variables lie in one buffer per slot, one after the other, and in each step the variables themselves are gathered
-in a buffer, updated there by one kernel, and given back. Variables with and without weight decay have groups of their own, and so
-do those with other settings by rules.
+in a buffer, updated there by one kernel or one run of the formula, and given back. Variables with and without weight decay, of
+different dtypes, with different slots, or with other settings by rules have groups of their own.
 
 The buffer of the variables is scratch. Those of the slots are state; each member's `Part` of them is saved under the member's
 name, so that grouping leaves no trace in a saved state.
@@ -17,11 +17,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_optims.kernels.tensorflow.fused import handle, in_xla, is_distributed, may_fuse, native
-from keras_optims.slots import path_of
+from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels.tensorflow.fused import handle, in_xla, is_distributed, native, operation
+from keras_optims.metal.protection import on_metal
+from keras_optims.stand_in import is_overwritten, path_of
 
 FEWEST = 8
 """Fewer variables than this are not worth a group."""
+
+SMALL, SMALL_ON_METAL = 16_384, 262_144
+"""Variables with fewer elements are grouped; the second for a formula without a kernel on the Mac's GPU, where each operation of the
+formula is a dispatch, which takes longer than copying a megabyte."""
 
 
 class Part:
@@ -32,7 +38,7 @@ class Part:
         self._start, self._stop = start, start + int(np.prod(shape))
         self.shape = tuple(shape)
         self.name = name
-        self.dtype = "float32"
+        self.dtype = keras.backend.standardize_dtype(buffer.dtype)
 
     @property
     def value(self):
@@ -42,8 +48,16 @@ class Part:
     def assign(self, value):
         """Sets the share and leaves the rest of the buffer as it is."""
         places = tf.expand_dims(tf.range(self._start, self._stop), 1)
-        own = tf.reshape(tf.cast(value, tf.float32), [-1])
+        own = tf.reshape(tf.cast(value, self.dtype), [-1])
         tf.raw_ops.ResourceScatterNdUpdate(ref=handle(self._buffer), indices=places, updates=own)
+
+    def assign_add(self, value):
+        """Adds to the share."""
+        self.assign(self.value + tf.cast(value, self.dtype))
+
+    def assign_sub(self, value):
+        """Subtracts from the share."""
+        self.assign(self.value - tf.cast(value, self.dtype))
 
     def numpy(self):
         """The share, as a NumPy array."""
@@ -61,32 +75,35 @@ class Group:
 
     Args:
         optimizer: the optimizer.
-        members: the model's variables.
+        members: the model's variables, of one dtype.
         decays: whether they are decayed.
     """
 
     def __init__(self, optimizer, members, decays):
         self.members = members
         self.decays = decays
+        self.dtype = keras.backend.standardize_dtype(members[0].dtype)
+        self.arithmetic_dtype = arithmetic_dtype(members[0])
         self.sizes = [int(np.prod(member.shape)) for member in members]
         self.starts = [0, *np.cumsum(self.sizes)[:-1].tolist()]
-        self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype="float32", name=_WEIGHTS)
+        self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype=self.arithmetic_dtype, name=_WEIGHTS)
         optimizer._untracked.unsaved.add(_WEIGHTS)
         self._buffers: dict[str, keras.Variable] = {}  # by the slot's name
 
-    def add_slot(self, optimizer, slot, name, initializers):
-        """Makes the buffer of a slot, and returns the members' parts of it; `initializers` has one for each member."""
-        initializers = [keras.initializers.get(initializer) for initializer in initializers]
+    def add_slot(self, optimizer, slot, makings):
+        """Makes the buffer of a slot, whose parts become the members' slot variables; `makings` has one for each member."""
 
         def each_initialized(shape, dtype=None):
-            values = [each(tuple(member.shape), dtype=dtype) for each, member in zip(initializers, self.members, strict=True)]
+            values = [making.initializer(making.shape, dtype=dtype) for making in makings]
             return tf.concat([tf.reshape(tf.cast(value, dtype), [-1]) for value in values], 0)
 
-        shape = (sum(self.sizes),)
-        buffer = optimizer.add_variable(shape=shape, initializer=each_initialized, dtype="float32", name=f"grouped_{name}")
+        name, dtype = slot.name, makings[0].dtype
+        with tf.init_scope():
+            buffer = optimizer.add_buffer((sum(self.sizes),), each_initialized, dtype, f"grouped_{name}")
         self._buffers[name] = buffer
         slot.set_of_group(self.weights, buffer)
-        return self.parts_of(name)
+        for member, part in zip(self.members, self.parts_of(name), strict=True):
+            slot.set_part(member, part)
 
     def parts_of(self, name):
         """The members' parts of a slot's buffer."""
@@ -107,11 +124,12 @@ class Group:
         Args:
             gradients: by the member's place in the group. A member without one is left as it is, and its slots as well.
         """
-        values = [tf.raw_ops.ReadVariableOp(resource=handle(member), dtype=tf.float32) for member in self.members]
+        values = [tf.raw_ops.ReadVariableOp(resource=handle(member), dtype=self.dtype) for member in self.members]
         before = {} if len(gradients) == len(values) else {n: tf.identity(b.value) for n, b in self._buffers.items()}
-        self.weights.assign(_end_to_end(values))
-        yield _end_to_end([gradients.get(place, value) for place, value in enumerate(values)])
-        new = self._pieces(native(self.weights))
+        self.weights.assign(tf.cast(_end_to_end(values), self.arithmetic_dtype))
+        zeros = {place: tf.cast(values[place], self.arithmetic_dtype) for place in range(len(values)) if place not in gradients}
+        yield _end_to_end([gradients[place] if place in gradients else zeros[place] for place in range(len(values))])
+        new = self._pieces(tf.cast(native(self.weights), self.dtype))
         # Each shape is in the graph once.
         shapes = {tuple(member.shape): tf.constant(list(member.shape), tf.int32) for member in self.members}
         for place in gradients:
@@ -141,50 +159,58 @@ def _end_to_end(tensors):
 
 
 class Groups:
-    """The groups of an optimizer; made once, before its first slot."""
+    """The groups of an optimizer; made at the end of its build."""
 
-    def __init__(self, optimizer, variables):
-        self._key = optimizer._var_key
+    def __init__(self, optimizer):
+        self._key = optimizer.key_of
         self.all: list[Group] = []
         self._places: dict = {}
-        small: dict = {}
-        for variable in variables:
-            if _is_small(optimizer, variable):
-                small.setdefault((optimizer.settings_of(variable), optimizer.decays(variable)), []).append(variable)
-        for (_, decays), members in small.items():
-            if len(members) >= FEWEST:
-                group = Group(optimizer, members, decays)
-                self.all.append(group)
-                self._places |= {self._key(member): (group, place) for place, member in enumerate(members)}
+        alike: dict = {}
+        for variable in optimizer.variables_of_the_model():
+            waiting = optimizer.slots_to_be_made(variable)
+            if waiting and len(waiting) == sum(variable in slot for slot in optimizer.slots() if slot.is_of_the_formula):
+                kind = (
+                    optimizer.settings_of(variable),
+                    optimizer.decays(variable),
+                    keras.backend.standardize_dtype(variable.dtype),
+                    tuple((slot.name, making.dtype) for slot, making in waiting),
+                )
+                alike.setdefault(kind, []).append((variable, waiting))
+        for (_, decays, _, _), found in alike.items():
+            if len(found) >= FEWEST:
+                self._add(optimizer, Group(optimizer, [variable for variable, _ in found], decays), found)
+
+    def _add(self, optimizer, group, found):
+        for number, (slot, _) in enumerate(found[0][1]):
+            group.add_slot(optimizer, slot, [waiting[number][1] for _, waiting in found])
+        self.all.append(group)
+        self._places |= {self._key(member): (group, place) for place, member in enumerate(group.members)}
 
     def place_of(self, variable):
         """(group, place in it) of a model's variable; (None, None) for one that is in no group."""
         return self._places.get(self._key(variable), (None, None))
 
 
-def groups_of(optimizer) -> Groups:
-    """The groups of an optimizer; there are none before its first slot."""
-    return optimizer._untracked.groups or Groups(optimizer, [])
+class _NoGroups:
+    all = ()
+
+    def place_of(self, variable):
+        return None, None
 
 
-def _is_small(optimizer, variable) -> bool:
-    size, dtype = int(np.prod(variable.shape)), keras.backend.standardize_dtype(variable.dtype)
-    is_updated = not optimizer._overwrite_variable_with_gradient(variable)
-    return is_updated and dtype == "float32" and 0 < size < optimizer.group_below
+def groups_of(optimizer):
+    """The groups of an optimizer; there are none before the end of its build."""
+    return optimizer._untracked.groups or _NoGroups()
 
 
-def add_grouped_slot(optimizer, slot, variables, name, initializers):
+def may_group(optimizer, variable) -> bool:
     """See `keras_optims.kernels`."""
-    if not may_fuse(optimizer) or is_distributed(optimizer):  # a buffer would have to be gathered on each replica
-        return {}
-    if optimizer._untracked.groups is None:
-        optimizer._untracked.groups = Groups(optimizer, variables)
-    by_variable = dict(zip(map(id, variables), initializers, strict=True))
-    parts: dict = {}
-    for group in optimizer._untracked.groups.all:
-        of_members = group.add_slot(optimizer, slot, name, [by_variable[id(member)] for member in group.members])
-        parts |= {id(member): part for member, part in zip(group.members, of_members, strict=True)}
-    return parts
+    if not optimizer.elementwise or is_overwritten(variable) or is_distributed(optimizer):
+        return False  # (distributed, a buffer would have to be gathered on each replica)
+    limit = optimizer.group_below
+    if limit is None:
+        limit = SMALL_ON_METAL if on_metal() and operation(optimizer) is None else SMALL
+    return 0 < int(np.prod(variable.shape)) < limit
 
 
 def parts_of(optimizer, variable):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_optims.kernels.tensorflow.fused import native
 from keras_optims.kernels.tensorflow.groups import Part
 from keras_optims.row_gradient import RowGradient
-from keras_optims.working_copy import WorkingCopy
+from keras_optims.stand_in import Place, StandIn
 
 
 def summed(slices: tf.IndexedSlices, number_of_rows: int) -> RowGradient:
@@ -26,38 +26,38 @@ def summed(slices: tf.IndexedSlices, number_of_rows: int) -> RowGradient:
     return RowGradient(rows, tf.math.unsorted_segment_sum(values, stands, number), stands)
 
 
-class Rows(WorkingCopy):
-    """Some rows of a variable, and of its slots, while they are updated; a row that occurs twice has the same value twice.
+class Rows(Place):
+    """Some rows of a variable; a row that occurs twice has the same value twice.
 
     Args:
         variable: the variable.
         rows: int tensor of shape `(k,)`.
+        decays: whether the variable is decayed.
     """
 
-    def __init__(self, variable, rows):
-        super().__init__(variable, tf.gather(native(variable), rows))
-        self.value = tf.cast(self.value, self.dtype)
+    def __init__(self, variable, rows, decays=False):
+        super().__init__(variable, decays)
         self._rows = rows
-        self._slots: dict = {}
 
-    def slot(self, slot):
-        """The same rows of the slot."""
-        if slot not in self._slots:
-            self._slots[slot] = Rows(slot[self.variable], self._rows)
-        return self._slots[slot]
+    def read(self):
+        """The rows."""
+        return tf.cast(tf.gather(native(self.variable), self._rows), self.dtype)
 
-    def commit(self):
-        """Writes the rows to the variable and to the slots."""
-        value = tf.cast(self.value, self.variable.dtype)
+    def write(self, value):
+        """Sets the rows."""
+        value = tf.cast(value, self.variable.dtype)
         if isinstance(self.variable, Part):
             self.variable.assign(tf.tensor_scatter_nd_update(self.variable.value, tf.expand_dims(self._rows, 1), value))
         else:
             resource = native(self.variable).handle
             tf.raw_ops.ResourceScatterUpdate(resource=resource, indices=self._rows, updates=value)
-        for rows in self._slots.values():
-            rows.commit()
+
+    def slot(self, slot) -> Rows:
+        """The same rows of a slot."""
+        return Rows(slot.variable_of(self.variable), self._rows)
 
 
-def update(optimizer, gradient: RowGradient, variable, learning_rate):
+def update(frame, gradient: RowGradient, variable):
     """Weight decay and the formula, for the touched rows."""
-    optimizer.update_copy(tf.gather(gradient.sums, gradient.stands), Rows(variable, gradient.rows), learning_rate)
+    rows = StandIn(Rows(variable, gradient.rows, frame.optimizer.decays(variable)))
+    frame.run(tf.gather(gradient.sums, gradient.stands), rows)

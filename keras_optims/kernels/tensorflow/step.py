@@ -5,11 +5,15 @@ import contextlib
 import keras
 import tensorflow as tf
 
-from keras_optims.kernels.tensorflow import fused, rows
-from keras_optims.kernels.tensorflow.groups import groups_of
+from keras_optims import keras_seam
+from keras_optims.dtypes import arithmetic_dtype, is_half
+from keras_optims.kernels.tensorflow import fused, loops, rows
+from keras_optims.kernels.tensorflow.groups import Groups, groups_of
+from keras_optims.kernels.tensorflow.loops import Target
+from keras_optims.metal.protection import on_metal
 from keras_optims.paths import Path
 from keras_optims.row_gradient import RowGradient
-from keras_optims.working_copy import arithmetic_dtype, is_half
+from keras_optims.stand_in import StandIn
 
 traced_as_written = tf.autograph.experimental.do_not_convert  # AutoGraph takes longer over a step than TensorFlow itself
 no_gradient = contextlib.nullcontext
@@ -18,31 +22,44 @@ outside_of_a_trace = tf.init_scope
 
 def run_if(predicate, action, otherwise, state):
     """See `keras_optims.kernels`; under a distribution strategy the predicate must be the same on all replicas."""
-    if fused.merges_replicas():
-        # Replicas cannot meet in a branch that one of them has traced. So they branch all at once, and then each runs its own.
-        def run_on_all(strategy, predicate, action, otherwise):
-            def run_each(functions):
-                run = tf.autograph.experimental.do_not_convert(lambda function: function())
-                strategy.extended.call_for_each_replica(run, args=(functions,))
+    replica = tf.distribute.get_replica_context() if fused.merges_replicas() else None
+    if replica is None:
+        return keras.ops.cond(predicate, lambda: action() or [], lambda: otherwise() or [])
 
-            the_same = strategy.experimental_local_results(predicate)[0]
-            keras.ops.cond(the_same, lambda: run_each(action), lambda: run_each(otherwise))
+    # Replicas cannot meet in a branch that one of them has traced. So they branch all at once, and then each runs its own.
+    def run_on_all(strategy, predicate, action, otherwise):
+        def run_each(functions):
+            run = tf.autograph.experimental.do_not_convert(lambda function: function() or [])
+            returned = strategy.extended.call_for_each_replica(run, args=(functions,))
+            return [strategy.experimental_local_results(each) for each in returned]
 
-        tf.distribute.get_replica_context().merge_call(run_on_all, args=(predicate, action, otherwise))
-    else:
-        keras.ops.cond(predicate, action, otherwise)
+        the_same = strategy.experimental_local_results(predicate)[0]
+        returned = keras.ops.cond(the_same, lambda: run_each(action), lambda: run_each(otherwise))
+        return [tf.distribute.DistributedValues(each) if len(each) > 1 else each[0] for each in returned]
+
+    return replica.merge_call(run_on_all, args=(predicate, action, otherwise))
+
+
+def apart(values, read):
+    """See `keras_optims.kernels`; here an assignment copies what it needs to."""
+    return values
+
+
+def colocated(optimizer, variable):
+    """See `keras_optims.kernels`."""
+    return keras_seam.strategy(optimizer).extended.colocate_vars_with(fused.native(variable))
 
 
 def assign(optimizer, variable, value):
     """See `keras_optims.kernels`: on every replica."""
-    optimizer._distribution_strategy.extended.update(
+    keras_seam.strategy(optimizer).extended.update(
         fused.native(variable), lambda one, its_value: one.assign(tf.cast(its_value, one.dtype)), args=(value,)
     )
 
 
-def decayed(variable, decay, rate):
+def decayed(value, decay, rate):
     """See `keras_optims.kernels`."""
-    return variable - variable * decay * rate
+    return value - value * decay * rate
 
 
 def rounded(value, dtype):
@@ -51,19 +68,20 @@ def rounded(value, dtype):
 
 
 def finish_build(optimizer):
-    """See `keras_optims.kernels`: the slot that a kernel writes though the algorithm has none."""
-    if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):
-        of = [v for v in optimizer._trainable_variables if path_of(optimizer, v).name in ("fused", "grouped")]
+    """See `keras_optims.kernels`."""
+    if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):  # a slot that a kernel writes though the algorithm has none
+        of = [v for v in optimizer.own(optimizer.variables_of_the_model()) if _dtype(v) == "float32"]
         optimizer._untracked.scratch = optimizer.add_slot(of, "scratch", saved=False)
+    if optimizer.elementwise and not fused.is_distributed(optimizer):
+        optimizer._untracked.groups = Groups(optimizer)
+    optimizer.make_slots()
 
 
 def prepared(optimizer, gradients, variables):
     """See `keras_optims.kernels`; under a distribution strategy they are summed over the replicas, so all have the same."""
-    # A formula that is not known to treat all elements alike, or a sum over several steps, needs whole gradients.
-    whole = not optimizer.lazy or optimizer.fused_kernel is None or optimizer.gradient_accumulation_steps
 
     def cast(gradient, variable):
-        if not tf.is_tensor(gradient) or (whole and isinstance(gradient, tf.IndexedSlices)):
+        if not tf.is_tensor(gradient) or (isinstance(gradient, tf.IndexedSlices) and _needs_all_of_it(optimizer, variable)):
             gradient = tf.convert_to_tensor(gradient)
         return tf.cast(gradient, arithmetic_dtype(variable))
 
@@ -77,6 +95,13 @@ def prepared(optimizer, gradients, variables):
     return list(map(summed, gradients, variables))
 
 
+def _needs_all_of_it(optimizer, variable) -> bool:
+    """Whether rows of a gradient will not do: for sums over several steps, and formulas of another scope than elements."""
+    formula = optimizer.settings_of(variable).formula or optimizer
+    by_rows = optimizer.lazy and formula.lazy and formula.elementwise and not formula.overrides("begin_step")
+    return not by_rows or bool(optimizer.gradient_accumulation_steps)
+
+
 def _summed_over_replicas(optimizer, gradients):
     replica, name = tf.distribute.get_replica_context(), type(optimizer).__name__
     if replica is None:
@@ -84,10 +109,10 @@ def _summed_over_replicas(optimizer, gradients):
             f"{name}.apply() must be called on a replica, in the function that strategy.run(...) runs; it was called in the "
             "scope of a tf.distribute strategy, but outside of strategy.run(...)."
         )
-    if tf.distribute.has_strategy() and replica.strategy is not optimizer._distribution_strategy:
+    if tf.distribute.has_strategy() and replica.strategy is not keras_seam.strategy(optimizer):
         raise ValueError(
             f"{name} must be made in the scope of the tf.distribute strategy that runs it, {type(replica.strategy).__name__}; "
-            f"it was made under {type(optimizer._distribution_strategy).__name__}, so each replica would count steps of its own."
+            f"it was made under {type(keras_seam.strategy(optimizer)).__name__}, so each replica would count steps of its own."
         )
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
@@ -99,75 +124,123 @@ def count(iterations):
 
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
-    operation, dtype = fused.operation(optimizer), keras.backend.standardize_dtype(variable.dtype)
-    if optimizer.fused_kernel is None:
-        return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
-    if operation is None:
-        return Path("formula", "epsilon follows a schedule, and the kernel has a constant one")
+    operation, dtype, name = fused.operation(optimizer), _dtype(variable), type(optimizer).__name__
+    is_grouped = groups_of(optimizer).place_of(variable)[0] is not None
+    if operation is not None and dtype == "float32":
+        return Path("grouped", f"{operation}, for all small variables at once") if is_grouped else Path("fused", operation)
     if is_half(dtype):
-        return Path("formula", f"{dtype} is updated in float32 arithmetic, for which there is no kernel")
-    if dtype != "float32":
-        return Path("formula", f"the kernels serve float32, and this is {dtype}")
-    if groups_of(optimizer).place_of(variable)[0] is not None:
-        return Path("grouped", f"{operation}, for all small variables at once")
-    return Path("fused", operation)
-
-
-def update(optimizer, gradients, variables, learning_rate):
-    """See `keras_optims.kernels`; under a distribution strategy the gradients are those of all replicas together."""
+        why = f"{dtype} is updated in float32 arithmetic"
+    elif optimizer.fused_kernel is None:
+        why = f"{name} has a formula of its own"
+    elif operation is None:
+        why = "epsilon follows a schedule, and the kernel has a constant one"
+    else:
+        why = f"the kernels serve float32, and this is {dtype}"
+    if not optimizer.elementwise:
+        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
+    if is_grouped:
+        return Path("grouped", f"the formula once, for all small variables; {why}")
     if fused.is_distributed(optimizer):
-        _update_on_all_replicas(optimizer, gradients, variables, learning_rate)
+        return Path("formula", f"{why}; under a tf.distribute strategy an operation at a time")
+    if on_metal():
+        return Path("formula", f"{why}; TensorFlow compiles nothing on the Mac's GPU")
+    return Path("compiled", f"XLA makes one loop of the formula in a compiled step; {why}")
+
+
+def _dtype(variable) -> str:
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
+def update(frame, gradients, variables):
+    """See `keras_optims.kernels`; under a distribution strategy the gradients are those of all replicas together."""
+    optimizer = frame.optimizer
+    for gradient, variable in zip(gradients, variables, strict=True):
+        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
+    if fused.is_distributed(optimizer):
+        _update_on_all_replicas(frame, gradients, variables)
         return
-    pairs, decaying = [], []  # for the kernel
+    targets: list[Target] = []
     of_groups: dict = {}
     for gradient, variable in zip(gradients, variables, strict=True):
         group, place = groups_of(optimizer).place_of(variable)
-        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
         if isinstance(gradient, RowGradient):
-            rows.update(optimizer, gradient, variable, learning_rate)
+            rows.update(frame, gradient, variable)
         elif group is not None:
             of_groups.setdefault(group, {})[place] = gradient
-        elif path_of(optimizer, variable).name == "fused":
-            pairs.append((gradient, variable))
-            decaying += [variable] if optimizer.decays(variable) else []
         else:
-            optimizer.update_variable(gradient, variable, learning_rate)
+            targets.append(Target(gradient, variable, optimizer.decays(variable), _dtype(variable)))
     with contextlib.ExitStack() as stack:
         for group, its_gradients in of_groups.items():
-            pairs.append((stack.enter_context(group.gathered(its_gradients)), group.weights))
-            decaying += [group.weights] if group.decays else []
-        if pairs:
-            _update_fused(optimizer, pairs, decaying, learning_rate)
+            together = stack.enter_context(group.gathered(its_gradients))
+            targets.append(Target(together, group.weights, group.decays, group.dtype))
+        _update(frame, targets)
 
 
-def _update_fused(optimizer, pairs, decaying, learning_rate):
-    if decaying:
-        fused.decay(decaying, optimizer.weight_decay * learning_rate)
-    if fused.in_xla() and not fused.has_xla_kernel(optimizer):  # XLA fuses the formula itself
-        for gradient, variable in pairs:
-            optimizer.update_step(gradient, variable, learning_rate)
+def _update(frame, targets: list[Target]):
+    """Each target by the kernel, as a compiled loop, or by the formula an operation at a time."""
+    optimizer = frame.optimizer
+    served = [target for target in targets if fused.operation(optimizer) is not None and target.dtype == "float32"]
+    others = [target for target in targets if target not in served]
+    if served:
+        _update_fused(frame, served)
+    if not others:
+        return
+    if optimizer.elementwise and loops.are_possible() and not fused.is_distributed(optimizer):
+        loops.run(frame, others)
     else:
-        fused.KERNELS[optimizer.fused_kernel](optimizer, pairs, optimizer.scalars(pairs[0][1], learning_rate))
+        for target in others:
+            frame.run(target.gradient, target.stand_in())
 
 
-def _update_on_all_replicas(optimizer, gradients, variables, learning_rate):
-    settings = optimizer._untracked.active  # the other replicas set theirs meanwhile
+def _update_fused(frame, targets: list[Target]):
+    optimizer = frame.optimizer
+    decaying = [target.variable for target in targets if target.decays]
+    if fused.in_xla() and not fused.has_xla_kernel(optimizer):  # XLA fuses the formula itself
+        for target in targets:
+            frame.run(target.gradient, target.stand_in())
+        return
+    if decaying:
+        fused.decay(decaying, frame.once("shrinkage", lambda: tf.cast(optimizer.weight_decay * frame.rate(), "float32")))
+    pairs = [(target.gradient, target.variable) for target in targets]
+    fused.KERNELS[optimizer.fused_kernel](optimizer, pairs, frame.scalars("float32"))
 
-    def update_one(variable, gradient, learning_rate):
-        if isinstance(gradient, RowGradient):
-            rows.update(optimizer, gradient, variable, learning_rate)
-        elif path_of(optimizer, variable).name == "fused":
-            _update_fused(optimizer, [(gradient, variable)], [variable] if optimizer.decays(variable) else [], learning_rate)
-        else:
-            optimizer.update_variable(gradient, variable, learning_rate)
 
-    def update_each(strategy, gradients, learning_rate):
-        with optimizer.using(settings):
-            for gradient, variable in zip(gradients, variables, strict=True):
-                strategy.extended.update(fused.native(variable), update_one, args=(gradient, learning_rate), group=False)
+def update_list(frame, gradients, variables):
+    """See `keras_optims.kernels`."""
+    if not fused.is_distributed(frame.optimizer):
+        frame.run_all(gradients, [StandIn(frame.optimizer.place_of(variable)) for variable in variables])
+        return
 
-    for gradient, variable in zip(gradients, variables, strict=True):
-        optimizer.remember_sparse(variable, isinstance(gradient, RowGradient))
-    tf.__internal__.distribute.interim.maybe_merge_call(
-        update_each, optimizer._distribution_strategy, gradients, tf.convert_to_tensor(learning_rate)
-    )
+    # On each device once, with the first variable; the others are found there as the slots are.
+    def update_all(_, gradients, of_step):
+        own = frame.on_a_replica(of_step)
+        with own:
+            own.run_all(gradients, [StandIn(own.optimizer.place_of(variable)) for variable in variables])
+
+    def update_each(strategy, gradients, of_step):
+        strategy.extended.update(fused.native(variables[0]), update_all, args=(gradients, of_step), group=False)
+
+    _merged(frame, update_each, gradients, vars(frame.of_step))
+
+
+def _update_on_all_replicas(frame, gradients, variables):
+    def update_one(variable, gradient, learning_rate, of_step):
+        own = frame.on_a_replica(of_step, learning_rate)  # the other replicas have theirs
+        with own:
+            if isinstance(gradient, RowGradient):
+                rows.update(own, gradient, variable)
+            else:
+                _update(own, [Target(gradient, variable, own.optimizer.decays(variable), _dtype(variable))])
+
+    def update_each(strategy, gradients, learning_rate, of_step):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            args = (gradient, learning_rate, of_step)
+            strategy.extended.update(fused.native(variable), update_one, args=args, group=False)
+
+    _merged(frame, update_each, gradients, tf.convert_to_tensor(frame.rate()), vars(frame.of_step))
+
+
+def _merged(frame, function, *arguments):
+    """Calls a function once for all replicas."""
+    strategy = keras_seam.strategy(frame.optimizer)
+    tf.__internal__.distribute.interim.maybe_merge_call(function, strategy, *arguments)

@@ -1,0 +1,105 @@
+"""All that is used of Keras's private interface; another version of Keras that changes it fails in `tests/test_keras_seam.py`.
+
+A new name here needs a reason: each is something that Keras offers in no public way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+PRIVATE = {
+    "_iterations": "the number of calls of `apply`: the public `iterations` is that of updates",
+    "_trainable_variables": "the model's variables, which Keras reads in `stateless_apply` and `SwapEMAWeights`",
+    "_var_key": "the identity of a variable, on all replicas",
+    "_untrack_variable": "a hyperparameter that becomes a schedule has no variable",
+    "_learning_rate": "the learning rate as it was given",
+    "_distribution_strategy": "the tf.distribute strategy that an optimizer was made under (TensorFlow)",
+}
+"""Names of `keras.optimizers.Optimizer`, and why each is used."""
+
+OF_VARIABLES = {"_layout": "how it is sharded over devices (JAX)"}
+"""Names of `keras.Variable`."""
+
+OF_NAMESAKES = {
+    "_model_variables_moving_average": "its averages, where `use_ema`; `SwapEMAWeights` finds ours by it",
+    "_accumulated_gradients": "its half-accumulated gradients",
+    "_exclude_from_weight_decay": "the keys of the variables left out of the weight decay",
+    "_exclude_from_weight_decay_pattern": "the pattern of their names",
+}
+"""Names that only `from_keras` and `to_keras` use, of Keras's own optimizers; the slots' names are in `namesakes.py`."""
+
+
+def calls(optimizer) -> Any:
+    """The variable that counts the calls of `apply`."""
+    return optimizer._iterations
+
+
+def share_calls(optimizer, other):
+    """Makes an optimizer count with another one's variable."""
+    optimizer._untrack_variable(optimizer._iterations)
+    vars(optimizer)["_iterations"] = other._iterations
+
+
+def model_variables(optimizer) -> list:
+    """The model's variables that an optimizer is built for."""
+    return optimizer._trainable_variables
+
+
+def set_built(optimizer, variables):
+    """What Keras's own `build` does, but for averages and accumulators."""
+    # Past `__setattr__`, by which TensorFlow would take the model's variables for the optimizer's own.
+    vars(optimizer)["_trainable_variables"] = list(variables)
+    optimizer.built = True
+
+
+def layout_of(variable) -> Any:
+    """How a model's variable is sharded over devices; `None` where it is not."""
+    return getattr(variable, "_layout", None)
+
+
+def key_of(optimizer, variable) -> Any:
+    """The identity of a model's variable."""
+    return optimizer._var_key(variable)
+
+
+def untrack(optimizer, variable):
+    """Makes a variable none of the optimizer's."""
+    optimizer._untrack_variable(variable)
+
+
+def given_learning_rate(optimizer) -> Any:
+    """The learning rate of any Keras optimizer: a variable, a schedule or a callable."""
+    return optimizer._learning_rate
+
+
+def strategy(optimizer) -> Any:
+    """The tf.distribute strategy under which an optimizer was made."""
+    return optimizer._distribution_strategy
+
+
+def averages(optimizer) -> list:
+    """The moving averages of one of Keras's own optimizers, in the order of the model's variables."""
+    return optimizer._model_variables_moving_average
+
+
+def accumulators(optimizer) -> list:
+    """The accumulated gradients of one of Keras's own optimizers, in the order of the model's variables."""
+    return optimizer._accumulated_gradients
+
+
+def excluded_from_weight_decay(optimizer) -> tuple[frozenset, Any]:
+    """(keys of variables, pattern of names or `None`) of one of Keras's own optimizers."""
+    keys = getattr(optimizer, "_exclude_from_weight_decay", ())
+    return frozenset(keys), getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+
+
+def set_excluded_from_weight_decay(optimizer, keys, pattern):
+    """Leaves variables out of the weight decay of one of Keras's own optimizers."""
+    optimizer._exclude_from_weight_decay, optimizer._exclude_from_weight_decay_pattern = set(keys), pattern
+
+
+def is_torch_variant(cls) -> bool:
+    """Whether a class is what Keras makes on torch in place of one of its optimizers' classes."""
+    return cls.__module__.startswith("keras.src.backend.torch.") and issubclass(cls, keras.optimizers.Optimizer)

@@ -1,0 +1,68 @@
+"""What an optimizer saves, and how it takes over what was saved."""
+
+from __future__ import annotations
+
+from keras_optims import averages, kernels, state
+from keras_optims.fit import check_saved
+
+
+def save(optimizer, store):
+    """Writes each variable of the optimizer under its slot's and its model variable's name."""
+    state.save([*named_variables(optimizer), *averages.Kept(optimizer).places()], store)
+
+
+def load(optimizer, store):
+    """Reads what `save` wrote."""
+    _load(optimizer, state.read(store), partial=False)
+
+
+def load_from(optimizer, source, partial: bool) -> state.LoadedState:
+    """Reads the state in a file or a dict; see `Optimizer.load_state`."""
+    return _load(optimizer, state.read_source(source), partial)
+
+
+def _load(optimizer, saved, partial):
+    hyperparameters = {holder.state_name(name): each for holder, held in optimizer.holders() for name, each in held.items()}
+    check_saved(saved, hyperparameters, optimizer.name)
+    optimizer._untracked.pending_state = None
+    if optimizer.built:
+        return _assign(optimizer, saved, partial)
+    optimizer._untracked.pending_state = state.PendingState(saved, partial)
+    return optimizer._untracked.pending_state.loaded
+
+
+def take_pending(optimizer):
+    """Takes over the state that was loaded before the optimizer was built, if there is one."""
+    pending = optimizer._untracked.pending_state
+    if pending is not None:
+        with kernels.outside_of_a_trace():  # TensorFlow builds an optimizer while it traces the first step
+            loaded = _assign(optimizer, pending.saved, pending.partial)
+        vars(pending.loaded).update(vars(loaded))
+        optimizer._untracked.pending_state = None  # only now: what does not fit is an error each time, and never forgotten
+
+
+def _assign(optimizer, saved, partial):
+    kept = averages.Kept(optimizer)
+    named = [*named_variables(optimizer), *kept.places_for(saved)]
+    loaded = state.load(named, saved, optimizer.name, partial, made_by_build(optimizer))
+    kept.take()
+    averages.begin_fresh(optimizer, loaded)
+    return loaded
+
+
+def named_variables(optimizer) -> list:
+    """((slot's name, path of the model's variable or None), variable) of all that is saved."""
+    named: list = []
+    for formula in optimizer.formulas():
+        untracked = formula._untracked
+        for variable in formula.own_variables():
+            key = untracked.state_keys.get(id(variable), (variable.name, None))
+            parts = kernels.parts_of(formula, variable) or [(key, variable)]
+            named += [(name, part) for name, part in parts if name[0] not in untracked.unsaved]
+    return named
+
+
+def made_by_build(optimizer) -> set[str]:
+    """The names of the numbers that are made when an optimizer is built, and not before."""
+    known = [formula._untracked for formula in optimizer.formulas()]
+    return {untracked.state_keys[identity][0] for untracked in known for identity in untracked.made_by_build}

@@ -1,0 +1,152 @@
+"""What a formula sees in place of a variable and of its slots.
+
+A formula reads and assigns `keras.Variable`s. What it works on may be a whole variable, one in half precision widened to float32,
+the rows of a table that a batch has used, many small variables end to end, a block of a large one, or the argument of a function
+that is being compiled. So it always gets stand-ins: their values are tensors, and what the formula has assigned is written
+to its place once, when the formula has ended. Nothing that it has read before changes under it meanwhile.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_optims.dtypes import is_half, wide
+
+
+def path_of(variable) -> str:
+    """The path of a model's variable; a `tf.Variable` has a name only."""
+    return getattr(variable, "path", None) or variable.name
+
+
+def is_overwritten(variable) -> bool:
+    """Whether Keras means a variable to be overwritten by its gradient (scales of float8); it has no slots."""
+    return getattr(variable, "overwrite_with_gradient", False)
+
+
+class Place:
+    """Where a stand-in's value comes from and goes to.
+
+    Attributes:
+        variable: the variable, or what its slots are looked up by.
+        dtype: the dtype of the arithmetic.
+        decays: whether the variable is decayed.
+        settings: what the rules say about it, where stand-ins with several are at work together; else `None`.
+        rounded_to: the variable's own dtype, if that is half precision; else `None`.
+    """
+
+    def __init__(self, variable, decays: bool = False, settings=None):
+        self.variable = variable
+        self.settings = settings
+        self.dtype = wide(variable.dtype)
+        self.decays = decays
+        self.rounded_to = keras.backend.standardize_dtype(variable.dtype) if is_half(variable.dtype) else None
+
+    def read(self):
+        """The value, in the dtype of the arithmetic."""
+        return ops.cast(ops.convert_to_tensor(self.variable), self.dtype)
+
+    def write(self, value):
+        """Sets it."""
+        self.variable.assign(ops.cast(value, self.variable.dtype))
+
+    def slot(self, slot) -> Place:
+        """The place of a slot of the variable."""
+        return Place(slot.variable_of(self.variable))
+
+
+class StandIn(keras.Variable):
+    """A variable whose value lives in a step; see the module.
+
+    Args:
+        place: where the value comes from, and where a step writes it to when the formula has ended.
+
+    Attributes:
+        assigned: whether there is something to write.
+        read_value: what was read from the place; `None` as long as nothing was.
+    """
+
+    def __init__(self, place: Place):
+        # Not Keras's constructor, which would make memory for it. What that sets is a property here.
+        self.__dict__.update(place=place, assigned=False, read_value=None, _held=None, _stand_ins={})
+
+    @property
+    def value(self):
+        """The value, a tensor in the dtype of the arithmetic."""
+        if self._held is None:
+            self.__dict__["_held"] = self.__dict__["read_value"] = self.place.read()
+        return self._held
+
+    def assign(self, value):
+        """Sets the value; the variable itself is set by `commit`.
+
+        Raises:
+            ValueError: the value has another shape.
+        """
+        value = ops.cast(ops.convert_to_tensor(value), self.dtype)
+        if len(value.shape) != len(self.shape) or any(
+            None not in lengths and lengths[0] != lengths[1] for lengths in zip(value.shape, self.shape, strict=True)
+        ):
+            raise ValueError(f"{self.name} has shape {tuple(self.shape)}; received a value of shape {tuple(value.shape)}.")
+        self.__dict__.update(_held=value, assigned=True)
+        return value
+
+    def assign_add(self, value):
+        """Adds to the value."""
+        return self.assign(self.value + ops.cast(ops.convert_to_tensor(value), self.dtype))
+
+    def assign_sub(self, value):
+        """Subtracts from the value."""
+        return self.assign(self.value - ops.cast(ops.convert_to_tensor(value), self.dtype))
+
+    def slot(self, slot) -> StandIn:
+        """What stands in for a slot of this variable."""
+        if slot not in self._stand_ins:
+            self._stand_ins[slot] = StandIn(self.place.slot(slot))
+        return self._stand_ins[slot]
+
+    def family(self) -> list[StandIn]:
+        """It and the stand-ins of its slots."""
+        return [self, *self._stand_ins.values()]
+
+    def hold(self, value, assigned: bool):
+        """Sets the value as it is, and whether it is to be written."""
+        self.__dict__.update(_held=value, assigned=assigned)
+
+    @property
+    def dtype(self):
+        """The dtype of the arithmetic."""
+        return self.place.dtype
+
+    @property
+    def shape(self):
+        """The shape of the value."""
+        return self.value.shape
+
+    @property
+    def ndim(self):
+        """The number of dimensions."""
+        return len(self.value.shape)
+
+    @property
+    def name(self):
+        """That of the variable."""
+        return self.place.variable.name
+
+    @property
+    def path(self):
+        """That of the variable."""
+        return path_of(self.place.variable)
+
+    @property
+    def trainable(self):
+        """Whether gradients are wanted of it; they are not."""
+        return False
+
+    @property
+    def constraint(self):
+        """None; a variable's own constraint is applied after the step."""
+        return None
+
+    def __repr__(self):
+        return f"<StandIn path={self.path}, dtype={self.dtype}>"
