@@ -319,6 +319,10 @@ class Optimizer(WithArguments):
         """(slot, how to make it) of the slot variables of a model's variable that are still to be made."""
         return self._untracked.slots.waiting(variable)
 
+    def kept_plans(self) -> dict:
+        """What a backend keeps from step to step, and can make again."""
+        return self._untracked.plans
+
     def make_slots(self):
         """Makes all slot variables that are still to be made."""
         self._untracked.slots.make_all()

@@ -8,6 +8,8 @@ to its place once, when the formula has ended. Nothing that it has read before c
 
 from __future__ import annotations
 
+import operator
+
 import keras
 from keras import ops
 
@@ -83,6 +85,10 @@ class StandIn(keras.Variable):
         Raises:
             ValueError: the value has another shape.
         """
+        held = self.value
+        if type(value) is type(held) and value.dtype == held.dtype and value.shape == held.shape:
+            self.__dict__.update(_held=value, assigned=True)  # as it mostly is
+            return value
         value = ops.cast(ops.convert_to_tensor(value), self.dtype)
         if len(value.shape) != len(self.shape) or any(
             None not in lengths and lengths[0] != lengths[1] for lengths in zip(value.shape, self.shape, strict=True)
@@ -93,11 +99,11 @@ class StandIn(keras.Variable):
 
     def assign_add(self, value):
         """Adds to the value."""
-        return self.assign(self.value + ops.cast(ops.convert_to_tensor(value), self.dtype))
+        return self.assign(self + value)
 
     def assign_sub(self, value):
         """Subtracts from the value."""
-        return self.assign(self.value - ops.cast(ops.convert_to_tensor(value), self.dtype))
+        return self.assign(self - value)
 
     def slot(self, slot) -> StandIn:
         """What stands in for a slot of this variable."""
@@ -150,3 +156,23 @@ class StandIn(keras.Variable):
 
     def __repr__(self):
         return f"<StandIn path={self.path}, dtype={self.dtype}>"
+
+
+def _arithmetic(operation, name, reflected):
+    """An operator of `StandIn`: the tensors' own, which costs a tenth of Keras's, where no dtype has to be found for the result."""
+    of_keras = getattr(keras.Variable, name)
+
+    def operate(self, other):
+        value, other = self.value, other.value if isinstance(other, StandIn) else other
+        if isinstance(other, (int, float)) or getattr(other, "dtype", None) == value.dtype:
+            return operation(other, value) if reflected else operation(value, other)
+        return of_keras(self, other)
+
+    operate.__name__ = name
+    return operate
+
+
+for _name in ("add", "sub", "mul", "truediv"):
+    _operation = getattr(operator, _name)
+    setattr(StandIn, f"__{_name}__", _arithmetic(_operation, f"__{_name}__", reflected=False))
+    setattr(StandIn, f"__r{_name}__", _arithmetic(_operation, f"__r{_name}__", reflected=True))

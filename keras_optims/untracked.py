@@ -36,6 +36,7 @@ class Untracked:
     excluded: tuple[frozenset, re.Pattern | None] = (frozenset(), None)
     sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
+    plans: dict = dataclasses.field(default_factory=dict)
     scratch: Slot | None = None
     average: Any = None
     averaged: Any = None

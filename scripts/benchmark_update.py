@@ -1,7 +1,7 @@
 """How long an update step takes: ours, Keras's namesake, and the backend's best peer, interleaved in one process.
 
     python scripts/benchmark_update.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--rules]
-                                       [--rounds N] [--json]
+                                       [--formula] [--rounds N] [--json]
 
 Gradients are made inside of the compiled step, from one tensor: passing hundreds of arguments alone costs milliseconds and is
 not what is measured. Each round runs every contestant once, in turn; the medians and their ratios are what counts, not single
@@ -70,6 +70,7 @@ def main():
     parser.add_argument(
         "--rules", action="store_true", help="also ours with a rule: half the rate for all that has one dimension"
     )
+    parser.add_argument("--formula", action="store_true", help="the same formula without a kernel, beside ours with one")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
@@ -92,9 +93,9 @@ def measure(case, arguments, bandwidth):
     """The medians of one case, printed as a table unless JSON is wanted."""
     shapes = CASES[case]
     contestants, first_call = {}, {}
-    for name, make in makers(case, arguments.backend, arguments.optimizer, arguments.rules).items():
-        begun = time.perf_counter()
+    for name, make in contestants_of(case, arguments).items():
         step = make(shapes)
+        begun = time.perf_counter()
         step()
         first_call[name] = time.perf_counter() - begun
         for _ in range(2):
@@ -164,6 +165,50 @@ def triad_bandwidth():
             list(pool.map(run, range(cores)))
             seconds.append(time.perf_counter() - begun)
     return 3 * b.nbytes / statistics.median(seconds)
+
+
+def contestants_of(case, arguments):
+    """Contestant -> a function that makes its step on variables of the given shapes."""
+    if arguments.formula:
+        return formulas(case, arguments.backend, arguments.optimizer)
+    return makers(case, arguments.backend, arguments.optimizer, arguments.rules)
+
+
+def formulas(case, backend, name):
+    """As `makers`: ours with its kernel, and the same formula under other classes, which have none."""
+    import keras_optims
+
+    ours = keras_optims.OPTIMIZERS[name]
+    written_again = {"update_step": lambda self, *arguments: ours.update_step(self, *arguments), "elementwise": True}
+    formula = type("Formula", (ours,), written_again)
+    compiled = type("Compiled", (ours,), written_again | {"torch_compile": True})
+    steps = {"tensorflow": lambda o, shapes: tensorflow_step(o, case, False), "jax": jax_step, "torch": keras_on_torch_step}
+    makes = {"ours": ours, "formula": formula, **({"formula, torch.compile": compiled} if backend == "torch" else {})}
+    makes |= {"formula, Keras's base": adam_on_keras} if name == "adam" else {}
+    return {label: lambda shapes, make=make: steps[backend](make(), shapes) for label, make in makes.items()}
+
+
+def adam_on_keras():
+    """Adam's formula as a user writes it on the base class of Keras."""
+    import keras
+    from keras import ops
+
+    class Formula(keras.optimizers.Optimizer):
+        def build(self, variables):
+            if not self.built:
+                super().build(variables)
+                self.m, self.v = (self.add_optimizer_variables(variables, name) for name in ("m", "v"))
+
+        def update_step(self, gradient, variable, learning_rate):
+            t = ops.cast(self.iterations + 1, variable.dtype)
+            place = self._get_variable_index(variable)
+            m, v = self.m[place], self.v[place]
+            alpha = ops.cast(learning_rate, variable.dtype) * ops.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            self.assign_add(m, (gradient - m) * 0.1)
+            self.assign_add(v, (ops.square(gradient) - v) * 0.001)
+            self.assign_sub(variable, m * alpha / (ops.sqrt(v) + 1e-7))
+
+    return Formula(learning_rate=0.001)
 
 
 def makers(case, backend, name, rules):

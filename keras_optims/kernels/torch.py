@@ -14,6 +14,7 @@ import torch
 from keras import ops
 
 from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels import torch_pieces
 from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, parts_of, update_list
 from keras_optims.paths import Path
 from keras_optims.stand_in import StandIn
@@ -111,6 +112,13 @@ def update(frame, gradients, variables):
     plain: list = []
     for pair in zip(gradients, variables, strict=True):
         (served if optimizer.fused_kernel and pair[1]._value.dtype is torch.float32 else plain).append(pair)
+    if optimizer.elementwise:
+        in_pieces: list = []
+        others: list = []
+        for pair in plain:
+            (in_pieces if torch_pieces.are_possible(pair[1]) else others).append(pair)
+        torch_pieces.run(frame, in_pieces)
+        plain = others
     for gradient, variable in plain:
         frame.run(gradient, StandIn(optimizer.place_of(variable)))
     if served:

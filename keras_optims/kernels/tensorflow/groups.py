@@ -25,9 +25,9 @@ from keras_optims.stand_in import is_overwritten, path_of
 FEWEST = 8
 """Fewer variables than this are not worth a group."""
 
-SMALL, SMALL_ON_METAL = 16_384, 262_144
-"""Variables with fewer elements are grouped; the second for a formula without a kernel on the Mac's GPU, where each operation of the
-formula is a dispatch, which takes longer than copying a megabyte."""
+BELOW = {"kernel": 16_384, "kernel on a Mac's GPU": 65_536, "formula": 262_144}
+"""Variables with fewer elements are grouped. On the Mac's GPU each kernel is a dispatch, which takes longer than copying some hundred
+kB; of a formula without a kernel each operation is one there, and elsewhere each shape a program that XLA has to compile."""
 
 
 class Part:
@@ -209,7 +209,8 @@ def may_group(optimizer, variable) -> bool:
         return False  # (distributed, a buffer would have to be gathered on each replica)
     limit = optimizer.group_below
     if limit is None:
-        limit = SMALL_ON_METAL if on_metal() and operation(optimizer) is None else SMALL
+        has_kernel = operation(optimizer) is not None and keras.backend.standardize_dtype(variable.dtype) == "float32"
+        limit = BELOW["formula" if not has_kernel else "kernel on a Mac's GPU" if on_metal() else "kernel"]
     return 0 < int(np.prod(variable.shape)) < limit
 
 
