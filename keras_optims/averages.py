@@ -1,9 +1,9 @@
 """Weights to evaluate at that are others than those that are trained: moving averages, and what an algorithm says.
 
-They are put in the weights' place for an evaluation or to save them, and the weights back afterwards, exactly. The moving averages
-of `use_ema` are the slot "average"; it holds the weights that are trained meanwhile. What is a function of several slots has no
-place of its own to exchange with, so there the weights that are trained are kept aside for that while. Keras's own optimizers
-overwrite the weights by their averages at the end of `fit`.
+They are put in the weights' place for an evaluation or to save them, and the weights back afterwards, exactly. The moving
+averages of `use_ema` are the slot "average"; it holds the weights that are trained meanwhile. What is a function of several slots
+has no place of its own to exchange with, so there the weights that are trained are kept aside for that while. Keras's own
+optimizers overwrite the weights by their averages at the end of `fit`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from keras_optims.stand_in import is_overwritten, path_of
 def build(optimizer, variables):
     """Makes what the optimizer needs for it."""
     if optimizer.use_ema:
-        optimizer._untracked.average = optimizer.add_ungrouped_slot([v for v in variables if not is_overwritten(v)], "average", "variable")
+        optimizer._untracked.average = optimizer.add_ungrouped_slot(
+            [v for v in variables if not is_overwritten(v)], "average", "variable"
+        )
     if optimizer.evaluates_other_weights:
         optimizer._untracked.averaged = optimizer.add_variable(
             (), dtype=state_dtype(), aggregation="only_first_replica", name="weights_are_averaged"
@@ -115,7 +117,9 @@ def move(optimizer):
 def _move(optimizer):
     # 0 where the average begins with the variable itself: at the first update, and at the first after the weights were the
     # averages; else 1. (The Mac's GPU compares no integers.)
-    goes_on = ops.minimum(ops.cast(optimizer.iterations, state_dtype()), 1) * (1 - ops.convert_to_tensor(optimizer._untracked.averaged))
+    goes_on = ops.minimum(ops.cast(optimizer.iterations, state_dtype()), 1) * (
+        1 - ops.convert_to_tensor(optimizer._untracked.averaged)
+    )
     for variable, average in _pairs(optimizer):
         momentum = ops.cast(goes_on * optimizer.ema_momentum, average.dtype)
         average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
@@ -134,7 +138,11 @@ def _move(optimizer):
 
 
 def _pairs(optimizer):
-    return [(variable, optimizer.average()[variable]) for variable in optimizer.variables_of_the_model() if variable in optimizer.average()]
+    return [
+        (variable, optimizer.average()[variable])
+        for variable in optimizer.variables_of_the_model()
+        if variable in optimizer.average()
+    ]
 
 
 def begin_fresh(optimizer, loaded):
@@ -147,7 +155,8 @@ def begin_fresh(optimizer, loaded):
 
 
 TRAINED, EXACT = "trained_weights", "exact_average"
-"""What is kept aside while weights are averaged, and saved so: those that are trained, and averages that half precision rounds."""
+"""What is kept aside while weights are averaged, and saved so: those that are trained, and averages that half precision
+rounds."""
 
 
 class Kept:

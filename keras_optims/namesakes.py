@@ -11,8 +11,8 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
 from keras_optims import keras_seam
+from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
 from keras_optims.optimizer import Optimizer

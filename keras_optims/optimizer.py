@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_optims import averages, kernels, keras_seam, saved, step
+from keras_optims import averages, keras_seam, kernels, saved, step
 from keras_optims.arguments import WithArguments
 from keras_optims.dtypes import is_half, wide
+from keras_optims.explanation import Explanation, explained
 from keras_optims.fit import check_variables
 from keras_optims.hyperparameter import shown, state_dtype
-from keras_optims.explanation import Explanation, explained
 from keras_optims.rules import settings_of_each
 from keras_optims.slots import Slot
 from keras_optims.stand_in import Place, StandIn, is_overwritten, path_of
@@ -58,8 +58,9 @@ class Optimizer(WithArguments):
     `update_step(gradient, variable, learning_rate)`; the constructor follows from the declarations.
 
     The step, in this order: the loss scale is divided out; gradients are averaged over `gradient_accumulation_steps`; they are
-    clipped; `begin_step`; then for each variable weight decay and the formula; `end_step`; last the moving average of the weights.
-    float16 and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of the step.
+    clipped; `begin_step`; then for each variable weight decay and the formula; `end_step`; last the moving average of the
+    weights. float16 and bfloat16 variables have float32 slots and are updated in float32 arithmetic, rounded once at the end of
+    the step.
 
     Args: Of every optimizer, by keyword
         weight_decay: λ; each step subtracts `learning_rate * weight_decay * variable` first (decoupled weight decay,
@@ -101,16 +102,17 @@ class Optimizer(WithArguments):
     false for a class that overrides `update_step` without saying so again."""
 
     decay: ClassVar[str] = "decoupled"
-    """Who decays the weights: `"decoupled"`: the step does, before the formula. `"own"`: the formula does, by `decay_of(variable)`,
-    as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2 regularization)."""
+    """Who decays the weights: `"decoupled"`: the step does, before the formula. `"own"`: the formula does, by
+    `decay_of(variable)`, as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2
+    regularization)."""
 
     group_below: int | None = None
-    """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it. It
-    changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
+    """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.
+    It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
 
     torch_compile: bool = False
-    """On torch, whether an elementwise formula without a kernel is compiled by `torch.compile`, which takes seconds to minutes once
-    and needs a C++ compiler. Python in the formula then runs once, while it is traced, as in a compiled step elsewhere."""
+    """On torch, whether an elementwise formula without a kernel is compiled by `torch.compile`, which takes seconds to minutes
+    once and needs a C++ compiler. Python in the formula then runs once, while it is traced, as in a compiled step elsewhere."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -210,8 +212,8 @@ class Optimizer(WithArguments):
     def evaluation_weights(self, variable):
         """The weights at which to evaluate, a tensor, where they are others than those that are trained.
 
-        An algorithm overrides it whose result is a function of its state (Schedule-Free, Lookahead); with `use_ema=True` it is the
-        moving average. All that evaluates uses it: `averaged_weights`, the callback `AveragedWeights`, a search.
+        An algorithm overrides it whose result is a function of its state (Schedule-Free, Lookahead); with `use_ema=True` it is
+        the moving average. All that evaluates uses it: `averaged_weights`, the callback `AveragedWeights`, a search.
 
         Args:
             variable: a model's variable.
@@ -242,7 +244,8 @@ class Optimizer(WithArguments):
                 the variable; or a list with one for each of the variables.
             shape: a tuple, or a function of the variable that returns one; `None`: the variable's own. It is sharded
                 as the variable where the shapes agree.
-            dtype: of the slot, or a list with one for each of the variables; `None`: the variable's, or float32 where that is half
+            dtype: of the slot, or a list with one for each of the variables; `None`: the variable's, or float32 where that is
+            half
                 precision.
             saved: whether the slot is a part of the optimizer's state.
 
@@ -281,7 +284,8 @@ class Optimizer(WithArguments):
         return variable
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
-        """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: a state that is, is asked for by `add_slot`."""
+        """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: a state that is, is asked for by
+        `add_slot`."""
         variable = super().add_variable(shape, _copying(initializer), wide(dtype), aggregation, layout, name)
         self._untracked.remember(variable, (name or "variable", None))
         return variable
@@ -530,7 +534,8 @@ class Optimizer(WithArguments):
         return [v for v in variables if not is_overwritten(v) and (self.settings_of(v).formula or self) is self]
 
     def explain(self) -> Explanation:
-        """Which way each variable's update goes and why, its slots, and what rules have set for it: a list that prints as a table.
+        """Which way each variable's update goes and why, its slots, and what rules have set for it: a list that prints as a
+        table.
 
         Raises:
             ValueError: the optimizer is not built yet.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_optims import averages, kernels, state
 from keras_optims.fit import check_saved
+from keras_optims.stand_in import path_of
 
 
 def save(optimizer, store):
@@ -51,14 +52,16 @@ def _assign(optimizer, saved, partial):
 
 
 def named_variables(optimizer) -> list:
-    """((slot's name, path of the model's variable or None), variable) of all that is saved."""
+    """((slot's name, path of the model's variable or None), variable) of all that is saved: numbers, and then slot by slot."""
     named: list = []
     for formula in optimizer.formulas():
         untracked = formula._untracked
-        for variable in formula.own_variables():
-            key = untracked.state_keys.get(id(variable), (variable.name, None))
-            parts = kernels.parts_of(formula, variable) or [(key, variable)]
-            named += [(name, part) for name, part in parts if name[0] not in untracked.unsaved]
+        slots = [slot for slot in formula.slots() if slot.name not in untracked.unsaved]
+        of_slots = {id(variable) for slot in formula.slots() for variable in slot.variables}
+        others = [variable for variable in formula.own_variables() if id(variable) not in of_slots]
+        of_others = [(untracked.state_keys.get(id(variable), (variable.name, None)), variable) for variable in others]
+        named += [(key, variable) for key, variable in of_others if key[0] not in untracked.unsaved]
+        named += [((slot.name, path_of(variable)), slot[variable]) for slot in slots for variable in slot.of_the_model()]
     return named
 
 

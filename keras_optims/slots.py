@@ -82,6 +82,10 @@ class Slot:
         """The slot variables of a list of the model's variables; `None` for one that has none."""
         return [self.variable_of(variable) if variable in self else None for variable in variables]
 
+    def of_the_model(self) -> list:
+        """The model's variables that have one, in their order."""
+        return list(self._variables)
+
     @property
     def variables(self) -> list:
         """That of each of the model's variables that has one, in their order; parts of a buffer where they are grouped."""

@@ -159,7 +159,8 @@ class StandIn(keras.Variable):
 
 
 def _arithmetic(operation, name, reflected):
-    """An operator of `StandIn`: the tensors' own, which costs a tenth of Keras's, where no dtype has to be found for the result."""
+    """An operator of `StandIn`: the tensors' own, which costs a tenth of Keras's, where no dtype has to be found for the
+    result."""
     of_keras = getattr(keras.Variable, name)
 
     def operate(self, other):

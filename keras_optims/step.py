@@ -1,10 +1,11 @@
 """The order of a step, and what belongs to one step.
 
-A step is: the loss scale is divided out; gradients are averaged over an accumulation; they are clipped; `begin_step`; then for the
-variables of each set of settings weight decay and formula; `end_step`; last the moving average of the weights, and constraints.
+A step is: the loss scale is divided out; gradients are averaged over an accumulation; they are clipped; `begin_step`; then for
+the variables of each set of settings weight decay and formula; `end_step`; last the moving average of the weights, and
+constraints.
 
-What belongs to one step travels in a `Frame`, which is made for it: the settings that hold, and what is computed once. The optimizer
-finds the frame that it works in by `frame_of`; none is ever put on the optimizer, so that frames nest.
+What belongs to one step travels in a `Frame`, which is made for it: the settings that hold, and what is computed once. The
+optimizer finds the frame that it works in by `frame_of`; none is ever put on the optimizer, so that frames nest.
 """
 
 from __future__ import annotations
@@ -100,7 +101,11 @@ class Frame:
 
     def scalars(self, dtype: str, learning_rate=None) -> types.SimpleNamespace:
         """`begin_step`'s and `step_scalars`'s scalars in a dtype; for another learning rate than the step's, if one is given."""
-        if learning_rate is None or learning_rate is self.rate() or learning_rate is self.memo.get((self.settings, ("rate", dtype))):
+        if (
+            learning_rate is None
+            or learning_rate is self.rate()
+            or learning_rate is self.memo.get((self.settings, ("rate", dtype)))
+        ):
             return self.once(("scalars", dtype), lambda: self._computed(dtype, self.rate()))
         known = self.once(("scalars of", dtype, id(learning_rate)), lambda: (self._computed(dtype, learning_rate), learning_rate))
         return known[0]  # beside the rate, which is kept alive, so that its id stays its own
@@ -216,7 +221,7 @@ def _given(gradients, variables):
     if len(missing) == len(variables):
         raise ValueError("There is no gradient of any variable.")
     warnings.warn(
-        f"There are no gradients of {missing}, which stay as they are; if the model is compiled: did you forget its loss?",
+        f"Gradients do not exist for variables {missing}, which stay as they are. Did you forget the loss of a compiled model?",
         stacklevel=4,
     )
     pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
@@ -257,7 +262,7 @@ def step(optimizer, gradients, variables):
 
         def accumulate():
             for gradient, each in zip(gradients, accumulators, strict=True):
-                each.assign(each + gradient)
+                each.assign(gradient + each)
 
         run_if(optimizer, (optimizer.calls + 1) % steps == 0, update, accumulate)
     for variable in variables:

@@ -19,7 +19,7 @@ def averaging():
 
 
 def averages(optimizer):
-    return [as_numpy(average) for average in optimizer._model_variables_moving_average]
+    return [as_numpy(average) for average in optimizer.average().variables]
 
 
 def trainable(model):

@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_optims import kernels
+from keras_optims.dtypes import arithmetic_dtype
 from keras_optims.row_gradient import values_of
 from keras_optims.stand_in import path_of
 from keras_optims.step import Frame, mean_gradients, run_if, step
-from keras_optims.dtypes import arithmetic_dtype
 
 
 @dataclasses.dataclass(frozen=True)

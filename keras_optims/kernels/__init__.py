@@ -4,8 +4,8 @@
 `no_gradient()`: a context in which updates are not differentiated.
 `outside_of_a_trace()`: a context in which assignments happen now, also while a step is being traced.
 `prepared(optimizer, gradients, variables)`: the gradients in the dtype of the step's arithmetic; dense, or a `RowGradient`.
-`run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`, and returns the
-list of tensors that it returns.
+`run_if(predicate, action, otherwise, state)`: runs one of two functions that read and assign the variables `state`, and returns
+the list of tensors that it returns.
 `assign(optimizer, variable, value)`: sets a model's variable, in its own dtype.
 `decayed(value, decay, rate)`: weights after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
 `rounded(value, dtype)`: a float32 tensor with its numbers rounded to a half-precision dtype, still as float32.
@@ -17,7 +17,6 @@ the frame's optimizer names where there is one, else by its `update_step`.
 `path_of(optimizer, variable)`: the `Path` on which `update` takes a variable with a dense gradient.
 `may_group(optimizer, variable)`: whether a slot of the variable may become a part of a buffer when the optimizer is built.
 `finish_build(optimizer)`: called at the end of its build: makes the slot variables that are still to be made.
-`parts_of(optimizer, variable)`: ((slot, path), part) of each member's part of such a buffer; empty for any other variable.
 `colocated(optimizer, variable)`: a context in which variables are made where the given one is.
 `count(iterations)`: adds 1 to the number of steps.
 `is_distributed(optimizer)`: whether a step runs on each replica of a `tf.distribute` strategy.
@@ -53,7 +52,6 @@ update_list = _backend.update_list
 path_of = _backend.path_of
 may_group = _backend.may_group
 finish_build = _backend.finish_build
-parts_of = _backend.parts_of
 colocated = _backend.colocated
 count = _backend.count
 is_distributed = _backend.is_distributed

@@ -8,11 +8,11 @@ import numpy as np
 from keras import ops
 
 from keras_optims.dtypes import arithmetic_dtype
-from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, parts_of, update_list
+from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, update_list
 from keras_optims.paths import Path
 from keras_optims.stand_in import StandIn
 
-__all__ = ["colocated", "finish_build", "is_distributed", "may_group", "parts_of", "update_list"]
+__all__ = ["colocated", "finish_build", "is_distributed", "may_group", "update_list"]
 
 no_gradient = contextlib.nullcontext
 outside_of_a_trace = contextlib.nullcontext

@@ -1,4 +1,5 @@
-"""An elementwise formula on torch's CPU, in pieces that stay in the cache: blocks of large variables, small ones packed end to end.
+"""An elementwise formula on torch's CPU, in pieces that stay in the cache: blocks of large variables, small ones packed end to
+end.
 
 Run on a whole large variable, each operation of a formula writes a new tensor to memory, of which the page faults alone cost more
 than the arithmetic. A piece's tensors are used again while they are still in the cache.

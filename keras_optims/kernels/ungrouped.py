@@ -10,11 +10,6 @@ def may_group(optimizer, variable):
     return False
 
 
-def parts_of(optimizer, variable):
-    """See `keras_optims.kernels`."""
-    return []
-
-
 def finish_build(optimizer):
     """See `keras_optims.kernels`."""
 

@@ -1,7 +1,7 @@
 """The step on TensorFlow, alone and under tf.distribute; see `keras_optims.kernels` for the functions."""
 
 from keras_optims.kernels.tensorflow.fused import is_distributed
-from keras_optims.kernels.tensorflow.groups import may_group, parts_of
+from keras_optims.kernels.tensorflow.groups import may_group
 from keras_optims.kernels.tensorflow.outlet import Outlet
 from keras_optims.kernels.tensorflow.step import (
     apart,
@@ -33,7 +33,6 @@ __all__ = [
     "may_group",
     "no_gradient",
     "outside_of_a_trace",
-    "parts_of",
     "path_of",
     "prepared",
     "rounded",

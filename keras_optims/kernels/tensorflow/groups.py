@@ -20,14 +20,15 @@ import tensorflow as tf
 from keras_optims.dtypes import arithmetic_dtype
 from keras_optims.kernels.tensorflow.fused import handle, in_xla, is_distributed, native, operation
 from keras_optims.metal.protection import on_metal
-from keras_optims.stand_in import is_overwritten, path_of
+from keras_optims.stand_in import is_overwritten
 
 FEWEST = 8
 """Fewer variables than this are not worth a group."""
 
 BELOW = {"kernel": 16_384, "kernel on a Mac's GPU": 65_536, "formula": 262_144}
-"""Variables with fewer elements are grouped. On the Mac's GPU each kernel is a dispatch, which takes longer than copying some hundred
-kB; of a formula without a kernel each operation is one there, and elsewhere each shape a program that XLA has to compile."""
+"""Variables with fewer elements are grouped. On the Mac's GPU each kernel is a dispatch, which takes longer than copying some
+hundred kB; of a formula without a kernel each operation is one there, and elsewhere each shape a program that XLA has to
+compile."""
 
 
 class Part:
@@ -86,8 +87,8 @@ class Group:
         self.arithmetic_dtype = arithmetic_dtype(members[0])
         self.sizes = [int(np.prod(member.shape)) for member in members]
         self.starts = [0, *np.cumsum(self.sizes)[:-1].tolist()]
-        self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype=self.arithmetic_dtype, name=_WEIGHTS)
-        optimizer._untracked.unsaved.add(_WEIGHTS)
+        self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype=self.arithmetic_dtype, name="grouped_weights")
+        optimizer.unsaved_slots().add("grouped_weights")
         self._buffers: dict[str, keras.Variable] = {}  # by the slot's name
 
     def add_slot(self, optimizer, slot, makings):
@@ -100,6 +101,7 @@ class Group:
         name, dtype = slot.name, makings[0].dtype
         with tf.init_scope():
             buffer = optimizer.add_buffer((sum(self.sizes),), each_initialized, dtype, f"grouped_{name}")
+        optimizer.unsaved_slots().add(f"grouped_{name}")  # its parts are saved
         self._buffers[name] = buffer
         slot.set_of_group(self.weights, buffer)
         for member, part in zip(self.members, self.parts_of(name), strict=True):
@@ -109,13 +111,6 @@ class Group:
         """The members' parts of a slot's buffer."""
         starts = zip(self.members, self.starts, strict=True)
         return [Part(self._buffers[name], start, member.shape, f"{member.name}_{name}") for member, start in starts]
-
-    def saved_parts(self, variable):
-        """((slot's name, member's path), part) of each member, if the variable is a slot's buffer of this group."""
-        for name, buffer in self._buffers.items():
-            if buffer is variable:
-                return [((name, path_of(m)), part) for m, part in zip(self.members, self.parts_of(name), strict=True)]
-        return []
 
     @contextlib.contextmanager
     def gathered(self, gradients: dict):
@@ -147,9 +142,6 @@ class Group:
         # XLA compiles each slice as a program of its own, 9 ms each, and gathers of one size only once.
         ranges = {size: tf.range(size) for size in set(self.sizes)}
         return [tf.gather(flat, ranges[size] + start) for size, start in zip(self.sizes, self.starts, strict=True)]
-
-
-_WEIGHTS = "grouped_weights"
 
 
 def _end_to_end(tensors):
@@ -212,8 +204,3 @@ def may_group(optimizer, variable) -> bool:
         has_kernel = operation(optimizer) is not None and keras.backend.standardize_dtype(variable.dtype) == "float32"
         limit = BELOW["formula" if not has_kernel else "kernel on a Mac's GPU" if on_metal() else "kernel"]
     return 0 < int(np.prod(variable.shape)) < limit
-
-
-def parts_of(optimizer, variable):
-    """See `keras_optims.kernels`."""
-    return [part for group in groups_of(optimizer).all for part in group.saved_parts(variable)]
