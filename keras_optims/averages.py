@@ -22,9 +22,8 @@ from keras_optims.stand_in import is_overwritten, path_of
 def build(optimizer, variables):
     """Makes what the optimizer needs for it."""
     if optimizer.use_ema:
-        optimizer._untracked.average = optimizer.add_ungrouped_slot(
-            [v for v in variables if not is_overwritten(v)], "average", "variable"
-        )
+        averaged = [variable for variable in variables if not is_overwritten(variable)]
+        optimizer._untracked.average = optimizer.add_ungrouped_slot(averaged, "average", "variable")
     if optimizer.evaluates_other_weights:
         optimizer._untracked.averaged = optimizer.add_variable(
             (), dtype=state_dtype(), aggregation="only_first_replica", name="weights_are_averaged"
@@ -117,9 +116,8 @@ def move(optimizer):
 def _move(optimizer):
     # 0 where the average begins with the variable itself: at the first update, and at the first after the weights were the
     # averages; else 1. (The Mac's GPU compares no integers.)
-    goes_on = ops.minimum(ops.cast(optimizer.iterations, state_dtype()), 1) * (
-        1 - ops.convert_to_tensor(optimizer._untracked.averaged)
-    )
+    are_averaged = ops.convert_to_tensor(optimizer._untracked.averaged)
+    goes_on = ops.minimum(ops.cast(optimizer.iterations, state_dtype()), 1) * (1 - are_averaged)
     for variable, average in _pairs(optimizer):
         momentum = ops.cast(goes_on * optimizer.ema_momentum, average.dtype)
         average.assign(momentum * average + (1 - momentum) * ops.cast(variable, average.dtype))
@@ -138,11 +136,8 @@ def _move(optimizer):
 
 
 def _pairs(optimizer):
-    return [
-        (variable, optimizer.average()[variable])
-        for variable in optimizer.variables_of_the_model()
-        if variable in optimizer.average()
-    ]
+    average = optimizer.average()
+    return [(variable, average[variable]) for variable in average.of_the_model()]
 
 
 def begin_fresh(optimizer, loaded):
@@ -155,8 +150,7 @@ def begin_fresh(optimizer, loaded):
 
 
 TRAINED, EXACT = "trained_weights", "exact_average"
-"""What is kept aside while weights are averaged, and saved so: those that are trained, and averages that half precision
-rounds."""
+"""What is kept aside while weights are averaged, and saved so: trained weights, and averages that half precision rounds."""
 
 
 class Kept:

@@ -11,8 +11,7 @@ def is_half(dtype) -> bool:
 
 
 def wide(dtype) -> str:
-    """The dtype, or float32 for half precision: bfloat16 has 8 significant bits, in which β₂ = 0.999 is 1 and Adam never
-    moves."""
+    """The dtype, or float32 for half precision: bfloat16 has 8 bits, in which β₂ = 0.999 is 1 and Adam never moves."""
     return "float32" if is_half(dtype) else keras.backend.standardize_dtype(dtype)
 
 

@@ -285,7 +285,8 @@ class Optimizer(WithArguments):
 
     def add_variable(self, shape, initializer="zeros", dtype=None, aggregation="none", layout=None, name=None):
         """As `keras.optimizers.Optimizer.add_variable`, but never in half precision: a state that is, is asked for by
-        `add_slot`."""
+        `add_slot`.
+        """
         variable = super().add_variable(shape, _copying(initializer), wide(dtype), aggregation, layout, name)
         self._untracked.remember(variable, (name or "variable", None))
         return variable

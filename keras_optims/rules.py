@@ -72,7 +72,8 @@ class Rule:
             self.settings[MULTIPLIER.name] = MULTIPLIER.validate(learning_rate_multiplier)
         if not self.settings and formula is None:
             raise ValueError(
-                "A Rule must set something: learning_rate_multiplier, formula, or a hyperparameter of the optimizer; received none."
+                "A Rule must set something: learning_rate_multiplier, formula, or a hyperparameter of the optimizer; "
+                "received none."
             )
 
     def chooses(self, path: str, ndim: int, dtype: str) -> bool:

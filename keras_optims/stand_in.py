@@ -159,8 +159,7 @@ class StandIn(keras.Variable):
 
 
 def _arithmetic(operation, name, reflected):
-    """An operator of `StandIn`: the tensors' own, which costs a tenth of Keras's, where no dtype has to be found for the
-    result."""
+    """An operator of `StandIn`: the tensors' own, a tenth of the cost of Keras's, where the result has the same dtype."""
     of_keras = getattr(keras.Variable, name)
 
     def operate(self, other):

@@ -16,7 +16,7 @@ import itertools
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import h5py  # which Keras requires
@@ -108,7 +108,7 @@ def _read_hdf5(file):
 
 
 def load(
-    named_variables, saved: dict[str, np.ndarray], name: str, partial: bool = False, made_by_build: set[str] = frozenset()
+    named_variables, saved: dict[str, np.ndarray], name: str, partial: bool = False, made_by_build: Collection[str] = ()
 ) -> LoadedState:
     """Assigns the saved arrays to the variables.
 

@@ -101,11 +101,7 @@ class Frame:
 
     def scalars(self, dtype: str, learning_rate=None) -> types.SimpleNamespace:
         """`begin_step`'s and `step_scalars`'s scalars in a dtype; for another learning rate than the step's, if one is given."""
-        if (
-            learning_rate is None
-            or learning_rate is self.rate()
-            or learning_rate is self.memo.get((self.settings, ("rate", dtype)))
-        ):
+        if any(learning_rate is own for own in (None, self.rate(), self.memo.get((self.settings, ("rate", dtype))))):
             return self.once(("scalars", dtype), lambda: self._computed(dtype, self.rate()))
         known = self.once(("scalars of", dtype, id(learning_rate)), lambda: (self._computed(dtype, learning_rate), learning_rate))
         return known[0]  # beside the rate, which is kept alive, so that its id stays its own

@@ -27,8 +27,7 @@ FEWEST = 8
 
 BELOW = {"kernel": 16_384, "kernel on a Mac's GPU": 65_536, "formula": 262_144}
 """Variables with fewer elements are grouped. On the Mac's GPU each kernel is a dispatch, which takes longer than copying some
-hundred kB; of a formula without a kernel each operation is one there, and elsewhere each shape a program that XLA has to
-compile."""
+hundred kB. Of a formula without a kernel each operation is one there, and elsewhere each shape is a program to compile."""
 
 
 class Part:
