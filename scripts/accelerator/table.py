@@ -36,11 +36,16 @@ def tables(report: dict) -> str:
         speed = next((row for row in rows if row["backend"] == backend and row["stage"] == "bandwidth" and "bytes" in row), None)
         reached = f"{speed['gigabytes_per_second']:.4g} GB/s" if speed else "not measured"
         lines.append(f"Steps on {backend}; the device's bandwidth (a = a + b): {reached}.")
-        heads = ("step", "of", "contestant", "parameters", "ms", "GB/s", "of bandwidth", "ours / it", "first call")
-        lines += ["", *_table(heads, [_step(row) for row in own], numbers_from=3), ""]
+        heads = ("contestant", "parameters", "ms", "GB/s", "of bandwidth", "ours / it", "first call")
+        for stage in dict.fromkeys(row["stage"] for row in own):
+            of_stage = [row for row in own if row["stage"] == stage]
+            halved = ", parameters halved until they fitted" if any("halved_from" in row for row in of_stage) else ""
+            title = f"{backend}, {stage}{halved}:"
+            lines += ["", title, "", *_table(heads, [_step(row) for row in of_stage], numbers_from=1)]
+        lines.append("")
     searches = [row for row in rows if "trials_per_hour" in row]
     if searches:
-        heads = ("backend", "problem", "search", "trials per hour", "s per trial", "first", "data")
+        heads = ("backend", "problem", "search", "trials / hour", "s / trial", "first", "data")
         lines += ["Trials of one epoch:", "", *_table(heads, [_search(row) for row in searches], 3, 6), ""]
     findings = [row for row in rows if row["stage"] == "doctor" and "status" in row]
     if findings:
@@ -67,12 +72,9 @@ def _devices(report: dict) -> str:
 
 def _step(row: dict) -> Sequence[str]:
     share, ratio = row.get("share_of_bandwidth"), row.get("ours_relative_to_it")
-    parameters = f"{row['parameters']:.3g}".replace("e+0", "e") + (" (halved)" if "halved_from" in row else "")
     return (
-        row["stage"].removeprefix("step of ").partition(" on ")[0],
-        "ResNet-50" if row["stage"].endswith("ResNet-50") else "large",
         row["contestant"],
-        parameters,
+        f"{row['parameters']:.3g}".replace("e+0", "e"),
         _three_digits(row["milliseconds"]),
         _three_digits(row["gigabytes_per_second"]),
         "-" if share is None else f"{_three_digits(100 * share)} %",
@@ -89,7 +91,7 @@ def _search(row: dict) -> Sequence[str]:
     return (
         row["backend"],
         row["stage"].removeprefix("trials of "),
-        row["contestant"],
+        row["contestant"].removeprefix("ours, "),
         f"{row['trials_per_hour']:.0f}",
         f"{row['seconds_per_trial']:.3f}",
         f"{row['first_seconds']:.1f} s",
