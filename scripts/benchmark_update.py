@@ -233,7 +233,9 @@ def waiting():
     if keras.backend.backend() == "torch":
         import torch
 
-        return lambda result: torch.cuda.synchronize() if torch.cuda.is_available() else None
+        if torch.cuda.is_available():
+            return lambda result: torch.cuda.synchronize()
+        return lambda result: torch.mps.synchronize() if torch.backends.mps.is_available() else None
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
