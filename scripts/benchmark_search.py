@@ -130,13 +130,16 @@ def given(settings, objective):
 
 
 class Ours:
-    """The search of this package: one tuner for all rounds, so that what is compiled stays compiled."""
+    """The search of this package: one tuner for all rounds, so that what is compiled stays compiled.
 
-    def __init__(self, problem, data, epochs, settings, folder):
+    `together`: how many trials train in one program, as `--batch-trials` says.
+    """
+
+    def __init__(self, problem, data, epochs, settings, folder, together=1):
         from tuning.model import ProblemModel
         from tuning.space import Space
 
-        self.problem, self.epochs, self.folder = problem, epochs, folder
+        self.problem, self.epochs, self.folder, self.together = problem, epochs, folder, together
         self.model = ProblemModel(Space.of("adam"), problem, made=problem)
         self.model._data = data
         self.seconds, self.scores, self.choices, self._trainer, self._round = [], [], {}, None, 0
@@ -167,7 +170,7 @@ class Ours:
             self.model,
             directory=self.folder,
             project_name=name,
-            engine=HereEngine(1),
+            engine=HereEngine(self.together),
             jit="auto",
         )
         last[0] = time.perf_counter()

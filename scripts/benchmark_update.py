@@ -92,26 +92,26 @@ def main():
 def measure(case, arguments, bandwidth):
     """The medians of one case, printed as a table unless JSON is wanted."""
     shapes = CASES[case]
-    contestants, first_call = {}, {}
+    contestants, first_call, wait = {}, {}, waiting()
     for name, make in contestants_of(case, arguments).items():
         step = make(shapes)
         begun = time.perf_counter()
-        step()
+        wait(step())
         first_call[name] = time.perf_counter() - begun
         for _ in range(2):
-            step()
+            wait(step())
         contestants[name] = step
     times = {name: [] for name in contestants}
     for _ in range(arguments.rounds):
         for name, step in contestants.items():
             begun = time.perf_counter()
-            step()
+            wait(step())
             times[name].append(time.perf_counter() - begun)
     medians = {name: statistics.median(values) for name, values in times.items()}
     numbers = sum(size(shape) for shape in shapes)
     touched = TOUCHED * shapes[0][1] if case == "embedding" else numbers
     slots = NAMESAKES[arguments.optimizer][2]
-    moved = 4 * touched * (1 + 2 * (1 + slots))
+    moved = bytes_of_a_step(touched, slots)
     rows = {
         name: {
             "milliseconds": 1e3 * median,
@@ -132,6 +132,11 @@ def measure(case, arguments, bandwidth):
                 flush=True,
             )
     return rows
+
+
+def bytes_of_a_step(numbers, slots):
+    """Those that must move, of so many float32 weights: gradient, weight and slots read, weight and slots written."""
+    return 4 * numbers * (1 + 2 * (1 + slots))
 
 
 def size(shape):
@@ -177,6 +182,7 @@ def contestants_of(case, arguments):
 def formulas(case, backend, name):
     """As `makers`: ours with its kernel, and the same formula under other classes, which have none."""
     import keras_optims
+    from accelerator.formula import FormulaOnKeras
 
     ours = keras_optims.OPTIMIZERS[name]
     written_again = {"update_step": lambda self, *arguments: ours.update_step(self, *arguments), "elementwise": True}
@@ -184,31 +190,8 @@ def formulas(case, backend, name):
     compiled = type("Compiled", (ours,), written_again | {"torch_compile": True})
     steps = {"tensorflow": lambda o, shapes: tensorflow_step(o, case, False), "jax": jax_step, "torch": keras_on_torch_step}
     makes = {"ours": ours, "formula": formula, **({"formula, torch.compile": compiled} if backend == "torch" else {})}
-    makes |= {"formula, Keras's base": adam_on_keras} if name == "adam" else {}
+    makes |= {"formula, Keras's base": FormulaOnKeras} if name == "adam" else {}
     return {label: lambda shapes, make=make: steps[backend](make(), shapes) for label, make in makes.items()}
-
-
-def adam_on_keras():
-    """Adam's formula as a user writes it on the base class of Keras."""
-    import keras
-    from keras import ops
-
-    class Formula(keras.optimizers.Optimizer):
-        def build(self, variables):
-            if not self.built:
-                super().build(variables)
-                self.m, self.v = (self.add_optimizer_variables(variables, name) for name in ("m", "v"))
-
-        def update_step(self, gradient, variable, learning_rate):
-            t = ops.cast(self.iterations + 1, variable.dtype)
-            place = self._get_variable_index(variable)
-            m, v = self.m[place], self.v[place]
-            alpha = ops.cast(learning_rate, variable.dtype) * ops.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-            self.assign_add(m, (gradient - m) * 0.1)
-            self.assign_add(v, (ops.square(gradient) - v) * 0.001)
-            self.assign_sub(variable, m * alpha / (ops.sqrt(v) + 1e-7))
-
-    return Formula(learning_rate=0.001)
 
 
 def makers(case, backend, name, rules):
@@ -230,11 +213,11 @@ def makers(case, backend, name, rules):
 
     if backend == "tensorflow":
         made = {
-            "ours": lambda shapes: tensorflow_step(ours(), case, False),
-            **({"ours, a rule": lambda shapes: tensorflow_step(with_rules(), case, False)} if rules else {}),
-            "ours, XLA": lambda shapes: tensorflow_step(ours(), case, True),
-            "keras": lambda shapes: tensorflow_step(namesake(), case, False),
-            "keras, XLA": lambda shapes: tensorflow_step(namesake(), case, True),
+            "ours": lambda shapes: tensorflow_step(ours(), tensorflow_inputs(case), False),
+            **({"ours, a rule": lambda shapes: tensorflow_step(with_rules(), tensorflow_inputs(case), False)} if rules else {}),
+            "ours, XLA": lambda shapes: tensorflow_step(ours(), tensorflow_inputs(case), True),
+            "keras": lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), False),
+            "keras, XLA": lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), True),
         }
         if importlib.util.find_spec("tf_keras") and hasattr(legacy(), keras_name):
             made["tf_keras, legacy"] = lambda shapes: legacy_step(getattr(legacy(), keras_name)(**keras_arguments), case)
@@ -262,23 +245,50 @@ def makers(case, backend, name, rules):
     return made
 
 
+def waiting():
+    """A function that takes what a step returned, and returns when the device has done all that was asked of it."""
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.block_until_ready
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return lambda result: torch.cuda.synchronize()
+        return lambda result: torch.mps.synchronize() if torch.backends.mps.is_available() else None
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return lambda result: None
+
+    def wait(variables):
+        tf.test.experimental.sync_devices()
+        keras.ops.convert_to_numpy(min(variables, key=lambda variable: size(variable.shape)))  # depends on the step
+
+    return wait
+
+
 def start(shapes):
-    """One flat array of small random gradients, and the weights to begin with."""
+    """One flat array of small random gradients, and the weights to begin with. Other functions `begin` make tensors instead."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     return rng.normal(size=sum(map(size, shapes))).astype("float32") * 1e-3, [np.ones(shape, np.float32) for shape in shapes]
 
 
-def tensorflow_step(optimizer, case, xla):
-    """A `tf.function` that makes the gradients and applies them."""
+def tensorflow_step(optimizer, inputs, xla):
+    """A `tf.function` that makes the gradients and applies them; `inputs`: of `tensorflow_inputs` or `dense_inputs`."""
     import keras
     import tensorflow as tf
 
-    weights, gradients = tensorflow_inputs(case)
+    weights, gradients = inputs
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
-    return tf.function(lambda: optimizer.apply(gradients(), variables), jit_compile=xla, autograph=False)
+    apply = tf.function(lambda: optimizer.apply(gradients(), variables), jit_compile=xla, autograph=False)
+    return _returning(apply, variables)
 
 
 def legacy():
@@ -296,10 +306,20 @@ def legacy_step(optimizer, case):
     variables = [tf.Variable(weight) for weight in weights]
     optimizer._create_all_weights(variables)
 
-    def step():
+    def apply():
         optimizer.apply_gradients(zip(gradients(), variables, strict=True))
 
-    return tf.function(step, autograph=False)
+    return _returning(tf.function(apply, autograph=False), variables)
+
+
+def _returning(apply, variables):
+    """A step that returns what `waiting` takes."""
+
+    def step():
+        apply()
+        return variables
+
+    return step
 
 
 def tensorflow_inputs(case):
@@ -311,14 +331,22 @@ def tensorflow_inputs(case):
     import tensorflow as tf
 
     shapes = CASES[case]
+    if case not in ("embedding", "many"):
+        return dense_inputs(shapes)
     flat, weights = start(shapes)
     if case == "embedding":
         values, rows = tf.Variable(flat[: TOUCHED * shapes[0][1]].reshape(TOUCHED, -1)), tf.Variable(touched_rows(shapes[0][0]))
         return weights, lambda: [tf.IndexedSlices(values.value(), rows.value(), tf.constant(shapes[0]))]
-    if case == "many":
-        source, sizes = tf.Variable(flat), [size(shape) for shape in shapes]
-        return weights, lambda: list(map(tf.reshape, tf.split(source, sizes), shapes))
-    sources = [tf.Variable(gradient) for gradient in _split(flat, shapes)]
+    source, sizes = tf.Variable(flat), [size(shape) for shape in shapes]
+    return weights, lambda: list(map(tf.reshape, tf.split(source, sizes), shapes))
+
+
+def dense_inputs(shapes, begin=start):
+    """As `tensorflow_inputs`, of any shapes, with gradients that are read from a variable each."""
+    import tensorflow as tf
+
+    flat, weights = begin(shapes)
+    sources = [tf.Variable(gradient) for gradient in _split(flat, shapes, tf.reshape)]
     return weights, lambda: [source.value() for source in sources]
 
 
@@ -329,19 +357,19 @@ def touched_rows(rows):
     return np.random.default_rng(1).integers(0, rows, TOUCHED).astype("int64")
 
 
-def _split(flat, shapes):
+def _split(flat, shapes, reshape=lambda part, shape: part.reshape(shape)):
     offset = 0
     for shape in shapes:
-        yield flat[offset : offset + size(shape)].reshape(shape)
+        yield reshape(flat[offset : offset + size(shape)], shape)
         offset += size(shape)
 
 
-def jax_step(optimizer, shapes):
+def jax_step(optimizer, shapes, begin=start):
     """`stateless_apply` under `jax.jit`, all state donated."""
     import jax
     import keras
 
-    flat, weights = start(shapes)
+    flat, weights = begin(shapes)
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
     return _donating(
@@ -352,12 +380,12 @@ def jax_step(optimizer, shapes):
     )
 
 
-def optax_step(transformation, shapes):
+def optax_step(transformation, shapes, begin=start):
     """The usual optax step under `jax.jit`, all state donated."""
     import jax
     import optax
 
-    flat, weights = start(shapes)
+    flat, weights = begin(shapes)
     values = [jax.numpy.asarray(weight) for weight in weights]
 
     def apply(flat, state, values):
@@ -375,30 +403,31 @@ def _donating(apply, flat, state, values):
 
     def step():
         held[:] = compiled(flat, *held)
-        jax.block_until_ready(held)
+        return held
 
     return step
 
 
-def keras_on_torch_step(optimizer, shapes):
+def keras_on_torch_step(optimizer, shapes, begin=start):
     """Keras on torch compiles nothing; the gradients are views of one tensor."""
     import keras
 
-    flat, weights = start(shapes)
+    flat, weights = begin(shapes)
     variables = [keras.Variable(weight, name=f"v{i}") for i, weight in enumerate(weights)]
     optimizer.build(variables)
     source = keras.ops.convert_to_tensor(flat)
     return lambda: optimizer.apply(list(_split(source, shapes)), variables)
 
 
-def torch_step(name, options, shapes):
-    """torch.optim itself."""
+def torch_step(name, options, shapes, begin=start):
+    """torch.optim itself, on Keras's device."""
+    import keras
     import torch
 
-    flat, weights = start(shapes)
-    parameters = [torch.nn.Parameter(torch.from_numpy(weight)) for weight in weights]
+    flat, weights = begin(shapes)
+    parameters = [torch.nn.Parameter(keras.ops.convert_to_tensor(weight)) for weight in weights]
     optimizer = getattr(torch.optim, name)(parameters, **options)
-    source = torch.from_numpy(flat)
+    source = keras.ops.convert_to_tensor(flat)
 
     def step():
         for parameter, gradient in zip(parameters, _split(source, shapes), strict=True):

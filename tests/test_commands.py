@@ -62,6 +62,7 @@ NOT_RUN = {
     "python scripts/benchmark_search.py": "needs real data sets and minutes",
     "python scripts/benchmark_update.py --backend torch": "is not this backend",
     "python scripts/contract_table.py": "takes three minutes; tests/test_contract.py",
+    "python scripts/measure_accelerator.py": "takes 8 minutes and wants a GPU; tests/test_measure_accelerator.py",
     "python scripts/metal_coverage.py": "takes a minute and writes a page; tests/test_metal.py",
     "python scripts/sensitivity.py": "takes half an hour; tests/tuning/test_sensitivity.py",
     "python scripts/picture_claims.py": "tests/test_claims.py draws each picture; one of them is drawn in here",
