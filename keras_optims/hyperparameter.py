@@ -159,7 +159,7 @@ class Hyperparameter(Declared):
         return self if optimizer is None else self.value(optimizer, optimizer.holder(self.name))
 
     def __set__(self, optimizer, value):
-        if hasattr(optimizer, "_iterations"):  # else in the constructor of keras.optimizers.Optimizer; ours assigns after it
+        if hasattr(optimizer, "_untracked"):  # else in the constructor of keras.optimizers.Optimizer; ours assigns after it
             self.set(optimizer, optimizer, value)
 
     # -- the value, held by the optimizer itself or by one of its rules ---------------------------

@@ -358,3 +358,16 @@ def test_building_twice_changes_nothing(cls):
     number = len(optimizer.variables)
     optimizer.build(variables)
     assert len(optimizer.variables) == number
+
+
+def test_the_constructor_does_not_depend_on_when_keras_makes_its_variables(monkeypatch):
+    of_keras = keras.optimizers.Optimizer.__init__
+
+    def with_an_early_variable(self, *args, **kwargs):
+        vars(self)["_iterations"] = None
+        of_keras(self, *args, **kwargs)
+
+    monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", with_an_early_variable)
+    optimizer = Adam(0.5, weight_decay=0.1, clipnorm=2.0)
+    assert float(optimizer.learning_rate) == 0.5
+    assert optimizer.get_config()["weight_decay"] == 0.1
