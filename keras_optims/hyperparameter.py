@@ -96,7 +96,8 @@ class Hyperparameter(Declared):
     the constructor and a property. It takes a float, an int, a NumPy scalar, a
     `keras.optimizers.schedules.LearningRateSchedule`, or a callable of the step (an int64 or int32
     scalar, 0 at the first step) that returns the value. Reading the property gives the float32 scalar variable (or, of a
-    schedule, its value at the current step); assigning a number changes it without a retrace.
+    schedule, its value at the current step); assigning a number changes it without a retrace. Assigning a number where there is
+    a schedule or a callable is a `TypeError`, as of Keras's learning rate.
 
     Args:
         default: the value where none is given.
@@ -180,6 +181,12 @@ class Hyperparameter(Declared):
             return
         value = self.validate(value)
         of = type(optimizer).__name__
+        follows = callable(held) and not isinstance(held, keras.Variable) and hasattr(holder, f"{self._held}_given")
+        if follows and isinstance(value, numbers.Real):  # built or not: callbacks assign before the first step
+            raise TypeError(
+                f"{self.name} of this {of} follows {_kind(held)}, so no number can be set in its place, neither by hand nor by a "
+                f"callback such as LearningRateScheduler; give the constructor a number, which stays settable. Received {value!r}."
+            )
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
             self._change(optimizer, holder, _rounded(value))
             if self._has_residual:

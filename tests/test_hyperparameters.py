@@ -245,7 +245,7 @@ FIXED = [
     (Adam, {}, "use_ema", True),
     (Adam, {}, "gradient_accumulation_steps", 2),
     (Adam, {}, "beta_1", keras.optimizers.schedules.CosineDecay(0.9, 10)),
-    (Adam, {"learning_rate": keras.optimizers.schedules.CosineDecay(0.9, 10)}, "learning_rate", 0.1),
+    (Adam, {"weight_decay": keras.optimizers.schedules.CosineDecay(0.9, 10)}, "weight_decay", None),
 ]
 
 
@@ -265,6 +265,37 @@ def test_what_a_compiled_step_would_not_see_is_refused_once_built_and_allowed_be
             step([gradient])
         results.append(step.weights())
     np.testing.assert_array_equal(*results)
+
+
+FOLLOWED = {"a schedule": keras.optimizers.schedules.CosineDecay(0.5, 10), "a callable": lambda: 0.5}
+
+
+@pytest.mark.parametrize("build_first", [False, True])
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_a_number_in_place_of_a_schedule_or_callable_is_a_type_error_as_in_keras(kind, build_first):
+    optimizer = Adam(FOLLOWED[kind], beta_1=FOLLOWED[kind], rules=[keras_optims.Rule("theta", epsilon=FOLLOWED[kind])])
+    if build_first:
+        step_on(optimizer)([np.ones(3, "float32")])
+    with pytest.raises(TypeError, match=f"learning_rate of this Adam follows {kind}.*Received 0.1"):
+        optimizer.learning_rate = 0.1
+    with pytest.raises(TypeError, match=f"beta_1 of this Adam follows {kind}"):
+        optimizer.beta_1 = np.float32(0.1)
+    with pytest.raises(TypeError, match=f"epsilon of this Adam follows {kind}"):
+        optimizer.rules[0].epsilon = 1
+    assert optimizer._learning_rate is optimizer._beta_1 is FOLLOWED[kind]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+        keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=1e9),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callbacks_do_not_replace_a_schedule_in_silence(callback):
+    with pytest.raises(TypeError, match="follows a schedule"):
+        fit(compiled(Adam(FOLLOWED["a schedule"])), epochs=3, callbacks=[callback])
 
 
 def test_rmsprop_built_with_momentum_can_change_it_down_to_zero():
