@@ -10,11 +10,9 @@ property, the entry in `get_config`, the default search space and the label of a
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -185,7 +183,7 @@ class Hyperparameter(Declared):
         if follows and isinstance(value, numbers.Real):  # built or not: callbacks assign before the first step
             raise TypeError(
                 f"{self.name} of this {of} follows {_kind(held)}, so no number can be set in its place, neither by hand nor by a "
-                f"callback such as LearningRateScheduler; give the constructor a number, which stays settable. Received {value!r}."
+                f"callback as LearningRateScheduler; give the constructor a number, which stays settable. Received {value!r}."
             )
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
             self._change(optimizer, holder, _rounded(value))
@@ -408,16 +406,31 @@ def deserialized(value: Any, name: str, allowed: str, custom_objects=None) -> An
         ) from error
 
 
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """The end of an error about an unknown name: the closest of those that are allowed, if one is close."""
-    close = difflib.get_close_matches(name, list(allowed), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
 def shown(value: Any) -> str:
     """`repr(value)` on one line, and not more of it than a message has room for."""
-    text = " ".join(repr(value).split())
+    return _on_one_line(repr(value))
+
+
+def as_argument(value: Any) -> str:
+    """A value of an argument as one would write it, a schedule with what it is made of; on one line, as `shown`."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        config = {name: its for name, its in value.get_config().items() if name != "name" and its is not None}
+        return _on_one_line(f"{type(value).__name__}({', '.join(f'{name}={its!r}' for name, its in config.items())})")
+    return _on_one_line(getattr(value, "__qualname__", None) or repr(value))
+
+
+def _on_one_line(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def is_like_an_argument(value: Any) -> bool:
+    """Whether a value may be meant for an argument: a number, `None`, a text, a schedule or a callable; not a slot or a list."""
+    return value is None or isinstance(value, (str, bool)) or callable(value) or _is_a_number(value)
+
+
+def _is_a_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.shape == ())
 
 
 def _shortest(value) -> int | float:
