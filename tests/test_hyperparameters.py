@@ -402,3 +402,45 @@ def test_the_constructor_does_not_depend_on_when_keras_makes_its_variables(monke
     optimizer = Adam(0.5, weight_decay=0.1, clipnorm=2.0)
     assert float(optimizer.learning_rate) == 0.5
     assert optimizer.get_config()["weight_decay"] == 0.1
+
+
+# -- bounds, to the last number -------------------------------------------------------------------
+
+TINY = float(np.finfo(np.float32).tiny)  # the smallest normal number
+LARGEST = float(np.finfo(np.float32).max)
+BOUNDS = [
+    # class, name, in its domain, beside it
+    (Adam, "learning_rate", [0.0, TINY, LARGEST], [-TINY, -1, 2 * LARGEST]),
+    (Adam, "beta_2", [0.0, TINY, 1 - 2.0**-24], [-TINY, 1.0, 1 - 2.0**-26]),
+    (Momentum, "momentum", [0.0, 1.0, 1 - 2.0**-26], [-TINY, 1 + 2.0**-20]),
+    (Adam, "clipnorm", [TINY, LARGEST], [0.0, -1.0, TINY / 2]),
+    (Adam, "epsilon", [0.0, LARGEST], [-TINY, 1e39]),
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "inside", "outside"), BOUNDS)
+def test_a_domain_ends_where_it_says(cls, name, inside, outside):
+    for value in inside:
+        optimizer = cls(**{name: value})
+        assert float(ops.convert_to_numpy(getattr(optimizer, name))) == np.float32(value)
+    for value in outside:
+        with pytest.raises(ValueError, match=name):
+            cls(**{name: value})
+
+
+@pytest.mark.parametrize("denormal", [TINY / 2, 1e-40, 1.4e-45, np.float32(1e-39)])
+def test_a_number_too_small_to_be_normal_is_zero_on_every_backend(denormal):
+    optimizer = Adam(denormal, epsilon=denormal)
+    assert float(ops.convert_to_numpy(optimizer.learning_rate)) == 0
+    optimizer.epsilon = 1.0
+    optimizer.epsilon = denormal
+    assert float(ops.convert_to_numpy(optimizer.epsilon)) == 0
+    assert optimizer.get_config()["learning_rate"] == float(str(denormal))  # as it was given
+    kept = Adam(TINY)
+    assert float(ops.convert_to_numpy(kept.learning_rate)) == TINY
+
+
+def test_what_rounding_took_is_kept_and_no_more_than_that():
+    for value in (0.9, 0.999, 0.1, 1 - 2.0**-24, TINY):
+        residual = float(ops.convert_to_numpy(Adam(beta_2=value).residual("beta_2")))
+        assert residual == pytest.approx(value - float(np.float32(value)), rel=1e-6, abs=TINY)
