@@ -17,9 +17,11 @@ from keras_optims.hyperparameter import (
     Interval,
     Option,
     SearchRange,
-    did_you_mean,
+    as_argument,
+    is_like_an_argument,
     shown,
 )
+from keras_optims.names import did_you_mean, meant_by
 from keras_optims.rules import WITHOUT_RULES, LiveRule, Rules, Settings
 from keras_optims.step import frame_of
 from keras_optims.untracked import Untracked
@@ -121,6 +123,55 @@ class WithArguments(keras.optimizers.Optimizer):
             raise ValueError(f"{cls.__name__}(): {error}. Its arguments are {', '.join(allowed)}.") from None
         return {key: bound.arguments.get(key, declared.default) for key, declared in cls._declarations.items()}
 
+    def __setattr__(self, name, value):
+        """Sets an attribute; raises `AttributeError` where its name is a misspelled argument's, which would change nothing.
+
+        A class with a constructor of its own may set there what it likes, and each class may in `build`; what is no argument's
+        value, such as a slot, may be set anywhere.
+        """
+        is_new = not (name.startswith("_") or name in vars(self) or hasattr(type(self), name))
+        is_watched = is_new and is_like_an_argument(value) and self._is_made_and_not_being_built()
+        if is_watched and meant_by(name, self._declarations):
+            cls, hint = type(self).__name__, did_you_mean(name, self._declarations)
+            raise AttributeError(f"{cls} has no {name!r}, so setting it would change nothing.{hint} Received {shown(value)}.")
+        super().__setattr__(name, value)
+
+    def _is_made_and_not_being_built(self) -> bool:
+        untracked = vars(self).get("_untracked")
+        if untracked is None or untracked.build_depth > 0:
+            return False
+        return self.built or type(self).__init__ is WithArguments.__init__
+
+    def __repr__(self) -> str:
+        """The call that makes such an optimizer: the arguments that are not at their defaults, with the numbers of now."""
+        try:
+            parts = [f"{name}={text}" for name, text in self._shown_arguments()]
+        except Exception:  # in the middle of a constructor
+            parts = ["..."]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _shown_arguments(self):
+        """(name, text) of each argument that is not at its default."""
+        parameters = inspect.signature(type(self)).parameters
+        names = [name for name, one in parameters.items() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        for name in dict.fromkeys([*names, *self._declarations]):
+            default = parameters[name].default if name in parameters else self._declarations[name].default
+            try:
+                with kernels.outside_of_a_trace():
+                    value = self._now(name)
+                if name != "name" and not _equal(value, default):
+                    yield name, as_argument(value)
+            except Exception:  # a value that is not known while a step is traced, an argument that the class keeps nowhere
+                yield name, "..."
+
+    def _now(self, name: str):
+        """The current value of an argument, as the constructor takes it."""
+        declared = self._declarations.get(name)
+        if isinstance(declared, Hyperparameter):
+            return declared.now(self)
+        value = getattr(self, name)
+        return list(value) if isinstance(declared, Rules) else value
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
         return {"name": self.name, **{name: declared.to_config(self) for name, declared in self._declarations.items()}}
@@ -186,6 +237,11 @@ NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
 def _not_yet():
     """Stands for the learning rate until the constructor has made its variable."""
     return 0.0
+
+
+def _equal(value, default) -> bool:
+    """Whether an argument is at its default."""
+    return value is default or (type(default) in (tuple, list) and list(value) == list(default)) or bool(value == default)
 
 
 def _signature(declared: dict[str, Declared]) -> inspect.Signature:

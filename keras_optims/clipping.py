@@ -28,7 +28,10 @@ _LARGE, _SHRINK = 2.0**40, 2.0**-80
 
 
 def _clipped_to_norm(gradients, largest_norm):
-    """The gradients times min(1, largest norm / their L2 norm together); NaN where one of them is not finite."""
+    """The gradients times min(1, largest norm / their L2 norm together).
+
+    Where one element is NaN, all become NaN; an infinite one becomes NaN, and what shares its norm 0.
+    """
     dtype = gradients[0].dtype
     largest_norm = ops.cast(largest_norm, dtype)
     largest_element, *others = (_largest_element(gradient) for gradient in gradients)

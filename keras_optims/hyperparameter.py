@@ -10,11 +10,9 @@ property, the entry in `get_config`, the default search space and the label of a
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -96,7 +94,8 @@ class Hyperparameter(Declared):
     the constructor and a property. It takes a float, an int, a NumPy scalar, a
     `keras.optimizers.schedules.LearningRateSchedule`, or a callable of the step (an int64 or int32
     scalar, 0 at the first step) that returns the value. Reading the property gives the float32 scalar variable (or, of a
-    schedule, its value at the current step); assigning a number changes it without a retrace.
+    schedule, its value at the current step); assigning a number changes it without a retrace. Assigning a number where there is
+    a schedule or a callable is a `TypeError`, as of Keras's learning rate.
 
     Args:
         default: the value where none is given.
@@ -159,7 +158,7 @@ class Hyperparameter(Declared):
         return self if optimizer is None else self.value(optimizer, optimizer.holder(self.name))
 
     def __set__(self, optimizer, value):
-        if hasattr(optimizer, "_iterations"):  # else in the constructor of keras.optimizers.Optimizer; ours assigns after it
+        if hasattr(optimizer, "_untracked"):  # else in the constructor of keras.optimizers.Optimizer; ours assigns after it
             self.set(optimizer, optimizer, value)
 
     # -- the value, held by the optimizer itself or by one of its rules ---------------------------
@@ -180,6 +179,12 @@ class Hyperparameter(Declared):
             return
         value = self.validate(value)
         of = type(optimizer).__name__
+        follows = callable(held) and not isinstance(held, keras.Variable) and hasattr(holder, f"{self._held}_given")
+        if follows and isinstance(value, numbers.Real):  # built or not: callbacks assign before the first step
+            raise TypeError(
+                f"{self.name} of this {of} follows {_kind(held)}, so no number can be set in its place, neither by hand nor by a "
+                f"callback as LearningRateScheduler; give the constructor a number, which stays settable. Received {value!r}."
+            )
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
             self._change(optimizer, holder, _rounded(value))
             if self._has_residual:
@@ -401,16 +406,31 @@ def deserialized(value: Any, name: str, allowed: str, custom_objects=None) -> An
         ) from error
 
 
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """The end of an error about an unknown name: the closest of those that are allowed, if one is close."""
-    close = difflib.get_close_matches(name, list(allowed), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
 def shown(value: Any) -> str:
     """`repr(value)` on one line, and not more of it than a message has room for."""
-    text = " ".join(repr(value).split())
+    return _on_one_line(repr(value))
+
+
+def as_argument(value: Any) -> str:
+    """A value of an argument as one would write it, a schedule with what it is made of; on one line, as `shown`."""
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        config = {name: its for name, its in value.get_config().items() if name != "name" and its is not None}
+        return _on_one_line(f"{type(value).__name__}({', '.join(f'{name}={its!r}' for name, its in config.items())})")
+    return _on_one_line(getattr(value, "__qualname__", None) or repr(value))
+
+
+def _on_one_line(text: str) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def is_like_an_argument(value: Any) -> bool:
+    """Whether a value may be meant for an argument: a number, `None`, a text, a schedule or a callable; not a slot or a list."""
+    return value is None or isinstance(value, (str, bool)) or callable(value) or _is_a_number(value)
+
+
+def _is_a_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) or (isinstance(value, np.ndarray) and value.shape == ())
 
 
 def _shortest(value) -> int | float:

@@ -17,7 +17,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, deserialized, did_you_mean, shown
+from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, deserialized, shown
+from keras_optims.names import did_you_mean
 from keras_optims.stand_in import path_of
 
 

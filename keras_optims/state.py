@@ -77,9 +77,12 @@ def read_source(source: Any) -> dict[str, np.ndarray]:
     """The state in a `.keras` or `.weights.h5` file, or in a dict that `save_own_variables` has filled.
 
     Raises:
-        ValueError: there is no state of an optimizer.
+        ValueError: there is no state of an optimizer, or none that can be read.
     """
     if isinstance(source, Mapping):
+        for key in source:
+            if not isinstance(key, str):
+                raise ValueError(f"The names in a dict with an optimizer's state must be texts; received {key!r}.")
         return read(source)
     if not isinstance(source, (str, os.PathLike)):
         raise ValueError(
@@ -95,16 +98,21 @@ def read_source(source: Any) -> dict[str, np.ndarray]:
                 return _read_hdf5(file)
         with h5py.File(path) as file:
             return _read_hdf5(file)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # what h5py, zipfile and the decompressors raise on damaged files is of a dozen kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(
             f"The file {path!r} holds no state of an optimizer that can be read; it must be written by model.save(...) or "
-            f"model.save_weights(...) of a compiled model: {error}"
+            f"model.save_weights(...) of a compiled model: {reason}"
         ) from None
 
 
 def _read_hdf5(file):
     wrapped = "optimizer/inner_optimizer/vars"  # in a LossScaleOptimizer
-    return read(file[wrapped if wrapped in file else "optimizer/vars"])
+    group = file[wrapped if wrapped in file else "optimizer/vars"]
+    for key, entry in group.items():
+        if not isinstance(key, str) or not isinstance(entry, h5py.Dataset):
+            raise TypeError(f"{key!r} is not the name of a data set")
+    return read(group)
 
 
 def load(
@@ -169,7 +177,10 @@ def _all_pairs(variables, saved, name, made_by_build) -> dict[str, str]:
 
 def _is_of_the_beginning(variables, saved, made_by_build) -> bool:
     """Whether the state was saved before the optimizer was built, so that it has no slots, and theirs are as new here."""
-    no_steps = all("iteration" in of and int(ops.convert_to_numpy(of["iteration"])) == 0 for of in (variables, saved))
+    no_steps = all(
+        "iteration" in of and tuple(of["iteration"].shape) == () and int(ops.convert_to_numpy(of["iteration"])) == 0
+        for of in (variables, saved)
+    )
     return no_steps and set(saved) == {key for key in variables if _SEPARATOR not in key and key not in made_by_build}
 
 

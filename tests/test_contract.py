@@ -4,9 +4,12 @@ import functools
 import importlib.util
 import json
 import pathlib
+import random
 
 import keras
+import numpy as np
 import pytest
+from keras import ops
 
 import keras_optims
 from keras_optims import Adam, Momentum
@@ -55,6 +58,48 @@ def test_an_error_where_it_should_work_is_a_finding_with_its_cause():
     with pytest.raises(ContractError, match="It raised RuntimeError: not on a") as found:
         CHECKS["deterministic"](RaisesWhereItIsNeeded)
     assert isinstance(found.value.__cause__, RuntimeError)
+
+
+@pytest.mark.parametrize("name", ["trains_in_fit", "saved_model", "saved_before_the_first_step"])
+def test_a_check_that_makes_a_model_neither_depends_on_random_numbers_nor_uses_up_any(name):
+    made = []
+
+    def of_backend():
+        if keras.backend.backend() != "torch":
+            return None
+        import torch
+
+        return float(torch.rand(()))
+
+    def recorded(**arguments):
+        made.append(Momentum(**arguments))
+        return made[-1]
+
+    def drawn(seed, check=None):
+        keras.utils.set_random_seed(seed)
+        if check:
+            check(recorded)
+        layer = keras.layers.Dense(2)
+        layer.build((None, 3))
+        of_keras = [np.array(ops.convert_to_numpy(each)) for each in (layer.kernel, keras.random.uniform((2,)))]
+        return [random.random(), np.random.random(), of_backend(), *map(np.ndarray.tolist, of_keras)]
+
+    assert drawn(1) == drawn(1, CHECKS[name])
+    first = [np.array(variable) for variable in made[0]._trainable_variables]
+    count = len(made)
+    drawn(2, CHECKS[name])
+    for one, other in zip(first, made[count]._trainable_variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_steps_of_one_size_that_go_back_and_forth_are_a_training():
+    class SignDescent(keras_optims.Optimizer):
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign_sub(variable, learning_rate * ops.sign(gradient))
+
+    for seed in range(20):
+        keras.utils.set_random_seed(seed)
+        CHECKS["trains_in_fit"](SignDescent)
 
 
 @pytest.mark.backend("jax")

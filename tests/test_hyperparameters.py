@@ -245,7 +245,7 @@ FIXED = [
     (Adam, {}, "use_ema", True),
     (Adam, {}, "gradient_accumulation_steps", 2),
     (Adam, {}, "beta_1", keras.optimizers.schedules.CosineDecay(0.9, 10)),
-    (Adam, {"learning_rate": keras.optimizers.schedules.CosineDecay(0.9, 10)}, "learning_rate", 0.1),
+    (Adam, {"weight_decay": keras.optimizers.schedules.CosineDecay(0.9, 10)}, "weight_decay", None),
 ]
 
 
@@ -265,6 +265,37 @@ def test_what_a_compiled_step_would_not_see_is_refused_once_built_and_allowed_be
             step([gradient])
         results.append(step.weights())
     np.testing.assert_array_equal(*results)
+
+
+FOLLOWED = {"a schedule": keras.optimizers.schedules.CosineDecay(0.5, 10), "a callable": lambda: 0.5}
+
+
+@pytest.mark.parametrize("build_first", [False, True])
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_a_number_in_place_of_a_schedule_or_callable_is_a_type_error_as_in_keras(kind, build_first):
+    optimizer = Adam(FOLLOWED[kind], beta_1=FOLLOWED[kind], rules=[keras_optims.Rule("theta", epsilon=FOLLOWED[kind])])
+    if build_first:
+        step_on(optimizer)([np.ones(3, "float32")])
+    with pytest.raises(TypeError, match=f"learning_rate of this Adam follows {kind}.*Received 0.1"):
+        optimizer.learning_rate = 0.1
+    with pytest.raises(TypeError, match=f"beta_1 of this Adam follows {kind}"):
+        optimizer.beta_1 = np.float32(0.1)
+    with pytest.raises(TypeError, match=f"epsilon of this Adam follows {kind}"):
+        optimizer.rules[0].epsilon = 1
+    assert optimizer._learning_rate is optimizer._beta_1 is FOLLOWED[kind]
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+        keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=1, min_delta=1e9),
+    ],
+    ids=lambda callback: type(callback).__name__,
+)
+def test_callbacks_do_not_replace_a_schedule_in_silence(callback):
+    with pytest.raises(TypeError, match="follows a schedule"):
+        fit(compiled(Adam(FOLLOWED["a schedule"])), epochs=3, callbacks=[callback])
 
 
 def test_rmsprop_built_with_momentum_can_change_it_down_to_zero():
@@ -358,3 +389,58 @@ def test_building_twice_changes_nothing(cls):
     number = len(optimizer.variables)
     optimizer.build(variables)
     assert len(optimizer.variables) == number
+
+
+def test_the_constructor_does_not_depend_on_when_keras_makes_its_variables(monkeypatch):
+    of_keras = keras.optimizers.Optimizer.__init__
+
+    def with_an_early_variable(self, *args, **kwargs):
+        vars(self)["_iterations"] = None
+        of_keras(self, *args, **kwargs)
+
+    monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", with_an_early_variable)
+    optimizer = Adam(0.5, weight_decay=0.1, clipnorm=2.0)
+    assert float(optimizer.learning_rate) == 0.5
+    assert optimizer.get_config()["weight_decay"] == 0.1
+
+
+# -- bounds, to the last number -------------------------------------------------------------------
+
+TINY = float(np.finfo(np.float32).tiny)  # the smallest normal number
+LARGEST = float(np.finfo(np.float32).max)
+BOUNDS = [
+    # class, name, in its domain, beside it
+    (Adam, "learning_rate", [0.0, TINY, LARGEST], [-TINY, -1, 2 * LARGEST]),
+    (Adam, "beta_2", [0.0, TINY, 1 - 2.0**-24], [-TINY, 1.0, 1 - 2.0**-26]),
+    (Momentum, "momentum", [0.0, 1.0, 1 - 2.0**-26], [-TINY, 1 + 2.0**-20]),
+    (Adam, "clipnorm", [TINY, LARGEST], [0.0, -1.0, TINY / 2]),
+    (Adam, "epsilon", [0.0, LARGEST], [-TINY, 1e39]),
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "inside", "outside"), BOUNDS)
+def test_a_domain_ends_where_it_says(cls, name, inside, outside):
+    for value in inside:
+        optimizer = cls(**{name: value})
+        assert float(ops.convert_to_numpy(getattr(optimizer, name))) == np.float32(value)
+    for value in outside:
+        with pytest.raises(ValueError, match=name):
+            cls(**{name: value})
+
+
+@pytest.mark.parametrize("denormal", [TINY / 2, 1e-40, 1.4e-45, np.float32(1e-39)])
+def test_a_number_too_small_to_be_normal_is_zero_on_every_backend(denormal):
+    optimizer = Adam(denormal, epsilon=denormal)
+    assert float(ops.convert_to_numpy(optimizer.learning_rate)) == 0
+    optimizer.epsilon = 1.0
+    optimizer.epsilon = denormal
+    assert float(ops.convert_to_numpy(optimizer.epsilon)) == 0
+    assert optimizer.get_config()["learning_rate"] == float(str(denormal))  # as it was given
+    kept = Adam(TINY)
+    assert float(ops.convert_to_numpy(kept.learning_rate)) == TINY
+
+
+def test_what_rounding_took_is_kept_and_no_more_than_that():
+    for value in (0.9, 0.999, 0.1, 1 - 2.0**-24, TINY):
+        residual = float(ops.convert_to_numpy(Adam(beta_2=value).residual("beta_2")))
+        assert residual == pytest.approx(value - float(np.float32(value)), rel=1e-6, abs=TINY)

@@ -207,10 +207,15 @@ def gradient_descent(optimizer, weights, gradients, slot, s, is_fused):
         torch._foreach_add_(weights, gradients, alpha=-s.learning_rate)
 
 
+_LEAST_RATE_BESIDE_ONE = 2.0**-27
+"""A smaller rate loses digits in 1 + rate, float64's 2⁻⁵³ of it, that float32's 2⁻²⁴ would have."""
+
+
 def momentum(optimizer, weights, gradients, slot, s, is_fused):
     """As `keras_optims.Momentum`."""
     velocity = slot(optimizer.velocity)
-    if is_fused and s.momentum != 0:  # at γ = 0 the kernel would forget the buffer, and with it the rate
+    # At γ = 0 the kernel would forget the buffer, and with it the rate.
+    if is_fused and s.momentum != 0 and (s.learning_rate == 0 or s.learning_rate >= _LEAST_RATE_BESIDE_ONE):
         # The kernel: b ← γ·b + (1 − dampening)·g, θ ← θ − lr·b. With these two, b is the velocity, with the rate inside.
         _fused_sgd(weights, gradients, velocity, lr=-1.0, dampening=1.0 + s.learning_rate, momentum=s.momentum)
         return

@@ -62,7 +62,7 @@ def rmsprop(optimizer, pairs, s):
     velocity = optimizer.velocity or optimizer._untracked.scratch
     excess = _excess(s.rho, s.one_minus_rho, optimizer.step_number)  # of v; ε as much larger beside it, and the rate by its root
     scalars = {
-        "lr": s.learning_rate * (1 + excess / 2),
+        "lr": s.learning_rate * tf.sqrt(1 + excess),
         "rho": s.rho,
         "momentum": s.momentum,
         "epsilon": s.epsilon * (1 + excess),
@@ -79,8 +79,9 @@ def rmsprop(optimizer, pairs, s):
 def adam(optimizer, pairs, s):
     """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
     t = optimizer.step_number
-    of_m, of_root = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t) / 2
-    scalars = {"lr": s.alpha * (1 + (of_root - of_m)), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * (1 + of_root)}
+    of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
+    of_root = tf.sqrt(1 + of_v)
+    scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
     scalars |= {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
     for gradient, variable in pairs:
         slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
@@ -98,7 +99,9 @@ def _excess(decay_rate, complement, t):
     1 − βᵗ, the weight of all gradients so far; for β = 0.999 that is 1.3e-5. The rate makes up for it, and ε beside the average.
     """
     residual = (1 - decay_rate) - complement
-    return t * decay_rate ** (t - 1) * residual / (1 - decay_rate**t)
+    # 1 − βᵗ by way of βᵗ would have no digit left for β near 1. 1 − e⁻²ʸ is 2·tanh y / (1 + tanh y), which keeps them all.
+    tanh = tf.tanh(tf.math.log1p(residual - (1 - decay_rate)) * t * -0.5)  # of −complement: exact, and no operation of CPUs only
+    return t * decay_rate ** (t - 1) * residual * (1 + tanh) / (2 * tanh)
 
 
 def needs_scratch(optimizer) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 from keras import ops
@@ -10,6 +12,7 @@ from keras_optims.testing.compiled_step import as_numpy
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import made
 from keras_optims.testing.contract.walking import (
+    make_model,
     make_variables,
     require_close,
     require_equal,
@@ -53,17 +56,31 @@ def trains_in_fit(make_optimizer: MakeOptimizer) -> None:
 
     That is what an optimizer is for.
     """
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model = make_model(4, 3)
     before = [np.array(weight) for weight in model.get_weights()]
     optimizer = made(make_optimizer, learning_rate=0.1)
     model.compile(optimizer, loss="mse")
     rng = np.random.default_rng(0)
-    model.fit(rng.normal(size=(12, 4)), rng.normal(size=(12, 3)), batch_size=4, epochs=2, verbose=0)
+    x, y = rng.normal(size=(12, 4)), rng.normal(10, 1, size=(12, 3))  # so far away that steps of one size do not come back
+    with _random_numbers_kept():
+        model.fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
     for after, start in zip(model.get_weights(), before, strict=True):
         require(np.isfinite(after).all(), "weights are not finite after six batches")
         require((after != start).any(), "weights have not moved in six batches")
     if not optimizer.get_config().get("gradient_accumulation_steps"):
         require(int(optimizer.iterations) == 6, f"`iterations` is {int(optimizer.iterations)} after six batches")
+
+
+@contextlib.contextmanager
+def _random_numbers_kept():
+    """A context after which torch's random numbers go on as before; its data loader draws one even if it does not shuffle."""
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        yield
 
 
 def _walk_with_xla(optimizer, gradients):

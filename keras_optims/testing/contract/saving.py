@@ -14,6 +14,7 @@ from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
 from keras_optims.testing.contract.making import bare, made
 from keras_optims.testing.contract.walking import (
+    make_model,
     make_variables,
     put_averages_in_place,
     require_equal,
@@ -139,7 +140,7 @@ def _final_weights(step, finalize: bool):
 
 
 def _compiled(optimizer):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model = make_model(3, 2)
     model.compile(optimizer, loss="mse")
     return model
 

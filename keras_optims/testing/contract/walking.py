@@ -36,6 +36,14 @@ def make_variables(values: Arrays, dtype="float32") -> list[Any]:
     return [keras.Variable(value, dtype=dtype, name=f"theta_{i}") for i, value in enumerate(values)]
 
 
+def make_model(inputs: int, outputs: int) -> keras.Model:
+    """One dense layer that begins with `starting_weights`; made without random numbers, which are the caller's."""
+    layer = keras.layers.Dense(outputs, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((inputs,)), layer])
+    layer.set_weights(starting_weights([(inputs, outputs), (outputs,)]))
+    return model
+
+
 def walk(optimizer, gradients: list[Arrays], starts: Arrays | None = None, *, compiled=False, dtype="float32") -> list[Arrays]:
     """The weights after each step, from `starts` (or `starting_weights`)."""
     starts = starting_weights() if starts is None else starts
