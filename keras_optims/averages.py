@@ -161,11 +161,11 @@ class Kept:
         self._places: list = []
 
     def places(self) -> list:
-        """((kind, path of the model's variable), variable) of all that is kept."""
-        return [(key, KeptPlace(value)) for key, value in self._optimizer._untracked.kept.items()]
+        """((kind, path of the model's variable), tensor) of all that is kept."""
+        return list(self._optimizer._untracked.kept.items())
 
     def places_for(self, saved) -> list:
-        """The same of all that may be kept where a saved state has such entries."""
+        """((kind, path of the model's variable), place) of all that may be kept, where a saved state has such entries."""
         kinds = [kind for kind in (TRAINED, EXACT) if any(key.startswith(f"{kind}|") for key in saved)]
         variables = self._optimizer.variables_of_the_model()
         self._places = [
@@ -183,7 +183,7 @@ class Kept:
 
 
 class KeptPlace:
-    """A tensor that is saved and loaded like a variable.
+    """What is loaded like a variable, and kept.
 
     Attributes:
         value: the tensor.

@@ -479,10 +479,11 @@ class Optimizer(WithArguments):
         if formula.built:
             raise ValueError(f"The formula of a Rule must be new; received {type(formula).__name__}, which is built already.")
         given = formula.get_config()
-        of_the_step = [name for name in _OF_A_WHOLE_STEP if given[name] != type(formula)._declarations[name].default]
+        defaults = type(formula)._declarations
+        of_the_step = [name for name in _OF_A_WHOLE_STEP if (given[name] or None) != (defaults[name].default or None)]
         if of_the_step:
             raise ValueError(
-                f"{', '.join(of_the_step)} of a step as a whole: give it to {type(self).__name__}, and not to the "
+                f"{', '.join(of_the_step)} concerns the step as a whole: give it to {type(self).__name__}, and not to the "
                 f"{type(formula).__name__} that is the formula of a Rule."
             )
         own = type(formula).from_config(given)

@@ -208,7 +208,7 @@ class LiveRule:
             place=place,
             optimizer=optimizer,
             hyperparameters={name: allowed[name] for name in own.settings},
-            formula=None if rule.formula is None else optimizer.adopt(rule.formula, self.state_name("")),
+            formula=None if rule.formula is None else optimizer.adopt(rule.formula, f"rule_{place}_"),
         )
         for name, hyperparameter in self.hyperparameters.items():
             hyperparameter.set(optimizer, self, rule.settings[name])

@@ -122,8 +122,9 @@ class Slots:
             same_shape = its_shape == tuple(variable.shape)
             if optimizer.elementwise and grouped and not same_shape:
                 raise ValueError(
-                    f"{type(optimizer).__name__} is declared elementwise, so its slots have the shapes of their variables; received "
-                    f"shape {its_shape} for the slot {name!r} of {path_of(variable)!r} with shape {tuple(variable.shape)}."
+                    f"{type(optimizer).__name__} is declared elementwise, so its slots have the shapes of their variables; "
+                    f"received shape {its_shape} for the slot {name!r} of {path_of(variable)!r} with shape "
+                    f"{tuple(variable.shape)}."
                 )
             make = _Making(optimizer, variable, name, its_initializer, its_shape, its_dtype)
             slot.add(variable, make)

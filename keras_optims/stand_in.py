@@ -3,7 +3,7 @@
 A formula reads and assigns `keras.Variable`s. What it works on may be a whole variable, one in half precision widened to float32,
 the rows of a table that a batch has used, many small variables end to end, a block of a large one, or the argument of a function
 that is being compiled. So it always gets stand-ins: their values are tensors, and what the formula has assigned is written
-to its place once, when the formula has ended. Nothing that it has read before changes under it meanwhile.
+to its place once, when the formula has ended. A stand-in's `value` is a tensor, which no later assignment changes.
 """
 
 from __future__ import annotations

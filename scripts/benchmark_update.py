@@ -181,8 +181,9 @@ def contestants_of(case, arguments):
 
 def formulas(case, backend, name):
     """As `makers`: ours with its kernel, and the same formula under other classes, which have none."""
-    import keras_optims
     from accelerator.formula import FormulaOnKeras
+
+    import keras_optims
 
     ours = keras_optims.OPTIMIZERS[name]
     written_again = {"update_step": lambda self, *arguments: ours.update_step(self, *arguments), "elementwise": True}

@@ -1,4 +1,4 @@
-"""Evaluating and saving the averaged weights of an optimizer with `use_ema=True`, while training goes on with those it trains."""
+"""Evaluating and saving an optimizer's averaged weights, while training goes on with those that it trains."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from keras_optims.optimizer import Optimizer
 
 
 def averaging_optimizer(model: keras.Model) -> Optimizer | None:
-    """The optimizer of a compiled model, if it is one of ours that keeps averages; that in a `LossScaleOptimizer`, too."""
+    """The optimizer of a compiled model, if it is one of ours with weights to evaluate at; that in a `LossScaleOptimizer`, too."""
     optimizer = own_optimizer(model)
-    return optimizer if optimizer is not None and optimizer.use_ema else None
+    return optimizer if optimizer is not None and optimizer.evaluates_other_weights else None
 
 
 class AveragedWeights(keras.callbacks.Callback):

@@ -60,7 +60,8 @@ def adagrad(optimizer, pairs, s):
 def rmsprop(optimizer, pairs, s):
     """As `keras_optims.RMSprop`. The kernels always write a velocity; without momentum it is a scratch slot."""
     velocity = optimizer.velocity or optimizer._untracked.scratch
-    excess = _excess(s.rho, s.one_minus_rho, optimizer.step_number)  # of v; ε as much larger beside it, and the rate by its root
+    t = tf.cast(optimizer.step_number, "float32")
+    excess = _excess(s.rho, s.one_minus_rho, t)  # of v; ε as much larger beside it, and the rate by its root
     scalars = {
         "lr": s.learning_rate * tf.sqrt(1 + excess),
         "rho": s.rho,
@@ -78,7 +79,7 @@ def rmsprop(optimizer, pairs, s):
 
 def adam(optimizer, pairs, s):
     """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
-    t = optimizer.step_number
+    t = tf.cast(optimizer.step_number, "float32")
     of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
     of_root = tf.sqrt(1 + of_v)
     scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
