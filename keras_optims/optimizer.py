@@ -143,7 +143,8 @@ class Optimizer(WithArguments):
         for each in set(settings):
             with step.Frame(each.formula or self, each):
                 (each.formula or self).check_clipping()
-        self._untracked.settings |= {self.key_of(v): each for v, each in zip(variables, settings, strict=True)}
+        for variable, each in zip(variables, settings, strict=True):  # those of a formula in a rule have theirs already
+            self._untracked.settings.setdefault(self.key_of(variable), each)
         keras_seam.set_built(self, variables)
         for rule in self.rules:
             rule.build_formula(variables)
