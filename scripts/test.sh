@@ -5,7 +5,7 @@
 #
 #     (nothing)  on the newest TensorFlow
 #     --all      also, without the `slow` ones, on TensorFlow 2.19.1 (what depends on its version), JAX and torch, and keras_optims
-#                alone on the lowest Keras; each in an environment of its own
+#                alone on the lowest Keras and on one between; each in an environment of its own
 #     --quick    without the tests marked `slow`
 #
 # Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
@@ -19,7 +19,7 @@ environments=(tensorflow)
 arguments=()
 for argument in "$@"; do
   case $argument in
-    --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest) ;;
+    --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest keras-between) ;;
     --quick) arguments+=(-m 'not slow') ;;
     --help | -h)
       sed -n '2,/^set/s/^# \{0,1\}//p' scripts/test.sh
@@ -32,7 +32,7 @@ done
 backend_of() {
   case $1 in
     tensorflow*) echo tensorflow ;;
-    keras-lowest) echo jax ;;
+    keras-*) echo jax ;;
     *) echo "$1" ;;
   esac
 }
@@ -46,8 +46,9 @@ for name in "${environments[@]}"; do
   case $name in
     tensorflow) selection=() ;;
     keras-lowest) # what depends on Keras's version
-      selection=(tests/test_{averages,hyperparameters,loading_state,namesakes,saving,step_log}.py)
+      selection=(tests/test_{averages,formula_base,hyperparameters,keras_seam,loading_state,namesakes,saving,step_log}.py)
       ;;
+    keras-between) selection=(tests/test_{keras_seam,loading_state,saving}.py) ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
       selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,saving,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;

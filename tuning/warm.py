@@ -176,6 +176,7 @@ def _optimizer_structure(optimizer) -> Any:
     config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
     if isinstance(optimizer, keras_optims.Optimizer):
         configs = [config, *(rule["config"] for rule in config["rules"])]
+        configs += [rule["config"]["formula"]["config"] for rule in config["rules"] if "formula" in rule["config"]]
         for each, (holder, held) in zip(configs, optimizer.holders(), strict=True):
             each.update({name: "live" for name, hyperparameter in held.items() if hyperparameter.is_constant(holder)})
     elif isinstance(config.get("learning_rate"), float):
