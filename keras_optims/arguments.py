@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_optims import kernels
+from keras_optims.copying import reduced
 from keras_optims.hyperparameter import (
     NON_NEGATIVE,
     POSITIVE,
@@ -171,7 +172,18 @@ class WithArguments(keras.optimizers.Optimizer):
         if isinstance(declared, Hyperparameter):
             return declared.now(self)
         value = getattr(self, name)
-        return list(value) if isinstance(declared, Rules) else value
+        return [rule.now() for rule in value] if isinstance(declared, Rules) else value
+
+    def __reduce__(self):
+        return reduced(self)
+
+    def arguments_now(self) -> dict[str, Any]:
+        """The arguments that make the same optimizer: numbers as in the config, schedules, callables and rules as they are."""
+        return {"name": self.name, **{name: self._now(name) for name in self._declarations}}
+
+    def config_is_of_declarations(self) -> bool:
+        """Whether the class has left `get_config` as it is."""
+        return type(self).get_config is WithArguments.get_config
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""
