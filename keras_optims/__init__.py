@@ -1,5 +1,6 @@
 """Exact, fast, tunable optimizers for Keras 3."""
 
+import keras_optims.loss_scale  # noqa: F401 (by which hyperparameters reach through Keras's LossScaleOptimizer)
 from keras_optims import metal
 from keras_optims.algorithms import OPTIMIZERS, Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
 from keras_optims.callbacks import AveragedWeights, StepLogger

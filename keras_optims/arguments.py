@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_optims import kernels
+from keras_optims.copying import reduced
 from keras_optims.hyperparameter import (
     NON_NEGATIVE,
     POSITIVE,
@@ -81,6 +82,11 @@ class WithArguments(keras.optimizers.Optimizer):
             cls.__signature__ = of_init.replace(parameters=list(of_init.parameters.values())[1:])
 
     @classmethod
+    def declarations(cls) -> dict[str, Declared]:
+        """All that the class declares, by name, in the order of the constructor's arguments."""
+        return dict(cls._declarations)
+
+    @classmethod
     def hyperparameters(cls) -> dict[str, Hyperparameter]:
         """The hyperparameters by name, in the order of the constructor's arguments."""
         return dict(cls._hyperparameters)
@@ -129,12 +135,16 @@ class WithArguments(keras.optimizers.Optimizer):
         A class with a constructor of its own may set there what it likes, and each class may in `build`; what is no argument's
         value, such as a slot, may be set anywhere.
         """
-        is_new = not (name.startswith("_") or name in vars(self) or hasattr(type(self), name))
-        is_watched = is_new and is_like_an_argument(value) and self._is_made_and_not_being_built()
+        if not (name in vars(self) or hasattr(type(self), name)):
+            self.refuse_misspelled(name, value)
+        super().__setattr__(name, value)
+
+    def refuse_misspelled(self, name: str, value: Any) -> None:
+        """Raises `AttributeError` if a new attribute has nearly an argument's name, and a value that an argument may have."""
+        is_watched = not name.startswith("_") and is_like_an_argument(value) and self._is_made_and_not_being_built()
         if is_watched and meant_by(name, self._declarations):
             cls, hint = type(self).__name__, did_you_mean(name, self._declarations)
             raise AttributeError(f"{cls} has no {name!r}, so setting it would change nothing.{hint} Received {shown(value)}.")
-        super().__setattr__(name, value)
 
     def _is_made_and_not_being_built(self) -> bool:
         untracked = vars(self).get("_untracked")
@@ -170,7 +180,18 @@ class WithArguments(keras.optimizers.Optimizer):
         if isinstance(declared, Hyperparameter):
             return declared.now(self)
         value = getattr(self, name)
-        return list(value) if isinstance(declared, Rules) else value
+        return [rule.now() for rule in value] if isinstance(declared, Rules) else value
+
+    def __reduce__(self):
+        return reduced(self)
+
+    def arguments_now(self) -> dict[str, Any]:
+        """The arguments that make the same optimizer: numbers as in the config, schedules, callables and rules as they are."""
+        return {"name": self.name, **{name: self._now(name) for name in self._declarations}}
+
+    def config_is_of_declarations(self) -> bool:
+        """Whether the class has left `get_config` as it is."""
+        return type(self).get_config is WithArguments.get_config
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same optimizer; numbers exactly as they were given, if they have not changed since."""

@@ -28,6 +28,7 @@ def by_norm(gradients, largest):
 @pytest.mark.parametrize("kind", ["clipnorm", "global_clipnorm"])
 def test_gradients_of_any_size_are_clipped_to_any_norm(kind, size, largest):
     gradients = [np.array([3, -1, 0.5, 0], "float32") * np.float32(size / 4), np.full((2, 2), size / 8, "float32")]
+    gradients = [*gradients, -gradients[1]][:: -1 if size > 1 else 1]
     expected = by_norm(gradients, largest)
     if kind == "clipnorm":
         expected = [by_norm([gradient], largest)[0] for gradient in gradients]
@@ -74,6 +75,15 @@ def test_an_element_that_is_not_finite_becomes_nan_and_nothing_else_moves_a_weig
         own, other = clip(gradients, **{kind: 1.0})
         np.testing.assert_array_equal(own, np.array([others, np.nan], "float32"))
         np.testing.assert_allclose(other, np.float32(beside), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["clipnorm", "global_clipnorm"])
+def test_the_largest_element_may_be_anywhere_and_of_any_sign(kind):
+    large, small = np.array([0, -1e30], "float32"), np.ones(2, "float32")
+    for gradients in ([large], [large, small], [small, large]):
+        found = clip(gradients, **{kind: 1.0})
+        assert np.isfinite(np.concatenate(found)).all()
+        assert min(each.min() for each in found) == pytest.approx(-1, rel=1e-6)
 
 
 def test_each_gradient_has_a_norm_of_its_own_and_all_have_one_together():

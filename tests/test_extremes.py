@@ -64,3 +64,25 @@ def test_rmsprop_whose_average_hardly_moves(one_minus_rho, epsilon, momentum):
 def scaled(found, twin, rate):
     """The distance, where the way may be shorter than `distance` looks at."""
     return distance(np.array(found, np.float64) / rate, np.array(twin) / rate)
+
+
+@pytest.mark.parametrize("members", [1, 9])  # nine small variables are a group on TensorFlow
+@pytest.mark.parametrize(
+    "path_of_epsilon", [(1e-7, 1e3, 1e-7), (1e-7, 1e-3, 1e-7, 10.0, 1e-7), (0.1, 1e-8, 0.05, 1e-8), (1.0, 1e-9)]
+)
+def test_an_epsilon_that_goes_up_and_down_takes_no_more_of_the_accumulator_than_its_rounding(path_of_epsilon, members):
+    first, *others = path_of_epsilon
+    for start in (0.0, 1e-6, 0.3):
+        optimizer = keras_optims.Adagrad(1.0, initial_accumulator_value=start, epsilon=first)
+        variables = [keras.Variable(np.zeros(3, "float32"), name=f"theta_{i}") for i in range(members)]
+        optimizer.build(variables)
+        for epsilon in others:
+            optimizer.epsilon = epsilon
+        found = np.array([ops.convert_to_numpy(ops.convert_to_tensor(each)) for each in optimizer.accumulator.of(variables)])
+        last, bound = as_float32(others[-1]), np.finfo(np.float32).eps * max(*values, start)
+        assert np.all(found >= last)
+        np.testing.assert_allclose(found, start + last, rtol=1e-6, atol=bound)
+        for gradient in (np.zeros(3, "float32"), np.ones(3, "float32")):
+            optimizer.apply([ops.convert_to_tensor(gradient)] * members, variables)
+        weights = np.array([ops.convert_to_numpy(variable) for variable in variables])
+        np.testing.assert_allclose(weights, -1 / np.sqrt(1 + start + last), rtol=1e-6 + bound)

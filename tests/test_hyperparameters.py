@@ -410,9 +410,9 @@ TINY = float(np.finfo(np.float32).tiny)  # the smallest normal number
 LARGEST = float(np.finfo(np.float32).max)
 BOUNDS = [
     # class, name, in its domain, beside it
-    (Adam, "learning_rate", [0.0, TINY, LARGEST], [-TINY, -1, 2 * LARGEST]),
+    (Adam, "learning_rate", [0.0, TINY, LARGEST], [-TINY, -1e-50, -1, 2 * LARGEST]),
     (Adam, "beta_2", [0.0, TINY, 1 - 2.0**-24], [-TINY, 1.0, 1 - 2.0**-26]),
-    (Momentum, "momentum", [0.0, 1.0, 1 - 2.0**-26], [-TINY, 1 + 2.0**-20]),
+    (Momentum, "momentum", [0.0, 1.0, 1 - 2.0**-26], [-TINY, 1 + 2.0**-40, 1 + 2.0**-20]),
     (Adam, "clipnorm", [TINY, LARGEST], [0.0, -1.0, TINY / 2]),
     (Adam, "epsilon", [0.0, LARGEST], [-TINY, 1e39]),
 ]

@@ -24,8 +24,9 @@ class Adagrad(Optimizer):
         G ← G + g²
         θ ← θ − η·g / √(G + ε)
 
-    The slot holds G + ε, so that one fused kernel can do both lines, and `optimizer.epsilon = ...` moves it. An ε that follows a
-    schedule is not in the slot.
+    The slot holds G + ε, so that one fused kernel can do both lines, and `optimizer.epsilon = ...` moves it. What of G is below
+    float32's rounding of ε (6e-8 of it) is lost meanwhile, and does not come back with a smaller ε. An ε that follows a schedule
+    is not in the slot.
 
     Args:
         learning_rate: η ≥ 0; the first steps are about this long, later ones shorter. Usually 0.01 to 1 (1 in the paper);
@@ -72,7 +73,9 @@ class Adagrad(Optimizer):
         """A new ε moves the accumulator."""
         if name == "epsilon":
             for accumulator in self.accumulator.of(variables):
-                accumulator.assign(ops.add(accumulator, after - before))
+                # In this order: G + ε rounded is never less than ε, so G never becomes negative. The sum of the two ε might.
+                total = ops.subtract(accumulator, before)
+                accumulator.assign(ops.add(total, after))
 
     def step_scalars(self, learning_rate):
         """η, and the ε that is not in the accumulator yet."""
