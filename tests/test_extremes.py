@@ -67,11 +67,9 @@ def scaled(found, twin, rate):
 
 
 @pytest.mark.parametrize("members", [1, 9])  # nine small variables are a group on TensorFlow
-@pytest.mark.parametrize(
-    "path_of_epsilon", [(1e-7, 1e3, 1e-7), (1e-7, 1e-3, 1e-7, 10.0, 1e-7), (0.1, 1e-8, 0.05, 1e-8), (1.0, 1e-9)]
-)
-def test_an_epsilon_that_goes_up_and_down_takes_no_more_of_the_accumulator_than_its_rounding(path_of_epsilon, members):
-    first, *others = path_of_epsilon
+@pytest.mark.parametrize("values", [(1e-7, 1e3, 1e-7), (1e-7, 1e-3, 1e-7, 10.0, 1e-7), (0.1, 1e-8, 0.05, 1e-8), (1.0, 1e-9)])
+def test_an_epsilon_that_goes_up_and_down_takes_no_more_of_the_accumulator_than_its_rounding(values, members):
+    first, *others = values
     for start in (0.0, 1e-6, 0.3):
         optimizer = keras_optims.Adagrad(1.0, initial_accumulator_value=start, epsilon=first)
         variables = [keras.Variable(np.zeros(3, "float32"), name=f"theta_{i}") for i in range(members)]
