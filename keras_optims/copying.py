@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-_PATTERNS = "_exclude_from_weight_decay_pattern"  # of Keras, as is the one below
-_EXCLUDED = "_exclude_from_weight_decay"
+from keras_optims import saved
 
 
 def reduced(optimizer) -> tuple[Callable, tuple]:
@@ -23,12 +22,13 @@ def reduced(optimizer) -> tuple[Callable, tuple]:
     Raises:
         TypeError: variables were left out of the weight decay by `var_list`, and a copy could not tell which.
     """
-    if getattr(optimizer, _EXCLUDED, None):
+    keys, pattern = optimizer._untracked.excluded
+    if keys:
         raise TypeError(
             f"{type(optimizer).__name__} cannot be pickled or copied after exclude_from_weight_decay(var_list=...), as a copy "
             "does not know these variables; give their names instead, var_names=[...], or Rule(..., weight_decay=None)."
         )
-    attributes = {name: vars(optimizer)[name] for name in ("group_below", _PATTERNS) if name in vars(optimizer)}
+    attributes = {name: vars(optimizer)[name] for name in ("group_below", "torch_compile") if name in vars(optimizer)}
     state: dict[str, Any] = {}
     optimizer.save_own_variables(state)
     pending = optimizer._untracked.pending_state
@@ -36,16 +36,25 @@ def reduced(optimizer) -> tuple[Callable, tuple]:
     if pending is not None:
         state |= pending.saved
     state = {key: ops.convert_to_numpy(value) for key, value in state.items()}
-    return restored, (type(optimizer), _config(optimizer), attributes, state, waits, pending is not None and pending.partial)
+    return restored, (
+        type(optimizer),
+        _config(optimizer),
+        attributes,
+        pattern,
+        state,
+        waits,
+        pending is not None and pending.partial,
+    )
 
 
-def restored(cls, config: dict[str, Any], attributes: dict[str, Any], state: dict[str, np.ndarray], waits: bool, partial: bool):
+def restored(cls, config: dict[str, Any], attributes, pattern, state: dict[str, np.ndarray], waits: bool, partial: bool):
     """The copy.
 
     Args:
         cls: the optimizer's class.
         config: as of `get_config`, but with schedules, callables and rules as they are.
-        attributes: what else was set.
+        attributes: what else was set: name → value.
+        pattern: of the names of variables that are left out of the weight decay, or `None`.
         state: all variables by their names.
         waits: whether there are slots, which the copy takes over when it is built.
         partial: whether these need not fit.
@@ -53,11 +62,12 @@ def restored(cls, config: dict[str, Any], attributes: dict[str, Any], state: dic
     optimizer = cls.from_config(config)
     for name, value in attributes.items():
         setattr(optimizer, name, value)
-    optimizer._load(state, partial)
+    optimizer._untracked.excluded = frozenset(), pattern
+    saved.load_from(optimizer, state, partial)
     pending = optimizer._untracked.pending_state
     made: dict[str, Any] = {}
     optimizer.save_own_variables(made)
-    for key, (_, variable) in zip(made, optimizer._named_variables(), strict=True):
+    for key, (_, variable) in zip(made, saved.named_variables(optimizer), strict=True):
         if key in state and variable.shape == state[key].shape:
             variable.assign(state[key])
             pending.saved[key] = variable  # from now on it stands for itself: setting it before the build is not undone
