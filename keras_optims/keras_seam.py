@@ -12,6 +12,7 @@ import keras
 PRIVATE = {
     "_iterations": "the number of calls of `apply`: the public `iterations` is that of updates",
     "_trainable_variables": "the model's variables, which Keras reads in `stateless_apply` and `SwapEMAWeights`",
+    "_trainable_variables_indices": "their numbers, by which formulas in Keras's style look up their slots",
     "_var_key": "the identity of a variable, on all replicas",
     "_untrack_variable": "a hyperparameter that becomes a schedule has no variable",
     "_learning_rate": "the learning rate as it was given",
@@ -51,12 +52,29 @@ def set_built(optimizer, variables):
     """What Keras's own `build` does, but for averages and accumulators."""
     # Past `__setattr__`, by which TensorFlow would take the model's variables for the optimizer's own.
     vars(optimizer)["_trainable_variables"] = list(variables)
+    vars(optimizer)["_trainable_variables_indices"] = {key_of(optimizer, v): i for i, v in enumerate(variables)}
     optimizer.built = True
 
 
 def layout_of(variable) -> Any:
     """How a model's variable is sharded over devices; `None` where it is not."""
     return getattr(variable, "_layout", None)
+
+
+def index_of(optimizer, variable) -> int:
+    """The place of a model's variable among those that an optimizer is built for.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    indices = optimizer._trainable_variables_indices
+    key = key_of(optimizer, variable)
+    if key not in indices:
+        raise ValueError(
+            f"{type(optimizer).__name__} looks up {variable.name!r} by its number among the model's variables, and it is none of "
+            "them. A formula that is declared elementwise works on parts and groups of variables: give it slots by add_slot."
+        )
+    return indices[key]
 
 
 def key_of(optimizer, variable) -> Any:

@@ -519,6 +519,10 @@ class Optimizer(WithArguments):
         """What a variable of the model is known by: the same for it, for its `tf.Variable`, and on each replica."""
         return keras_seam.key_of(self, variable)
 
+    def _get_variable_index(self, variable):
+        """The number of a variable, by which formulas in Keras's style look up their slots."""
+        return keras_seam.index_of(self, variable.place.variable if isinstance(variable, StandIn) else variable)
+
     def check_known(self, variables):
         """Raises `ValueError` if one of the variables is not of those that the optimizer was built for."""
         for variable in variables:

@@ -9,7 +9,7 @@ from keras_optims.optimizer import Optimizer
 
 
 def averaging_optimizer(model: keras.Model) -> Optimizer | None:
-    """The optimizer of a compiled model, if it is one of ours with weights to evaluate at; that in a `LossScaleOptimizer`, too."""
+    """The optimizer of a compiled model, or in its `LossScaleOptimizer`, if it is one of ours with weights to evaluate at."""
     optimizer = own_optimizer(model)
     return optimizer if optimizer is not None and optimizer.evaluates_other_weights else None
 
