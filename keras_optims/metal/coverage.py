@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 import keras
 import numpy as np
 
+from keras_optims.metal.protection import as_on_metal
 from keras_optims.metal.tracing import ANY_DTYPE, operations, registered_for_every_device
 
 LARGE = ((200, 128),)
@@ -133,12 +134,18 @@ def coverage(
     )
 
 
+def dispatches(make: Callable[[], keras.optimizers.Optimizer], shapes) -> int:
+    """How many operations a step on float32 variables of these shapes has there, without reads and what does no work."""
+    return sum(_is_work(node) for node in _step(make(), shapes, "float32", sparse=False))
+
+
 def _step(optimizer, shapes, dtype, sparse):
     """The operations of the optimizer's step on variables of these shapes, gradients passed in."""
     import tensorflow as tf
 
     variables = [keras.Variable(np.ones(shape), dtype=dtype, name=f"v{i}") for i, shape in enumerate(shapes)]
-    optimizer.build(variables)
+    with as_on_metal():
+        optimizer.build(variables)
     rows = [tf.constant([0, 1, 0]) for _ in shapes if sparse]  # one of them twice, as in a batch
 
     def step(gradients, rows):
@@ -146,7 +153,8 @@ def _step(optimizer, shapes, dtype, sparse):
             gradients = [tf.IndexedSlices(g, r, tf.constant(s)) for g, r, s in zip(gradients, rows, shapes, strict=True)]
         optimizer.apply(gradients, variables)
 
-    return operations(tf.function(step), [tf.ones((3, *s[1:]) if sparse else s, dtype) for s in shapes], rows)
+    with as_on_metal():
+        return operations(tf.function(step), [tf.ones((3, *s[1:]) if sparse else s, dtype) for s in shapes], rows)
 
 
 def _is_work(node) -> bool:

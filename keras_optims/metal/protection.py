@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import importlib.metadata
 import platform
 import warnings
@@ -41,8 +43,23 @@ def protect() -> bool:
     return True
 
 
+_PRETENDED: contextvars.ContextVar[bool] = contextvars.ContextVar("pretended", default=False)
+
+
+@contextlib.contextmanager
+def as_on_metal():
+    """A context in which optimizers are built and steps are traced as they are on the GPU of a Mac, on any machine."""
+    token = _PRETENDED.set(True)
+    try:
+        yield
+    finally:
+        _PRETENDED.reset(token)
+
+
 def on_metal() -> bool:
     """Whether TensorFlow trains here with Apple's plug-in."""
+    if _PRETENDED.get():
+        return True
     if (platform.system(), platform.machine()) != ("Darwin", "arm64") or keras.backend.backend() != "tensorflow":
         return False
     try:

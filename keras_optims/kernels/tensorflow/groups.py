@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from keras_optims.dtypes import arithmetic_dtype
 from keras_optims.kernels.tensorflow.fused import handle, in_xla, is_distributed, native, operation
-from keras_optims.metal.protection import on_metal
+from keras_optims.metal import protection
 from keras_optims.stand_in import is_overwritten
 
 FEWEST = 8
@@ -159,7 +159,9 @@ class Groups:
         alike: dict = {}
         for variable in optimizer.variables_of_the_model():
             waiting = optimizer.slots_to_be_made(variable)
-            if waiting and len(waiting) == sum(variable in slot for slot in optimizer.slots() if slot.is_of_the_formula):
+            number = sum(variable in slot for slot in optimizer.slots() if slot.is_of_the_formula)
+            is_whole = may_group(optimizer, variable) and len(waiting) == number and optimizer.own([variable])
+            if is_whole and (waiting or not _has_kernel(optimizer, variable)):  # one without slots takes longer to gather
                 kind = (
                     optimizer.settings_of(variable),
                     optimizer.decays(variable),
@@ -200,6 +202,10 @@ def may_group(optimizer, variable) -> bool:
         return False  # (distributed, a buffer would have to be gathered on each replica)
     limit = optimizer.group_below
     if limit is None:
-        has_kernel = operation(optimizer) is not None and keras.backend.standardize_dtype(variable.dtype) == "float32"
-        limit = BELOW["formula" if not has_kernel else "kernel on a Mac's GPU" if on_metal() else "kernel"]
+        has_kernel = _has_kernel(optimizer, variable)
+        limit = BELOW["formula" if not has_kernel else "kernel on a Mac's GPU" if protection.on_metal() else "kernel"]
     return 0 < int(np.prod(variable.shape)) < limit
+
+
+def _has_kernel(optimizer, variable) -> bool:
+    return operation(optimizer) is not None and keras.backend.standardize_dtype(variable.dtype) == "float32"

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_optims.dtypes import is_half
 from keras_optims.kernels.tensorflow.fused import in_xla, native
-from keras_optims.metal.protection import on_metal
+from keras_optims.metal import protection
 from keras_optims.stand_in import Place, StandIn
 
 
@@ -73,7 +73,7 @@ def _rounding(place, dtype):
 
 def are_possible() -> bool:
     """Whether a step that is traced now may have functions that XLA compiles; in XLA itself it is one loop without."""
-    return not tf.executing_eagerly() and not in_xla() and not on_metal()
+    return not tf.executing_eagerly() and not in_xla() and not protection.on_metal()
 
 
 def run(frame, targets: list[Target]):

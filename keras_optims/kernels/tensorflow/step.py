@@ -10,7 +10,7 @@ from keras_optims.dtypes import arithmetic_dtype, is_half
 from keras_optims.kernels.tensorflow import fused, loops, rows
 from keras_optims.kernels.tensorflow.groups import Groups, groups_of
 from keras_optims.kernels.tensorflow.loops import Target
-from keras_optims.metal.protection import on_metal
+from keras_optims.metal import protection
 from keras_optims.paths import Path
 from keras_optims.row_gradient import RowGradient
 from keras_optims.stand_in import StandIn
@@ -142,7 +142,7 @@ def path_of(optimizer, variable) -> Path:
         return Path("grouped", f"the formula once, for all small variables; {why}")
     if fused.is_distributed(optimizer):
         return Path("formula", f"{why}; under a tf.distribute strategy an operation at a time")
-    if on_metal():
+    if protection.on_metal():
         return Path("formula", f"{why}; TensorFlow compiles nothing on the Mac's GPU")
     return Path("compiled", f"XLA makes one loop of the formula in a compiled step; {why}")
 
