@@ -66,7 +66,7 @@ def _put_in_place(optimizer):
             kept[EXACT, path_of(variable)] = ops.cast(value, wide(variable.dtype))
         kernels.assign(optimizer, variable, value)
         if _has_average(optimizer, variable):
-            optimizer.average()[variable].assign(ops.cast(trained, optimizer.average()[variable].dtype))
+            optimizer._untracked.average[variable].assign(ops.cast(trained, optimizer._untracked.average[variable].dtype))
     optimizer._untracked.averaged.assign(1.0)
 
 
@@ -75,7 +75,7 @@ def _put_back(optimizer):
     for variable in optimizer.variables_of_the_model():
         path = path_of(variable)
         if _has_average(optimizer, variable):
-            slot = optimizer.average()[variable]
+            slot = optimizer._untracked.average[variable]
             average = kept.get((EXACT, path))
             average = ops.convert_to_tensor(variable) if average is None else average
             average, trained = ops.copy(ops.cast(average, slot.dtype)), ops.copy(ops.convert_to_tensor(slot))
@@ -89,7 +89,7 @@ def _put_back(optimizer):
 
 def _has_average(optimizer, variable) -> bool:
     """Whether the weights to evaluate at are those in the slot "average"."""
-    return bool(optimizer.use_ema and not optimizer.overrides("evaluation_weights") and variable in optimizer.average())
+    return bool(optimizer.use_ema and not optimizer.overrides("evaluation_weights") and variable in optimizer._untracked.average)
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def _move(optimizer):
 
 
 def _pairs(optimizer):
-    average = optimizer.average()
+    average = optimizer._untracked.average
     return [(variable, average[variable]) for variable in average.of_the_model()]
 
 

@@ -81,7 +81,12 @@ def explained(optimizer) -> Explanation:
         formula = settings.formula or optimizer
         with Frame(formula, settings):
             path = BY_ROWS if formula.was_sparse(variable) else kernels.path_of(formula, variable)
-        slots = [slot for each in {id(o): o for o in (formula, optimizer)}.values() for slot in each.slots() if variable in slot]
+        slots = [
+            slot
+            for each in {id(o): o for o in (formula, optimizer)}.values()
+            for slot in each._untracked.slots.all
+            if variable in slot
+        ]
         lines.append(
             ExplainedVariable(
                 variable=path_of(variable),
@@ -90,11 +95,13 @@ def explained(optimizer) -> Explanation:
                 path=path.name,
                 why=path.why,
                 weight_decay=formula.decays(variable),
-                slots={slot.name: _shape_and_dtype(slot[variable]) for slot in slots if slot.name not in formula.unsaved_slots()},
+                slots={
+                    slot.name: _shape_and_dtype(slot[variable]) for slot in slots if slot.name not in formula._untracked.unsaved
+                },
                 by_rules=settings.described(),
             )
         )
-    lines.shared = {name: _number(variable) for name, variable in optimizer.shared().items()}
+    lines.shared = {name: _number(variable) for each in optimizer.formulas() for name, variable in each._untracked.shared.items()}
     return lines
 
 

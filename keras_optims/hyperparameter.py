@@ -168,7 +168,7 @@ class Hyperparameter(Declared):
         held = getattr(holder, self._held)
         if not callable(held) or isinstance(held, keras.Variable):
             return held
-        value = held(optimizer.calls) if takes_the_step(held) else held()
+        value = held(optimizer.number_of_calls) if takes_the_step(held) else held()
         return ops.cast(value, state_dtype())
 
     def set(self, optimizer, holder, value):

@@ -206,9 +206,9 @@ def _variables(namesake, ours, theirs) -> list:
         if own is not None and other:  # Keras's SGD has no velocity where its momentum is 0, and then needs none
             pairs += zip(own.of(ours.variables_of_the_model()), other, strict=True)
     if ours.use_ema:
-        pairs += zip(ours.average().of(ours.variables_of_the_model()), keras_seam.averages(theirs), strict=True)
+        pairs += zip(ours._untracked.average.of(ours.variables_of_the_model()), keras_seam.averages(theirs), strict=True)
     if ours.gradient_accumulation_steps:
-        pairs += zip(ours.accumulated().of(ours.variables_of_the_model()), keras_seam.accumulators(theirs), strict=True)
+        pairs += zip(ours._untracked.accumulated.of(ours.variables_of_the_model()), keras_seam.accumulators(theirs), strict=True)
     return [pair for pair in pairs if pair[0] is not None]
 
 

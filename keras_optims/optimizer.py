@@ -148,7 +148,11 @@ class Optimizer(WithArguments):
         keras_seam.set_built(self, variables)
         for rule in self.rules:
             rule.build_formula(variables)
-        half = [variable for variable in self.own(variables) if is_half(variable.dtype) and self.compensated_summation]
+        half = [
+            variable
+            for variable in self.variables_it_updates(variables)
+            if is_half(variable.dtype) and self.compensated_summation
+        ]
         dtypes = [keras.backend.standardize_dtype(variable.dtype) for variable in half]
         self.rounding_error = self.add_slot(half, "rounding_error", dtype=dtypes)
         averages.build(self, variables)
@@ -222,7 +226,11 @@ class Optimizer(WithArguments):
         Returns:
             A tensor of the variable's shape; `None`: the variable is evaluated as it is.
         """
-        return ops.convert_to_tensor(self.average()[variable]) if self.use_ema and variable in self.average() else None
+        return (
+            ops.convert_to_tensor(self._untracked.average[variable])
+            if self.use_ema and variable in self._untracked.average
+            else None
+        )
 
     def before_change(self, name: str, before, after, variables):
         """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it.
@@ -254,7 +262,7 @@ class Optimizer(WithArguments):
             ValueError: a variable has this slot already; another shape, where the formula is `elementwise`.
         """
         variables = list(variables)
-        own = {self.key_of(variable) for variable in self.own(variables)}
+        own = {self.key_of(variable) for variable in self.variables_it_updates(variables)}
         left_out = {self.key_of(variable) for variable in variables} - own
         return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out)
 
@@ -317,35 +325,11 @@ class Optimizer(WithArguments):
         """The name under which a number of this optimizer is saved; that of a formula in a rule begins with the rule's name."""
         return f"{self._untracked.prefix}{name}"
 
-    def slots(self) -> list[Slot]:
-        """All slots, in the order in which they were made."""
-        return list(self._untracked.slots.all)
-
-    def slots_to_be_made(self, variable) -> list:
-        """(slot, how to make it) of the slot variables of a model's variable that are still to be made."""
-        return self._untracked.slots.waiting(variable)
-
-    def kept_plans(self) -> dict:
-        """What a backend keeps from step to step, and can make again."""
-        return self._untracked.plans
-
-    def make_slots(self):
-        """Makes all slot variables that are still to be made."""
-        self._untracked.slots.make_all()
-
     def add_buffer(self, shape, initializer, dtype, name):
         """Makes a variable that holds slots of several variables, in just this dtype."""
         variable = keras.optimizers.Optimizer.add_variable(self, shape, initializer, dtype, name=name)
         self._untracked.remember(variable, (name, None))
         return variable
-
-    def unsaved_slots(self) -> set[str]:
-        """The names of the slots that are no part of the state."""
-        return self._untracked.unsaved
-
-    def shared(self) -> dict[str, Any]:
-        """The state of the whole model that `add_shared` has made, in the formulas of rules too, by name."""
-        return {name: v for formula in self.formulas() for name, v in formula._untracked.shared.items()}
 
     # -- what a formula needs ---------------------------------------------------------------------
 
@@ -446,23 +430,14 @@ class Optimizer(WithArguments):
         self.build(variables)  # which checks that they are known, if it was called before
         return variables
 
-    def update(self, gradients, variables):
+    def make_update(self, gradients, variables):
         """One update: clip, decay, step, average. The gradients are those of an accumulation."""
         step.update(self, gradients, variables)
 
-    def accumulated(self) -> Slot:
-        """The slot of gradients that are accumulated; with `gradient_accumulation_steps` only."""
-        return self._untracked.accumulated
-
     @property
-    def calls(self):
+    def number_of_calls(self):
         """The number of calls of `apply` so far, an integer variable; each is an update unless gradients are accumulated."""
         return keras_seam.calls(self)
-
-    @property
-    def recorder(self):
-        """What a `StepLogger` measures steps with, while it does."""
-        return self._untracked.recorder
 
     @classmethod
     def overrides(cls, name: str) -> bool:
@@ -536,7 +511,7 @@ class Optimizer(WithArguments):
         """The place of a model's variable as a whole."""
         return Place(variable, self.decays(variable), self.settings_of(variable))
 
-    def own(self, variables) -> list:
+    def variables_it_updates(self, variables) -> list:
         """Those that are updated, and by this formula."""
         return [v for v in variables if not is_overwritten(v) and (self.settings_of(v).formula or self) is self]
 
@@ -646,10 +621,6 @@ class Optimizer(WithArguments):
             ValueError: as `swap_averaged_weights`.
         """
         return averages.in_place(self)
-
-    def average(self) -> Slot:
-        """The slot of moving averages; with `use_ema` only."""
-        return self._untracked.average
 
     def finalize_variable_values(self, var_list):
         """Nothing. Keras calls it at the end of `fit`, and its own optimizers overwrite the weights by their averages here."""

@@ -56,8 +56,8 @@ def named_variables(optimizer) -> list:
     named: list = []
     for formula in optimizer.formulas():
         untracked = formula._untracked
-        slots = [slot for slot in formula.slots() if slot.name not in untracked.unsaved]
-        of_slots = {id(variable) for slot in formula.slots() for variable in slot.variables}
+        slots = [slot for slot in formula._untracked.slots.all if slot.name not in untracked.unsaved]
+        of_slots = {id(variable) for slot in formula._untracked.slots.all for variable in slot.variables}
         others = [variable for variable in formula.own_variables() if id(variable) not in of_slots]
         of_others = [(untracked.state_keys.get(id(variable), (variable.name, None)), variable) for variable in others]
         named += [(key, variable) for key, variable in of_others if key[0] not in untracked.unsaved]

@@ -162,7 +162,7 @@ def commit(variables: list[StandIn]):
 def run_if(optimizer, predicate, action, otherwise=lambda: None):
     """Runs one of two functions that assign the optimizer's variables, the model's, or what stands in for them in this step."""
     frame = frame_of(optimizer)
-    slots = optimizer.slots()
+    slots = optimizer._untracked.slots.all
     at_work = [] if frame is None else frame.at_work
     family = [s for v in at_work for s in (v, *(v.slot(slot) for slot in slots if slot.is_of_the_formula and v in slot))]
     before = [(each.value, each.assigned) for each in family]
@@ -197,12 +197,12 @@ def apply(optimizer, gradients, variables):
             gradients = kernels.prepared(optimizer, gradients, variables)
             if optimizer.loss_scale_factor is not None:
                 gradients = [with_values(g, _divided(values_of(g), optimizer.loss_scale_factor)) for g in gradients]
-            recorder = optimizer.recorder
+            recorder = optimizer._untracked.recorder
             if recorder is None:
                 step(optimizer, gradients, variables)
             else:
                 recorder.step(gradients, variables)
-        kernels.count(optimizer.calls)
+        kernels.count(optimizer.number_of_calls)
 
 
 def _divided(values, factor):
@@ -235,8 +235,8 @@ def _others_than_overwritten(optimizer, gradients, variables):
         elif not steps:
             variable.assign(gradient)
         else:  # the largest of those that are accumulated
-            largest = optimizer.accumulated()[variable]
-            now = ops.equal((optimizer.calls + 1) % steps, 0)
+            largest = optimizer._untracked.accumulated[variable]
+            now = ops.equal((optimizer.number_of_calls + 1) % steps, 0)
             highest = ops.maximum(gradient, ops.cast(largest, gradient.dtype))
             variable.assign(ops.where(now, highest, ops.cast(variable, highest.dtype)))
             largest.assign(ops.where(now, ops.zeros_like(highest), highest))
@@ -247,20 +247,20 @@ def step(optimizer, gradients, variables):
     """What is done with gradients that are `kernels.prepared`: an update, or a part of the accumulation of one."""
     steps = optimizer.gradient_accumulation_steps
     if not steps:
-        optimizer.update(gradients, variables)
+        optimizer.make_update(gradients, variables)
     else:
-        accumulators = [optimizer.accumulated()[variable] for variable in variables]
+        accumulators = [optimizer._untracked.accumulated[variable] for variable in variables]
 
         def update():
-            optimizer.update(mean_gradients(optimizer, gradients, variables), variables)
-            for each in optimizer.accumulated().variables:
+            optimizer.make_update(mean_gradients(optimizer, gradients, variables), variables)
+            for each in optimizer._untracked.accumulated.variables:
                 each.assign(ops.zeros(each.shape, each.dtype))
 
         def accumulate():
             for gradient, each in zip(gradients, accumulators, strict=True):
                 each.assign(gradient + each)
 
-        run_if(optimizer, (optimizer.calls + 1) % steps == 0, update, accumulate)
+        run_if(optimizer, (optimizer.number_of_calls + 1) % steps == 0, update, accumulate)
     for variable in variables:
         if variable.constraint is not None:
             variable.assign(variable.constraint(variable))
@@ -271,7 +271,7 @@ def mean_gradients(optimizer, gradients, variables) -> list:
     steps = optimizer.gradient_accumulation_steps
     if not steps:
         return gradients
-    return [(g + optimizer.accumulated()[variable]) / steps for g, variable in zip(gradients, variables, strict=True)]
+    return [(g + optimizer._untracked.accumulated[variable]) / steps for g, variable in zip(gradients, variables, strict=True)]
 
 
 def update(optimizer, gradients, variables):

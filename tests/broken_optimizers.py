@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_optims import Adam, GradientDescent, Momentum
+from keras_optims import Adam, GradientDescent, Momentum, averages
 
 
 class MakesStateLate(Momentum):
@@ -18,8 +18,8 @@ class MakesStateLate(Momentum):
 
 
 class BuildsAgain(Momentum):
-    def _check_variables_are_known(self, variables):  # what is left to do in a second build
-        super()._check_variables_are_known(variables)
+    def check_known(self, variables):  # what is left to do in a second build
+        super().check_known(variables)
         for velocity in self.velocity.variables:
             velocity.assign(ops.zeros_like(velocity))
 
@@ -27,10 +27,10 @@ class BuildsAgain(Momentum):
 class SharesItsSlots(Momentum):
     def update_step(self, gradient, variable, learning_rate):
         for velocity in self.velocity.variables:
-            if velocity.shape == variable.shape:
-                self.velocity[variable] = velocity
+            if tuple(velocity.shape) == tuple(variable.shape):
+                self.assign(velocity, velocity * self.momentum - gradient * learning_rate)
+                self.assign_add(variable, velocity)
                 break
-        super().update_step(gradient, variable, learning_rate)
 
 
 class RoundTripsToAnotherRate(Momentum):
@@ -81,8 +81,8 @@ class BakesItsLearningRate(Momentum):
         super().__init__(learning_rate, **kwargs)
         self.rate = learning_rate
 
-    def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        super()._backend_update_step(grads, trainable_variables, ops.convert_to_tensor(self.rate))
+    def step_scalars(self, learning_rate):
+        return super().step_scalars(ops.convert_to_tensor(self.rate))
 
 
 class BakesItsMomentum(GradientDescent):
@@ -146,7 +146,8 @@ class SharesItsSlotsWithOthers(Momentum):
         super().build(variables)
         for variable in variables:
             if len(variable.shape) == 1 and variable.shape[0] == 3:
-                self.velocity[variable] = self.slots.setdefault(tuple(variable.shape), self.velocity[variable])
+                shared = self.slots.setdefault(tuple(variable.shape), self.velocity[variable])
+                self.velocity._of[self.key_of(variable)] = shared
 
 
 class NeedsAnAxis(Momentum):
@@ -162,8 +163,8 @@ class DividesByItsSize(Momentum):
 
 class SquaresInHalfPrecision(Adam):
     def update_step(self, gradient, variable, learning_rate):
-        if getattr(variable, "variable", None) is not None:  # the float32 copy of a half-precision variable
-            half = variable.variable.dtype
+        half = variable.place.rounded_to
+        if half is not None:
             gradient = ops.cast(ops.sqrt(ops.square(ops.cast(gradient, half))), "float32") * ops.sign(gradient)
             rates = ops.cast(ops.cast(1.0, half) - ops.cast(0.999, half), "float32")
             gradient = gradient * ops.where(rates > 0, 1.0, 0.0)
@@ -194,9 +195,9 @@ class DoesNotCount(Momentum):
 
 
 class AddsAccumulatedGradients(Momentum):
-    def _update(self, grads, variables):
+    def make_update(self, gradients, variables):
         steps = self.gradient_accumulation_steps or 1
-        super()._update([gradient * steps for gradient in grads], variables)
+        super().make_update([gradient * steps for gradient in gradients], variables)
 
 
 class ForgetsTheLossScale(Momentum):
@@ -208,27 +209,27 @@ def clips(**only):
     """An optimizer whose clipping by that name is done otherwise."""
 
     class ClipsWrongly(GradientDescent):
-        def _update(self, grads, variables):
+        def make_update(self, gradients, variables):
             for name, factor in only.items():
                 if getattr(self, name) is not None:
-                    grads = [gradient * factor for gradient in grads]
-            super()._update(grads, variables)
+                    gradients = [gradient * factor for gradient in gradients]
+            super().make_update(gradients, variables)
 
     return ClipsWrongly
 
 
 class ClipsWithOverflow(GradientDescent):
-    def _update(self, grads, variables):
-        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in grads))
-        super()._update([gradient / ops.maximum(norm, 1.0) * ops.minimum(norm, 1e18) for gradient in grads], variables)
+    def make_update(self, gradients, variables):
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        super().make_update([gradient / ops.maximum(norm, 1.0) * ops.minimum(norm, 1e18) for gradient in gradients], variables)
 
 
 class DecaysTwice(Momentum):
-    def _update(self, grads, variables):
+    def make_update(self, gradients, variables):
         for variable in variables:
             if self.decays(variable):
                 variable.assign(variable * (1 - self.learning_rate * self.weight_decay))
-        super()._update(grads, variables)
+        super().make_update(gradients, variables)
 
 
 class ExcludesNothing(Momentum):
@@ -248,10 +249,10 @@ class FinalizesNothing(Momentum):
 
 
 class AveragesEachPart(Momentum):
-    def _backend_apply_gradients(self, grads, trainable_variables):
-        super()._backend_apply_gradients(grads, trainable_variables)
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
         if self.use_ema and self.gradient_accumulation_steps:
-            self._update_model_variables_moving_average(self._trainable_variables)
+            averages.move(self)
 
 
 class GoesAstray(GradientDescent):

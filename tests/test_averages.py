@@ -19,7 +19,7 @@ def averaging():
 
 
 def averages(optimizer):
-    return [as_numpy(average) for average in optimizer.average().variables]
+    return [as_numpy(average) for average in optimizer._untracked.average.variables]
 
 
 def trainable(model):

@@ -532,14 +532,14 @@ def test_the_callback_validates_at_the_evaluation_weights_of_any_optimizer():
 def test_averages_in_half_precision_are_saved_exactly_while_they_are_in_place():
     optimizer, updated = GradientDescent(0.1, use_ema=True, ema_momentum=0.9), variables(dtype="bfloat16")
     walked(optimizer, updated, gradients())
-    exact = [as_numpy(v) for v in optimizer.average().variables]
+    exact = [as_numpy(v) for v in optimizer._untracked.average.variables]
     with optimizer.averaged_weights():
         state = state_of(optimizer)
     resumed, again = GradientDescent(0.1, use_ema=True, ema_momentum=0.9), variables(dtype="bfloat16")
     resumed.build(again)
     resumed.load_own_variables(state)
     resumed.swap_averaged_weights()
-    for ours, theirs in zip(resumed.average().variables, exact, strict=True):
+    for ours, theirs in zip(resumed._untracked.average.variables, exact, strict=True):
         np.testing.assert_array_equal(as_numpy(ours), theirs)
 
 

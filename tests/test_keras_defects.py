@@ -47,7 +47,7 @@ def test_the_average_moves_with_updates_and_not_with_accumulated_micro_steps():
     averages = []
     for _ in range(6):
         step([np.ones(1, "float32")])
-        averages.append(float(as_numpy(optimizer.average().variables[0])[0]))
+        averages.append(float(as_numpy(optimizer._untracked.average.variables[0])[0]))
     # updates: θ = -0.1, -0.2, -0.3; the first average is θ itself
     np.testing.assert_allclose(averages, [0, -0.1, -0.1, -0.15, -0.15, -0.225], rtol=1e-6)
 

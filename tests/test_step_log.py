@@ -260,8 +260,8 @@ def test_under_loss_scaling_skipped_steps_do_not_count_and_gradients_are_not_sca
 @pytest.mark.backend("tensorflow", "jax")
 def test_the_step_is_traced_once_for_the_log_and_never_again_without_it(tmp_path, monkeypatch):
     traces = []
-    update = keras_optims.Optimizer.update
-    monkeypatch.setattr(keras_optims.Optimizer, "update", lambda *arguments: [traces.append(1), update(*arguments)][1])
+    update = keras_optims.Optimizer.make_update
+    monkeypatch.setattr(keras_optims.Optimizer, "make_update", lambda *arguments: [traces.append(1), update(*arguments)][1])
     model, logger = compiled(keras_optims.Adam()), keras_optims.StepLogger(tmp_path / "steps.csv", every=3)
 
     def traced(**arguments):

@@ -88,7 +88,7 @@ class StepLogger(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Asks the optimizer how far it is."""
         self._epoch = epoch
-        self._calls_before = int(keras.ops.convert_to_numpy(self._recorder.optimizer.calls))
+        self._calls_before = int(keras.ops.convert_to_numpy(self._recorder.optimizer.number_of_calls))
 
     # There is no on_train_batch_end: with one, Keras would wait for the result of each step. And `self.model` is not used from
     # here on: on JAX it writes the state, which is on its way from step to step, back to the variables each time.

@@ -65,7 +65,7 @@ class StepRecorder:
         optimizer = self.optimizer
         run_if(
             optimizer,
-            (optimizer.calls + 1) % self.period == 0,
+            (optimizer.number_of_calls + 1) % self.period == 0,
             lambda: self._measured_step(gradients, variables),
             lambda: step(optimizer, gradients, variables),
         )
@@ -85,7 +85,7 @@ class StepRecorder:
                     measured += _extremes_and_mean(optimizer.effective_learning_rate(variable))
                     rows[places[optimizer.key_of(variable)]] = measured
         numbers = [ops.cast(number, "float32") for row in rows for number in row]
-        self._outlet.put(optimizer.calls, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
+        self._outlet.put(optimizer.number_of_calls, ops.reshape(ops.stack(numbers), (len(rows), _COLUMNS)))
 
     def take(self) -> tuple[int, list[RecordedVariable]] | None:
         """The number of the last measured update, from 1, and what it did; `None` if none was measured since the last call."""

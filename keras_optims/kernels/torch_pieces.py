@@ -54,9 +54,9 @@ def run(frame, pairs):
     """Weight decay and the formula for (gradient, variable) pairs on the CPU, in the frame that is entered."""
     optimizer, variables = frame.optimizer, [variable for _, variable in pairs]
     known = tuple(map(id, variables))
-    plan = optimizer.kept_plans().get(known)
+    plan = optimizer._untracked.plans.get(known)
     if plan is None or not plan.is_valid():
-        plan = optimizer.kept_plans()[known] = Plan(optimizer, variables)
+        plan = optimizer._untracked.plans[known] = Plan(optimizer, variables)
     for piece in plan.pieces:
         frame.run(piece.gradient([gradient for gradient, _ in pairs]), StandIn(piece.place))
 
@@ -74,7 +74,7 @@ class Plan:
         self.pieces: list[_Planned] = []
         by_kind: dict = {}
         for number, variable in enumerate(variables):
-            slots = tuple(s for s in optimizer.slots() if s.is_of_the_formula and variable in s)
+            slots = tuple(s for s in optimizer._untracked.slots.all if s.is_of_the_formula and variable in s)
             by_kind.setdefault((optimizer.decays(variable), variable._value.dtype, slots), []).append((number, variable))
         for (decays, _, slots), alike in by_kind.items():
             self._add(alike, slots, decays)

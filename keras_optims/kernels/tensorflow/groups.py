@@ -87,7 +87,7 @@ class Group:
         self.sizes = [int(np.prod(member.shape)) for member in members]
         self.starts = [0, *np.cumsum(self.sizes)[:-1].tolist()]
         self.weights = optimizer.add_variable(shape=(sum(self.sizes),), dtype=self.arithmetic_dtype, name="grouped_weights")
-        optimizer.unsaved_slots().add("grouped_weights")
+        optimizer._untracked.unsaved.add("grouped_weights")
         self._buffers: dict[str, keras.Variable] = {}  # by the slot's name
 
     def add_slot(self, optimizer, slot, makings):
@@ -100,7 +100,7 @@ class Group:
         name, dtype = slot.name, makings[0].dtype
         with tf.init_scope():
             buffer = optimizer.add_buffer((sum(self.sizes),), each_initialized, dtype, f"grouped_{name}")
-        optimizer.unsaved_slots().add(f"grouped_{name}")  # its parts are saved
+        optimizer._untracked.unsaved.add(f"grouped_{name}")  # its parts are saved
         self._buffers[name] = buffer
         slot.set_of_group(self.weights, buffer)
         for member, part in zip(self.members, self.parts_of(name), strict=True):
@@ -158,9 +158,9 @@ class Groups:
         self._places: dict = {}
         alike: dict = {}
         for variable in optimizer.variables_of_the_model():
-            waiting = optimizer.slots_to_be_made(variable)
-            number = sum(variable in slot for slot in optimizer.slots() if slot.is_of_the_formula)
-            is_whole = may_group(optimizer, variable) and len(waiting) == number and optimizer.own([variable])
+            waiting = optimizer._untracked.slots.waiting(variable)
+            number = sum(variable in slot for slot in optimizer._untracked.slots.all if slot.is_of_the_formula)
+            is_whole = may_group(optimizer, variable) and len(waiting) == number and optimizer.variables_it_updates([variable])
             if is_whole and (waiting or not _has_kernel(optimizer, variable)):  # one without slots takes longer to gather
                 kind = (
                     optimizer.settings_of(variable),

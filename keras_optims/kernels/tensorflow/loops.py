@@ -80,7 +80,7 @@ def run(frame, targets: list[Target]):
     """Weight decay and the formula for each target, in the frame that is entered."""
     by_kind: dict = {}
     for target in targets:
-        slots = tuple(slot for slot in frame.optimizer.slots() if slot.is_of_the_formula and target.variable in slot)
+        slots = tuple(slot for slot in frame.optimizer._untracked.slots.all if slot.is_of_the_formula and target.variable in slot)
         by_kind.setdefault((target.decays, target.dtype, slots), []).append(target)
     for (decays, dtype, slots), alike in by_kind.items():
         _run_alike(frame, alike, decays, dtype, slots)

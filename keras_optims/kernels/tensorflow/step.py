@@ -70,11 +70,11 @@ def rounded(value, dtype):
 def finish_build(optimizer):
     """See `keras_optims.kernels`."""
     if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):  # a slot that a kernel writes though the algorithm has none
-        of = [v for v in optimizer.own(optimizer.variables_of_the_model()) if _dtype(v) == "float32"]
+        of = [v for v in optimizer.variables_it_updates(optimizer.variables_of_the_model()) if _dtype(v) == "float32"]
         optimizer._untracked.scratch = optimizer.add_slot(of, "scratch", saved=False)
     if optimizer.elementwise and not fused.is_distributed(optimizer):
         optimizer._untracked.groups = Groups(optimizer)
-    optimizer.make_slots()
+    optimizer._untracked.slots.make_all()
 
 
 def prepared(optimizer, gradients, variables):
