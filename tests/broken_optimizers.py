@@ -177,6 +177,13 @@ class RoundsFloat64(Momentum):
         self.assign(variable, ops.cast(ops.cast(variable, "float32"), variable.dtype))
 
 
+class IsNotElementwise(Momentum):
+    elementwise = True
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient / (1 + ops.max(ops.abs(gradient))), variable, learning_rate)
+
+
 class IsRandom(Momentum):
     def update_step(self, gradient, variable, learning_rate):
         super().update_step(gradient * (1 + 1e-3 * np.random.random()), variable, learning_rate)
@@ -300,6 +307,7 @@ BROKEN = {
     "float16_variables": SquaresInHalfPrecision,
     "bfloat16_variables": SquaresInHalfPrecision,
     "float64_variables": RoundsFloat64,
+    "elementwise": IsNotElementwise,
     "deterministic": IsRandom,
     "compiled_as_eager": CountsInPython,
     "trains_in_fit": DoesNotCount,

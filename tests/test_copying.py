@@ -174,7 +174,7 @@ def test_a_loss_scale_optimizer_takes_the_state_of_ours_along():
     wrapper, of_model = keras.optimizers.LossScaleOptimizer(inner), variables()
     wrapper.build(of_model)
     inner.apply([ops.convert_to_tensor(gradient) for gradient in gradients(1)[0]], of_model)
-    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer 'loss_scale_optimizer'"):  # its own two
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer 'loss_scale_optimizer"):  # its own two
         copied = pickle.loads(pickle.dumps(wrapper))
     copied.inner_optimizer.build(variables())
     assert int(copied.inner_optimizer.iterations) == 1

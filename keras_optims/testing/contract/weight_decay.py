@@ -25,10 +25,17 @@ ZEROS: Arrays = [np.zeros(shape, "float32") for shape in SHAPES]
 
 @contract_check
 def weight_decay(make_optimizer: MakeOptimizer) -> None:
-    """With zero gradients each step multiplies the weights by 1 − learning rate · weight decay.
+    """With zero gradients each step multiplies the weights by 1 − learning rate · weight decay, or the class has `decay = "own"`.
 
-    That is decoupled weight decay (Loshchilov & Hutter 2019), which `weight_decay` means in Keras.
+    That is decoupled weight decay (Loshchilov & Hutter 2019), which `weight_decay` means in Keras. A formula that decays by
+    itself has to have the coefficient, all the same.
     """
+    if _decays_by_itself(make_optimizer):
+        gradients = sample_gradients(1) * 40  # in which one that finds its rate itself has found it
+        decayed, plain = (walk(o, gradients)[-1] for o in (_decaying(make_optimizer), bare(make_optimizer, learning_rate=RATE)))
+        for with_decay, without in zip(decayed, plain, strict=True):
+            require((with_decay != without).all(), "the weights with decay are those without")
+        return
     found = walk(_decaying(make_optimizer), [ZEROS] * STEPS)[-1]
     require_close(found, _decayed(), f"the weights after {STEPS} steps of nothing but decay, and their formula")
 
@@ -46,6 +53,8 @@ def weight_decay_exclusions(make_optimizer: MakeOptimizer) -> None:
         for _ in range(STEPS):
             step(ZEROS)
         require_equal(step.weights()[1:], starting_weights()[1:], f"a variable excluded by {by} after steps of nothing but decay")
+        if _decays_by_itself(make_optimizer):
+            continue
         what = f"a variable that is not excluded (by {by}) after steps of nothing but decay, and its formula"
         require_close(step.weights()[:1], _decayed()[:1], what, starts=starting_weights()[:1])
     optimizer = _decaying(make_optimizer)
@@ -71,6 +80,11 @@ def weight_decay_exclusions_once_built(make_optimizer: MakeOptimizer) -> None:
         return
     step(ZEROS)
     require_equal(step.weights(), before, "weights excluded from decay after the first step, and a step later")
+
+
+def _decays_by_itself(make_optimizer: MakeOptimizer) -> bool:
+    """Whether its formula decays the weights, in a way of its own."""
+    return getattr(type(bare(make_optimizer, learning_rate=RATE)), "decay", "decoupled") == "own"
 
 
 def _decaying(make_optimizer: MakeOptimizer):
