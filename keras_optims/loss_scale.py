@@ -12,6 +12,7 @@ them do what the class did before.
 from __future__ import annotations
 
 import functools
+import inspect
 
 import keras
 
@@ -68,7 +69,7 @@ def _of_its_own(method):
 
 
 def _patch(cls):
-    of_keras = cls.__setattr__
+    of_keras, of_its_constructor = cls.__setattr__, inspect.signature(cls.__init__).parameters
 
     def __setattr__(self, name, value):
         inner = inside_of(self)
@@ -81,7 +82,7 @@ def _patch(cls):
         elif name in inner.declarations():
             setattr(inner, name, value)
         else:
-            if not (hasattr(type(self), name) or name in vars(self)):
+            if not (hasattr(type(self), name) or name in vars(self) or name in of_its_constructor):
                 inner.refuse_misspelled(name, value)
             of_keras(self, name, value)
 

@@ -110,10 +110,6 @@ class Optimizer(WithArguments):
     """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.
     It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
 
-    torch_compile: bool = False
-    """On torch, whether an elementwise formula without a kernel is compiled by `torch.compile`, which takes seconds to minutes
-    once and needs a C++ compiler. Python in the formula then runs once, while it is traced, as in a compiled step elsewhere."""
-
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)

@@ -114,7 +114,7 @@ def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, m
         steps[0](gradient)
         monkeypatch.setattr(kernels, "_has_kernel", lambda operation, device: False)
         steps[1](gradient)
-    assert paths(optimizers[1]) == {"v0": "foreach", "v1": "foreach", "v2": "foreach", "v3": "foreach", "half": "formula"}
+    assert paths(optimizers[1]) == {"v0": "foreach", "v1": "foreach", "v2": "foreach", "v3": "foreach", "half": "packed"}
     for ours, theirs in zip(steps[0].weights(), steps[1].weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
 
@@ -126,7 +126,7 @@ def test_the_fused_kernels_of_torch_are_used_where_they_exist():
         optimizer = variant.optimizer()
         optimizer.build(variables())
         expected = "fused" if str(variant) in fused else "foreach"
-        assert set(paths(optimizer).values()) == {expected, "formula"}, variant
+        assert set(paths(optimizer).values()) == {expected, "packed"}, variant
 
 
 @pytest.mark.backend("torch")

@@ -77,16 +77,26 @@ def _prepared(gradient, variable):
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     if optimizer.fused_kernel is None:
-        return Path("formula", f"{type(optimizer).__name__} has a formula of its own")
+        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has a formula of its own")
     if variable._value.dtype is not torch.float32:
         dtype = keras.backend.standardize_dtype(variable.dtype)
-        return Path("formula", f"the kernels are used for float32, and this is {dtype}")
+        return _path_of_formula(optimizer, variable, f"the kernels are used for float32, and this is {dtype}")
     operation, device = _fused_operation(optimizer), variable._value.device.type
     if operation is None:
         return Path("foreach", "torch has no fused kernel of this formula")
     if not _has_kernel(operation, device):
         return Path("foreach", f"torch.{operation} does not exist on {device}")
     return Path("fused", f"torch.{operation}")
+
+
+def _path_of_formula(optimizer, variable, why) -> Path:
+    if not optimizer.elementwise:
+        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
+    if not torch_pieces.are_possible(variable):
+        return Path("formula", f"{why}; blocks are for contiguous memory of the CPU")
+    if variable._value.numel() < torch_pieces.SMALL:
+        return Path("packed", f"small variables end to end; {why}")
+    return Path("blocks", f"in blocks that stay in the cache; {why}")
 
 
 def _fused_operation(optimizer) -> str | None:
