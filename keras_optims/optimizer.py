@@ -104,7 +104,7 @@ class Optimizer(WithArguments):
     decay: ClassVar[str] = "decoupled"
     """Who decays the weights: `"decoupled"`: the step does, before the formula. `"own"`: the formula does, by
     `decay_of(variable)`, as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2
-    regularization)."""
+    regularization). `_apply_weight_decay`, by which Keras's optimizers do it, is never called."""
 
     group_below: int | None = None
     """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.

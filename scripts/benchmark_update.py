@@ -188,7 +188,11 @@ def formulas(case, backend, name):
     ours = keras_optims.OPTIMIZERS[name]
     written_again = {"update_step": lambda self, *arguments: ours.update_step(self, *arguments), "elementwise": True}
     formula = type("Formula", (ours,), written_again)
-    steps = {"tensorflow": lambda o, shapes: tensorflow_step(o, case, False), "jax": jax_step, "torch": keras_on_torch_step}
+    steps = {
+        "tensorflow": lambda o, shapes: tensorflow_step(o, tensorflow_inputs(case), False),
+        "jax": jax_step,
+        "torch": keras_on_torch_step,
+    }
     makes = {"ours": ours, "formula": formula}
     makes |= {"formula, Keras's base": FormulaOnKeras} if name == "adam" else {}
     return {label: lambda shapes, make=make: steps[backend](make(), shapes) for label, make in makes.items()}
