@@ -181,6 +181,7 @@ def contestants_of(case, arguments):
 
 def formulas(case, backend, name):
     """As `makers`: ours with its kernel, and the same formula under other classes, which have none."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # where it is run as a module
     from accelerator.formula import FormulaOnKeras
 
     import keras_optims

@@ -175,6 +175,8 @@ def options():
 def formula_table() -> str:
     """Markdown: the operations of a step on ResNet-50's shapes."""
     import keras
+
+    sys.path.insert(0, str(ROOT / "scripts"))
     from accelerator.formula import FormulaOnKeras, FormulaOnOurs
     from benchmark_update import CASES
 
