@@ -24,6 +24,12 @@ class BuildsAgain(Momentum):
             velocity.assign(ops.zeros_like(velocity))
 
 
+class HasAWeightAmongItsState(Momentum):
+    @property
+    def variables(self):
+        return [*super().variables, *self.variables_of_the_model()]
+
+
 class SharesItsSlots(Momentum):
     def update_step(self, gradient, variable, learning_rate):
         for velocity in self.velocity.variables:
@@ -184,6 +190,32 @@ class IsNotElementwise(Momentum):
         super().update_step(gradient / (1 + ops.max(ops.abs(gradient))), variable, learning_rate)
 
 
+class DecaysByTheLargest(Momentum):
+    elementwise = True
+    decay = "own"
+
+    def update_step(self, gradient, variable, learning_rate):
+        decay = self.decay_of(variable)
+        if decay is not None:
+            gradient = gradient + decay * variable / ops.max(ops.abs(variable.value))
+        super().update_step(gradient, variable, learning_rate)
+
+
+class KeepsTheLargest(Momentum):
+    """What it keeps in a slot has no effect on the weights."""
+
+    elementwise = True
+
+    def build(self, variables):
+        super().build(variables)
+        self.largest = self.add_slot(variables, "largest")
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(gradient, variable, learning_rate)
+        largest = self.largest[variable]
+        self.assign(largest, ops.maximum(largest.value, ops.max(ops.abs(gradient))))
+
+
 class IsRandom(Momentum):
     def update_step(self, gradient, variable, learning_rate):
         super().update_step(gradient * (1 + 1e-3 * np.random.random()), variable, learning_rate)
@@ -250,6 +282,35 @@ class ExcludesTooLate(Momentum):
             super().exclude_from_weight_decay(var_list=var_list, var_names=var_names)
 
 
+class DecaysItself(GradientDescent):
+    """Sound: L2 regularization, in the gradient."""
+
+    decay = "own"
+
+    def update_step(self, gradient, variable, learning_rate):
+        decay = self.decay_of(variable)
+        super().update_step(gradient if decay is None else gradient + decay * variable, variable, learning_rate)
+
+
+class NeverDecays(DecaysItself):
+    def decay_of(self, variable):
+        return None
+
+
+class ExcludesAll(DecaysItself):
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        super().exclude_from_weight_decay(var_names=["."])
+
+
+class DecaysWhatMoves(DecaysItself):
+    """It leaves an excluded variable alone only where its gradient is zero."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        if self.weight_decay is not None and self.decay_of(variable) is None:
+            gradient = gradient * (1 + self.weight_decay)
+        super().update_step(gradient, variable, learning_rate)
+
+
 class FinalizesNothing(Momentum):
     def swap_averaged_weights(self):
         pass
@@ -284,6 +345,7 @@ class RaisesWhereItIsNeeded(Momentum):
 BROKEN = {
     "state_is_built_once": MakesStateLate,
     "build_twice": BuildsAgain,
+    "memory_is_not_shared": HasAWeightAmongItsState,
     "each_variable_has_its_own_state": SharesItsSlots,
     "config_round_trip": RoundTripsToAnotherRate,
     "config_keeps_every_argument": ForgetsNesterov,
@@ -327,3 +389,12 @@ BROKEN = {
     "converges_on_rosenbrock": GoesOnlySoFar,
     "converges_on_real_digits": GoesOnlySoFar,
 }
+
+ALSO_BROKEN = [
+    ("elementwise", DecaysByTheLargest),
+    ("elementwise", KeepsTheLargest),
+    ("weight_decay", NeverDecays),
+    ("weight_decay_exclusions", ExcludesAll),
+    ("weight_decay_exclusions", DecaysWhatMoves),
+]
+"""Broken in another way, which the same check must find."""

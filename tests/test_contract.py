@@ -14,7 +14,7 @@ from keras import ops
 import keras_optims
 from keras_optims import Adam, Momentum
 from keras_optims.testing import CHECKS, ContractError, NotApplicable, check_optimizer, parametrize_with_checks
-from tests.broken_optimizers import BROKEN, MakesStateLate, RaisesWhereItIsNeeded
+from tests.broken_optimizers import ALSO_BROKEN, BROKEN, DecaysItself, MakesStateLate, RaisesWhereItIsNeeded
 
 OURS = list(keras_optims.OPTIMIZERS.values())
 VARIANTS = [  # which differ by formula: one backend is enough
@@ -46,12 +46,52 @@ def test_each_check_has_its_broken_optimizer():
 
 
 @pytest.mark.backend("tensorflow")
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_check_finds_what_is_broken(name):
+@pytest.mark.parametrize(("name", "broken"), [*BROKEN.items(), *ALSO_BROKEN])
+def test_a_check_finds_what_is_broken(name, broken):
     with pytest.raises(ContractError) as found:
-        CHECKS[name](BROKEN[name])
+        CHECKS[name](broken)
     assert CHECKS[name].reason in str(found.value)
     assert "It raised" not in str(found.value) or name in ("shapes", "empty_variable")
+
+
+class NormalizedTogether(keras_optims.Optimizer):
+    """Gradients over the norm of all of them: of the whole model, and elementwise but for that norm."""
+
+    elementwise = True
+
+    def begin_step(self, gradients, variables):
+        norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in gradients))
+        return {"norm": ops.where(norm > 0, norm, 1.0)}
+
+    def step_scalars(self, learning_rate):
+        return {"rate": learning_rate / self.of_step.norm}
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.assign_sub(variable, self.scalars(variable, learning_rate).rate * gradient)
+
+
+@pytest.mark.parametrize("make_optimizer", [NormalizedTogether, DecaysItself])
+def test_a_formula_of_the_whole_model_and_one_that_decays_itself_are_sound(make_optimizer):
+    report = check_optimizer(make_optimizer)
+    assert not report.failed, str(report)
+    skipped = [result.name for result in report.skipped]
+    assert ("each_variable_has_its_own_state" in skipped) == (make_optimizer is NormalizedTogether)
+    assert ("elementwise" in skipped) == (make_optimizer is DecaysItself)
+
+
+@pytest.mark.backend("torch")
+def test_a_slot_in_the_memory_of_a_weight_is_found():
+    class KeepsItsStart(Momentum):
+        def build(self, variables):
+            super().build(variables)
+            self.start = [keras.Variable(variable.value.detach(), name="start") for variable in variables]
+
+        @property
+        def variables(self):
+            return [*super().variables, *self.start]
+
+    with pytest.raises(ContractError, match="another one was set.* in its memory on torch"):
+        CHECKS["memory_is_not_shared"](KeepsItsStart)
 
 
 def test_an_error_where_it_should_work_is_a_finding_with_its_cause():

@@ -12,6 +12,7 @@ from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "own_optimizer.md"
 SHAPES = [(4, 3), (5,), *[(2,)] * 9]
+STEPS = 20
 
 
 def classes():
@@ -71,34 +72,47 @@ TWINS = {
 }
 
 
+def problem(dtype):
+    """Weights in a dtype, of which one variable begins at zero, as a bias does."""
+    rng = np.random.default_rng(0)
+    starts = [rng.normal(size=shape).astype("float32") * (i != 1) for i, shape in enumerate(SHAPES)]
+    variables = [keras.Variable(start, dtype=dtype, name=f"v{i}") for i, start in enumerate(starts)]
+    return variables, [np.array(keras.ops.convert_to_numpy(keras.ops.cast(v, "float32")), "float64") for v in variables]
+
+
+def gradients_of_a_quadratic(twin, starts):
+    """Those that the twin meets on its way to 1/2, with noise: what they do to it stays bounded."""
+    rng, gradients = np.random.default_rng(1), []
+    for _ in range(STEPS):
+        weights = twin(gradients, starts)
+        gradients.append([(w - 0.5 + 0.1 * rng.normal(size=w.shape)).astype("float32").astype("float64") for w in weights])
+    return gradients
+
+
 @pytest.mark.parametrize("step", [EagerStep, CompiledStep])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", CLASSES)
 def test_it_follows_the_formula_of_its_paper(name, dtype, step):
-    rng = np.random.default_rng(0)
-    starts = [rng.normal(size=shape) for shape in SHAPES]
-    variables = [keras.Variable(w.astype("float32"), dtype=dtype, name=f"v{i}") for i, w in enumerate(starts)]
-    starts = [np.array(keras.ops.convert_to_numpy(keras.ops.cast(v, "float32")), "float64") for v in variables]
-    gradients = [
-        [(w + 0.3 * rng.normal(size=w.shape)).astype("float32").astype("float64") for w in starts]
-        for _ in range(10 if name == "Prodigy" else 40)
-    ]
+    variables, starts = problem(dtype)
     twin, arguments = TWINS[name]
+    gradients = gradients_of_a_quadratic(twin, starts)
     expected = twin(gradients, starts)
     run = step(CLASSES[name](weight_decay=0.1, **arguments), variables)
     for gradient in gradients:
         run([g.astype("float32") for g in gradient])
     way = max(np.abs(after - before).max() for after, before in zip(expected, starts, strict=True))
     assert way > 0.1
-    tolerance = {"float32": 2e-5, "float16": 4e-2, "bfloat16": 0.3}[dtype] * (5 if name == "Prodigy" else 1)
+    if name == "Prodigy":
+        assert float(run.optimizer.d) > 5 * arguments["initial_d"]  # it has found out something
+    tolerance = {"float32": 1e-5, "float16": 4e-3, "bfloat16": 3e-2}[dtype]
+    print("APART", name, dtype, max(np.abs(o - t).max() for o, t in zip(run.weights(), expected, strict=True)) / way)
     for ours, theirs in zip(run.weights(), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=tolerance * way)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * way)
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_it_keeps_the_contract(name):
-    skip = ["converges_on_real_digits", "converges_on_rosenbrock"] if name == "Prodigy" else []
-    report = check_optimizer(CLASSES[name], skip=skip)
+    report = check_optimizer(CLASSES[name])
     assert not report.failed, str(report)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_optims.testing.compiled_step import EagerStep
+from keras_optims.testing.compiled_step import EagerStep, as_numpy
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
-from keras_optims.testing.contract.making import config_of, made
+from keras_optims.testing.contract.making import config_of, made, ties_its_variables
 from keras_optims.testing.contract.walking import (
     make_variables,
     require_close,
@@ -57,6 +57,23 @@ def build_twice(make_optimizer: MakeOptimizer) -> None:
 
 
 @contract_check
+def memory_is_not_shared(make_optimizer: MakeOptimizer) -> None:
+    """Setting a weight, or one of the optimizer's variables, changes no other one.
+
+    A slot that begins as a weight and was not copied is in its memory on torch, and changes with it.
+    """
+    optimizer, weights = made(make_optimizer, learning_rate=0.1), make_variables(starting_weights())
+    optimizer.build(weights)
+    variables = [*weights, *optimizer.variables]
+    for i, variable in enumerate(variables):
+        before = [as_numpy(each) for each in variables]
+        variable.assign(variable + 1)
+        after = [as_numpy(each) for each in variables]
+        what = "the weights and the optimizer's variables, of which another one was set, and before"
+        require_equal(after[:i] + after[i + 1 :], before[:i] + before[i + 1 :], what)
+
+
+@contract_check
 def each_variable_has_its_own_state(make_optimizer: MakeOptimizer) -> None:
     """Two variables are updated together as each of them is alone.
 
@@ -64,6 +81,8 @@ def each_variable_has_its_own_state(make_optimizer: MakeOptimizer) -> None:
     """
     if config_of(make_optimizer).get("global_clipnorm") is not None:
         raise NotApplicable("global_clipnorm ties its variables together")
+    if ties_its_variables(made(make_optimizer, learning_rate=0.1)):
+        raise NotApplicable("begin_step ties its variables together")
     shapes = [(3, 2), (4,), (3, 2)]
     starts, gradients = starting_weights(shapes), sample_gradients(3, shapes)
     together = walk(made(make_optimizer, learning_rate=0.1), gradients, starts)[-1]

@@ -49,6 +49,12 @@ def weight_decays(make_optimizer: MakeOptimizer) -> list[str]:
     return [name for name in config_of(make_optimizer) if name.endswith("weight_decay")]
 
 
+def ties_its_variables(optimizer) -> bool:
+    """Whether the gradient of one variable has an effect on the others, as its `begin_step` says, which sees all of them."""
+    overrides = getattr(type(optimizer), "overrides", None)
+    return overrides is not None and overrides("begin_step")
+
+
 def numbers_of(config: dict[str, Any]) -> dict[str, float]:
     """The hyperparameters in a config: its floats, but for those that are off (0) and the learning rate.
 

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_optims.testing.compiled_step import CompiledStep, EagerStep
 from keras_optims.testing.contract.check import MakeOptimizer, NotApplicable, contract_check, require
-from keras_optims.testing.contract.making import bare, weight_decays
+from keras_optims.testing.contract.making import bare, ties_its_variables, weight_decays
 from keras_optims.testing.contract.walking import (
     SHAPES,
     Arrays,
@@ -31,10 +31,7 @@ def weight_decay(make_optimizer: MakeOptimizer) -> None:
     itself has to have the coefficient, all the same.
     """
     if _decays_by_itself(make_optimizer):
-        gradients = sample_gradients(1) * 40  # in which one that finds its rate itself has found it
-        decayed, plain = (walk(o, gradients)[-1] for o in (_decaying(make_optimizer), bare(make_optimizer, learning_rate=RATE)))
-        for with_decay, without in zip(decayed, plain, strict=True):
-            require((with_decay != without).all(), "the weights with decay are those without")
+        _require_decay_of_its_own(make_optimizer, _decaying(make_optimizer), make_variables(starting_weights()), excluded=[])
         return
     found = walk(_decaying(make_optimizer), [ZEROS] * STEPS)[-1]
     require_close(found, _decayed(), f"the weights after {STEPS} steps of nothing but decay, and their formula")
@@ -54,6 +51,9 @@ def weight_decay_exclusions(make_optimizer: MakeOptimizer) -> None:
             step(ZEROS)
         require_equal(step.weights()[1:], starting_weights()[1:], f"a variable excluded by {by} after steps of nothing but decay")
         if _decays_by_itself(make_optimizer):
+            optimizer, variables = _decaying(make_optimizer), make_variables(starting_weights())
+            optimizer.exclude_from_weight_decay(**{by: [variables[1]] if by == "var_list" else ["_1"]})
+            _require_decay_of_its_own(make_optimizer, optimizer, variables, excluded=[1])
             continue
         what = f"a variable that is not excluded (by {by}) after steps of nothing but decay, and its formula"
         require_close(step.weights()[:1], _decayed()[:1], what, starts=starting_weights()[:1])
@@ -85,6 +85,20 @@ def weight_decay_exclusions_once_built(make_optimizer: MakeOptimizer) -> None:
 def _decays_by_itself(make_optimizer: MakeOptimizer) -> bool:
     """Whether its formula decays the weights, in a way of its own."""
     return getattr(type(bare(make_optimizer, learning_rate=RATE)), "decay", "decoupled") == "own"
+
+
+def _require_decay_of_its_own(make_optimizer: MakeOptimizer, optimizer, variables, excluded: list[int]):
+    """With the decay the weights end elsewhere than without, and those of excluded variables do not."""
+    gradients = sample_gradients(1) * 40  # in which one that finds its rate itself has found it
+    without = walk(bare(make_optimizer, learning_rate=RATE), gradients)[-1]
+    step = EagerStep(optimizer, variables)
+    for gradient in gradients:
+        step(gradient)
+    for i, (found, plain, start) in enumerate(zip(step.weights(), without, starting_weights(), strict=True)):
+        if i not in excluded:
+            require((found != plain).any(), f"the weights of variable {i} with decay are those without")
+        elif not ties_its_variables(optimizer):
+            require_close([found], [plain], f"the weights of variable {i}, excluded from decay, and without it", starts=[start])
 
 
 def _decaying(make_optimizer: MakeOptimizer):
