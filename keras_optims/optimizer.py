@@ -250,8 +250,7 @@ class Optimizer(WithArguments):
             shape: a tuple, or a function of the variable that returns one; `None`: the variable's own. It is sharded
                 as the variable where the shapes agree.
             dtype: of the slot, or a list with one for each of the variables; `None`: the variable's, or float32 where that is
-            half
-                precision.
+                half precision.
             saved: whether the slot is a part of the optimizer's state.
 
         Raises:

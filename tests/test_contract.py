@@ -90,7 +90,7 @@ def test_a_slot_in_the_memory_of_a_weight_is_found():
         def variables(self):
             return [*super().variables, *self.start]
 
-    with pytest.raises(ContractError, match="another one was set.* in its memory on torch"):
+    with pytest.raises(ContractError, match=r"another one was set.* in its memory on torch"):
         CHECKS["memory_is_not_shared"](KeepsItsStart)
 
 
