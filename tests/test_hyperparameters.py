@@ -382,6 +382,27 @@ def test_a_subclass_in_the_style_of_keras_works():
     assert float(ops.convert_to_numpy(half.counts[0])[0]) == 1
 
 
+def test_slots_in_the_style_of_keras_are_those_of_their_variables():
+    class Sums(keras_optims.Optimizer):
+        def build(self, variables):
+            super().build(variables)
+            self.sums = [self.add_variable_from_reference(variable, "sum") for variable in variables]
+
+        def update_step(self, gradient, variable, learning_rate):
+            total = self.sums[self._get_variable_index(variable)]
+            self.assign_add(total, gradient)
+            self.assign_sub(variable, learning_rate * total)
+
+    optimizer = Sums(learning_rate=0.5)
+    variables = [keras.Variable(np.zeros(3, dtype), dtype=dtype) for dtype in ("float32", "float32", "float16")]
+    step = CompiledStep(optimizer, variables)
+    for _ in range(2):
+        step([np.full(3, i + 1, "float32") for i in range(3)])
+    for i, (found, total) in enumerate(zip(step.weights(), optimizer.sums, strict=True)):
+        np.testing.assert_array_equal(found, np.full(3, -1.5 * (i + 1)))
+        np.testing.assert_array_equal(ops.convert_to_numpy(total), np.full(3, 2.0 * (i + 1)))
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_building_twice_changes_nothing(cls):
     optimizer, variables = cls(use_ema=True), [keras.Variable(np.zeros(3, "float32"))]
