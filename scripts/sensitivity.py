@@ -23,7 +23,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-import keras_optims  # noqa: E402
 from scripts.chromium import write_png  # noqa: E402
 from scripts.sensitivity_pictures import picture  # noqa: E402
 from scripts.sensitivity_tables import STORIES, table  # noqa: E402
@@ -32,6 +31,7 @@ from scripts.sensitivity_trials import (  # noqa: E402
     BUDGETS,
     DEFAULT,
     SEARCHED,
+    STUDIED,
     TABLE,
     Training,
     default_setting,
@@ -101,7 +101,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("search", help="search, and write the table of all trainings")
     command.add_argument("--problem", nargs="+", choices=BUDGETS, default=list(BUDGETS))
-    command.add_argument("--optimizer", nargs="+", choices=keras_optims.OPTIMIZERS, default=list(keras_optims.OPTIMIZERS))
+    command.add_argument("--optimizer", nargs="+", choices=STUDIED, default=list(STUDIED))
     budgets = "; ".join(f"{problem}: {each.trials} trials of {each.epochs} epochs" for problem, each in BUDGETS.items())
     command.add_argument("--trials", type=int, help=f"for each optimizer and problem, instead of {budgets}")
     command.add_argument("--epochs", type=int, help="of each trial")
@@ -110,10 +110,10 @@ def main(arguments=None):
     command.set_defaults(call=search)
     command = commands.add_parser("picture", help="draw the pictures of docs/optimizers")
     command.add_argument("names", nargs="*", metavar="OPTIMIZER", help="without names, all")
-    command.set_defaults(call=draw, known=list(keras_optims.OPTIMIZERS))
+    command.set_defaults(call=draw, known=list(STUDIED))
     command = commands.add_parser("table", help="print the tables of docs/optimizers and of the story")
     command.add_argument("names", nargs="*", metavar="NAME", help="an optimizer, story or story.ko; without names, all")
-    command.set_defaults(call=print_tables, known=[*keras_optims.OPTIMIZERS, *STORIES])
+    command.set_defaults(call=print_tables, known=[*STUDIED, *STORIES])
     chosen = parser.parse_args(arguments)
     unknown = [name for name in getattr(chosen, "names", []) if name not in chosen.known]
     if unknown:

@@ -9,9 +9,19 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.subplots
 
-import keras_optims
 from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS
-from scripts.sensitivity_trials import BUDGETS, CHANCE, EFFECTIVE, Search, Training, axes, default_setting, shown_axes, value_on
+from scripts.sensitivity_trials import (
+    BUDGETS,
+    CHANCE,
+    EFFECTIVE,
+    STUDIED,
+    Search,
+    Training,
+    axes,
+    default_setting,
+    shown_axes,
+    value_on,
+)
 from tuning.axes import Axis, number
 from tuning.report.figure import BLUE, ORANGE
 
@@ -25,7 +35,7 @@ SHADE, EDGE, MARK = "#dde6ef", "#5b6068", "#c2185b"
 
 def accuracy_axis(trainings: list[Training], problem: str) -> Axis:
     """From chance to the best of all optimizers on a problem, on a scale that shows the differences near the best."""
-    best = max(Search.of(trainings, problem, optimizer).accuracies.max() for optimizer in keras_optims.OPTIMIZERS)
+    best = max(Search.of(trainings, problem, optimizer).accuracies.max() for optimizer in STUDIED)
     return Axis("accuracy", scale="log1m", low=CHANCE, high=best)
 
 

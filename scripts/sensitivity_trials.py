@@ -13,6 +13,9 @@ import keras_optims
 from tuning.axes import Axis
 from tuning.files import replacing
 
+STUDIED = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam", "adamw")
+"""The optimizers whose sensitivity was measured."""
+
 TABLE = pathlib.Path(__file__).parents[1] / "docs" / "sensitivity" / "trials.csv"
 
 
@@ -89,7 +92,7 @@ COLUMNS = [
     "optimizer",
     "kind",
     "number",
-    *dict.fromkeys(name for each in keras_optims.OPTIMIZERS for name in axes(each)),
+    *dict.fromkeys(name for each in STUDIED for name in axes(each)),
 ]
 COLUMNS += ["state", "accuracy"]
 
@@ -116,7 +119,7 @@ def write(trainings: Iterable[Training], table: pathlib.Path = TABLE):
     kinds = [SEARCHED, BEST, DEFAULT]
 
     def place(line: Training):
-        return list(BUDGETS).index(line.problem), list(keras_optims.OPTIMIZERS).index(line.optimizer), kinds.index(line.kind)
+        return list(BUDGETS).index(line.problem), list(STUDIED).index(line.optimizer), kinds.index(line.kind)
 
     table.parent.mkdir(parents=True, exist_ok=True)
     with replacing(table) as temporary, temporary.open("w", newline="") as opened:
@@ -214,7 +217,7 @@ class Search:
 
 def seed_deviation(trainings: list[Training], problem: str) -> float:
     """By how many percentage points seeds differ: the standard deviation, root mean square over the best settings."""
-    searches = [Search.of(trainings, problem, optimizer) for optimizer in keras_optims.OPTIMIZERS]
+    searches = [Search.of(trainings, problem, optimizer) for optimizer in STUDIED]
     return 100 * float(np.sqrt(np.mean([np.var(each.best, ddof=1) for each in searches])))
 
 

@@ -48,7 +48,11 @@ def ways(variant):
 
 def digest():
     """Of all the code that the weights follow from, but for the backends."""
-    sources = [*sorted((ROOT / "keras_optims").rglob("*.py")), pathlib.Path(__file__), ROOT / "tests" / "variants.py"]
+    sources = [
+        *sorted((ROOT / "keras_optims").rglob("*.py")),
+        pathlib.Path(__file__),
+        *sorted((ROOT / "tests" / "variants").glob("*.py")),
+    ]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

@@ -26,10 +26,10 @@ from keras_optims.hyperparameter import Hyperparameter, Interval
 from tests.drawing import examples
 from tests.models import compiled, fit
 from tests.stepping import state_of
+from tests.variants import CLASSES
 
 pytestmark = pytest.mark.backend("tensorflow")
 
-CLASSES = list(keras_optims.OPTIMIZERS.values())
 # Of each class, but for the gradients.
 CASES = {"constructors": 220, "configs": 120, "assignments": 1250, "damaged configs": 80, "gradients": 200}
 FILES = 60  # damaged ones of each kind

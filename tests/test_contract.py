@@ -15,8 +15,9 @@ import keras_optims
 from keras_optims import Adam, Momentum
 from keras_optims.testing import CHECKS, ContractError, NotApplicable, check_optimizer, parametrize_with_checks
 from tests.broken_optimizers import ALSO_BROKEN, BROKEN, DecaysItself, MakesStateLate, RaisesWhereItIsNeeded
+from tests.variants import CLASSES
 
-OURS = list(keras_optims.OPTIMIZERS.values())
+OURS = CLASSES
 VARIANTS = [  # which differ by formula: one backend is enough
     functools.partial(Momentum, nesterov=True),
     functools.partial(keras_optims.Adagrad, initial_accumulator_value=0.0, epsilon=1e-5),

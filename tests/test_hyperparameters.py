@@ -9,8 +9,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.models import compiled, fit, weights
-
-CLASSES = list(keras_optims.OPTIMIZERS.values())
+from tests.variants import CLASSES
 
 
 def step_on(optimizer, shape=(3,)):

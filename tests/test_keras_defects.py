@@ -9,8 +9,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, Momentum
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, dense_model, fit
-
-CLASSES = list(keras_optims.OPTIMIZERS.values())
+from tests.variants import CLASSES
 
 
 def walk(optimizer, gradient, steps=10, dtype="float32", shape=(4,), start=0.0):

@@ -9,9 +9,8 @@ import pytest
 import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import assert_eager_graph_and_xla_agree, state_of
-from tests.variants import VARIANTS
+from tests.variants import CLASSES, VARIANTS
 
-CLASSES = list(keras_optims.OPTIMIZERS.values())
 SHAPES = [(), (5,), (0, 2), (33, 7)]
 
 
@@ -73,7 +72,7 @@ def test_eager_graph_and_xla_agree(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 
 
-@pytest.mark.parametrize("cls", keras_optims.OPTIMIZERS.values())
+@pytest.mark.parametrize("cls", CLASSES)
 def test_a_subclass_that_leaves_the_formula_alone_keeps_the_kernel(cls):
     class Renamed(cls):
         def get_config(self):

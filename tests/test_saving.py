@@ -196,7 +196,7 @@ SAVED = pathlib.Path(__file__).parent / "saved_models"
 
 
 @pytest.mark.skipif(keras.__version__ < "3.15", reason="they were saved with Keras 3.15, whose layers no older Keras knows")
-@pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)
+@pytest.mark.parametrize("name", ["gradient_descent", "momentum", "adagrad", "rmsprop", "adam", "adamw"])
 def test_a_model_saved_by_an_earlier_version_goes_on_training(name):
     """Saved on TensorFlow after an epoch, when each algorithm was a module of its own in `keras_optims`."""
     model = keras.models.load_model(SAVED / f"{name}.keras")

@@ -10,12 +10,11 @@ import keras_optims
 from keras_optims.testing import reference
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
-from tests.variants import BY_NAME, VARIANTS
+from tests.variants import BY_NAME, CLASSES, VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
 XLA = pytest.param("xla", marks=pytest.mark.slow)  # it takes seconds to compile
-CLASSES = list(keras_optims.OPTIMIZERS.values())
 ROWS, WIDTH = 9, 4
 # Which rows each batch uses, some of them several times; row 8 never.
 BATCHES = [[1, 4, 1, 0], [2, 2, 2], [0, 5, 7, 5, 5, 1], [3], [1, 0, 6, 6]]

@@ -8,14 +8,30 @@ from keras_optims.algorithms.momentum import Momentum
 from keras_optims.algorithms.rmsprop import RMSprop
 from keras_optims.optimizer import Optimizer
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "gradient_descent": GradientDescent,
-    "momentum": Momentum,
-    "adagrad": Adagrad,
-    "rmsprop": RMSprop,
-    "adam": Adam,
-    "adamw": AdamW,
+FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
+    "momentum and acceleration": {
+        "gradient_descent": GradientDescent,
+        "momentum": Momentum,
+    },
+    "adaptive rates": {
+        "adagrad": Adagrad,
+        "rmsprop": RMSprop,
+        "adam": Adam,
+        "adamw": AdamW,
+    },
 }
-"""The optimizers by the names that the command line knows them by."""
+"""The optimizers by family, each by the name that the command line knows it by."""
 
-__all__ = ["OPTIMIZERS", "Adagrad", "Adam", "AdamW", "GradientDescent", "Momentum", "RMSprop"]
+OPTIMIZERS: dict[str, type[Optimizer]] = {name: cls for family in FAMILIES.values() for name, cls in family.items()}
+"""All of them by these names."""
+
+__all__ = [
+    "FAMILIES",
+    "OPTIMIZERS",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "GradientDescent",
+    "Momentum",
+    "RMSprop",
+]

@@ -8,7 +8,7 @@ import pytest
 
 import keras_optims
 from scripts import sensitivity, sensitivity_pictures, sensitivity_tables, sensitivity_trials
-from scripts.sensitivity_trials import BEST, BUDGETS, DEFAULT, SEARCHED, Search, Training
+from scripts.sensitivity_trials import BEST, BUDGETS, DEFAULT, SEARCHED, STUDIED, Search, Training
 from tuning.axes import Axis
 from tuning.oracles import make_oracle
 from tuning.space import Space
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backend("tensorflow")
 
 ROOT = pathlib.Path(__file__).parents[2]
 TRAININGS = sensitivity_trials.read()
-PAIRS = [(problem, optimizer) for problem in BUDGETS for optimizer in keras_optims.OPTIMIZERS]
+PAIRS = [(problem, optimizer) for problem in BUDGETS for optimizer in STUDIED]
 VALIDATION_SAMPLES = {"digits_mlp": 360, "mnist_mlp": 10_000, "cifar10_cnn": 10_000}
 
 
@@ -35,7 +35,7 @@ def proposed(optimizer, trials):
     return [oracle.populate_space(str(number))["values"] for number in range(trials)]
 
 
-@pytest.mark.parametrize("optimizer", keras_optims.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", STUDIED)
 def test_the_table_has_the_settings_that_the_search_proposes_on_every_problem(optimizer):
     settings = proposed(optimizer, max(budget.trials for budget in BUDGETS.values()))
     for problem, budget in BUDGETS.items():
@@ -61,19 +61,19 @@ def test_accuracies_are_shares_of_the_validation_samples():
         assert right == pytest.approx(round(right), abs=1e-2)
 
 
-@pytest.mark.parametrize("name", [*keras_optims.OPTIMIZERS, "story", "story.ko"])
+@pytest.mark.parametrize("name", [*STUDIED, "story", "story.ko"])
 def test_the_page_has_the_table(name):
     page = ROOT / "docs" / f"{name if name in sensitivity_tables.STORIES else f'optimizers/{name}'}.md"
     text = page.read_text()
     assert f"\n\n{sensitivity_tables.table(name, TRAININGS)}\n\n" in text
-    if name in keras_optims.OPTIMIZERS:
+    if name in STUDIED:
         assert f"(../pictures/sensitivity_{name}.png)" in text
         assert f"`python scripts/sensitivity.py picture {name}`" in text
     else:
         assert "`python scripts/sensitivity.py search`" in text
 
 
-@pytest.mark.parametrize("optimizer", keras_optims.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", STUDIED)
 def test_a_picture_has_every_trial_in_every_row(optimizer):
     chart = sensitivity_pictures.picture(optimizer, TRAININGS)
     rows = len(sensitivity_trials.shown_axes(optimizer))
@@ -95,9 +95,7 @@ def words(path):
 
 
 def test_what_the_pages_say_of_all_optimizers_follows_from_the_table():
-    searches = {
-        problem: [Search.of(TRAININGS, problem, optimizer) for optimizer in keras_optims.OPTIMIZERS] for problem in BUDGETS
-    }
+    searches = {problem: [Search.of(TRAININGS, problem, optimizer) for optimizer in STUDIED] for problem in BUDGETS}
     assert len([line for line in TRAININGS if line.kind == SEARCHED]) == 960
     assert not any(search.diverged for found in searches.values() for search in found)
     digits, mnist, cifar = (f"{sensitivity_trials.seed_deviation(TRAININGS, problem):.1f}" for problem in BUDGETS)

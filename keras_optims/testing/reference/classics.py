@@ -1,52 +1,33 @@
-"""Float64 twins: each algorithm once more, from its paper, in plain NumPy, with no thought of speed.
-
-They share nothing with the optimizers. Moments are kept as the papers define them: Adam divides both averages by their bias
-correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
-
-Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
-arrays, a hyperparameter a number or a function of the step (0 at the first).
-"""
+"""The twins of the six classics."""
 
 import numpy as np
 
-
-def _at(hyperparameter, step):
-    return float(hyperparameter(step)) if callable(hyperparameter) else float(hyperparameter)
-
-
-def _float64(gradients):
-    return [np.asarray(gradient, np.float64) for gradient in gradients]
-
-
-def _decayed(theta, learning_rate, weight_decay, step):
-    if weight_decay is None:
-        return theta
-    return theta - _at(learning_rate, step) * _at(weight_decay, step) * theta
+from keras_optims.testing.reference.steps import at, decayed, in_float64
 
 
 def gradient_descent(gradients, start, learning_rate, weight_decay=None):
     """θ_t = θ_0 − Σ η_i g_i."""
     theta, path = np.asarray(start, np.float64), []
-    for step, gradient in enumerate(_float64(gradients)):
-        theta = _decayed(theta, learning_rate, weight_decay, step) - _at(learning_rate, step) * gradient
+    for step, gradient in enumerate(in_float64(gradients)):
+        theta = decayed(theta, learning_rate, weight_decay, step) - at(learning_rate, step) * gradient
         path.append(theta)
     return path
 
 
 def momentum(gradients, start, learning_rate, momentum, nesterov=False, weight_decay=None):
     """Polyak's heavy ball; Nesterov's as Sutskever et al. 2013, eq. 3-4, following the lookahead weights θ + γu."""
-    gradients = _float64(gradients)
+    gradients = in_float64(gradients)
     theta, path = np.asarray(start, np.float64), []
     velocity = np.zeros_like(theta)
     for step, gradient in enumerate(gradients):
-        theta = _decayed(theta, learning_rate, weight_decay, step)
-        gamma = _at(momentum, step)
+        theta = decayed(theta, learning_rate, weight_decay, step)
+        gamma = at(momentum, step)
         if nesterov:
             before = theta - gamma * velocity  # the weights that the lookahead θ was made from
-            velocity = gamma * velocity - _at(learning_rate, step) * gradient
+            velocity = gamma * velocity - at(learning_rate, step) * gradient
             theta = before + velocity + gamma * velocity
         else:
-            velocity = gamma * velocity - _at(learning_rate, step) * gradient
+            velocity = gamma * velocity - at(learning_rate, step) * gradient
             theta = theta + velocity
         path.append(theta)
     return path
@@ -54,12 +35,12 @@ def momentum(gradients, start, learning_rate, momentum, nesterov=False, weight_d
 
 def adagrad(gradients, start, learning_rate, initial_accumulator_value, epsilon, weight_decay=None):
     """Duchi et al. 2011, Fig. 1, diagonal; G is the sum over all gradients so far, ε inside the root."""
-    gradients = _float64(gradients)
+    gradients = in_float64(gradients)
     theta, path = np.asarray(start, np.float64), []
     for step, gradient in enumerate(gradients):
-        theta = _decayed(theta, learning_rate, weight_decay, step)
+        theta = decayed(theta, learning_rate, weight_decay, step)
         total = initial_accumulator_value + np.sum([g * g for g in gradients[: step + 1]], axis=0)
-        theta = theta - _at(learning_rate, step) * gradient / np.sqrt(total + _at(epsilon, step))
+        theta = theta - at(learning_rate, step) * gradient / np.sqrt(total + at(epsilon, step))
         path.append(theta)
     return path
 
@@ -68,13 +49,13 @@ def rmsprop(gradients, start, learning_rate, rho, momentum, epsilon, centered=Fa
     """Graves 2013, eq. 38-45, with ε inside the root; v and a as recursions because ρ may follow a schedule."""
     theta, path = np.asarray(start, np.float64), []
     mean_square, mean, velocity = (np.zeros_like(theta) for _ in range(3))
-    for step, gradient in enumerate(_float64(gradients)):
-        theta = _decayed(theta, learning_rate, weight_decay, step)
-        decay = _at(rho, step)
+    for step, gradient in enumerate(in_float64(gradients)):
+        theta = decayed(theta, learning_rate, weight_decay, step)
+        decay = at(rho, step)
         mean_square = decay * mean_square + (1 - decay) * gradient**2
         mean = decay * mean + (1 - decay) * gradient
         variance = mean_square - mean**2 if centered else mean_square
-        velocity = _at(momentum, step) * velocity - _at(learning_rate, step) * gradient / np.sqrt(variance + _at(epsilon, step))
+        velocity = at(momentum, step) * velocity - at(learning_rate, step) * gradient / np.sqrt(variance + at(epsilon, step))
         theta = theta + velocity
         path.append(theta)
     return path
@@ -84,15 +65,15 @@ def adam(gradients, start, learning_rate, beta_1, beta_2, epsilon, amsgrad=False
     """Kingma & Ba 2015, Algorithm 1, with the ε̂ of Section 2, i.e. ε/√(1−β₂ᵗ) beside the corrected root; AMSGrad before it."""
     theta, path = np.asarray(start, np.float64), []
     first, second, largest = (np.zeros_like(theta) for _ in range(3))
-    for step, gradient in enumerate(_float64(gradients)):
-        theta = _decayed(theta, learning_rate, weight_decay, step)
-        t, b1, b2 = step + 1, _at(beta_1, step), _at(beta_2, step)
+    for step, gradient in enumerate(in_float64(gradients)):
+        theta = decayed(theta, learning_rate, weight_decay, step)
+        t, b1, b2 = step + 1, at(beta_1, step), at(beta_2, step)
         first = b1 * first + (1 - b1) * gradient
         second = b2 * second + (1 - b2) * gradient**2
         largest = np.maximum(largest, second)
         first_hat = first / (1 - b1**t)
         second_hat = (largest if amsgrad else second) / (1 - b2**t)
-        epsilon_hat = _at(epsilon, step) / np.sqrt(1 - b2**t)
-        theta = theta - _at(learning_rate, step) * first_hat / (np.sqrt(second_hat) + epsilon_hat)
+        epsilon_hat = at(epsilon, step) / np.sqrt(1 - b2**t)
+        theta = theta - at(learning_rate, step) * first_hat / (np.sqrt(second_hat) + epsilon_hat)
         path.append(theta)
     return path

@@ -1,0 +1,12 @@
+"""Float64 twins: each algorithm once more, from its paper, in plain NumPy, with no thought of speed.
+
+They share nothing with the optimizers. Moments are kept as the papers define them: Adam divides both averages by their bias
+correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
+
+Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
+arrays, a hyperparameter a number or a function of the step (0 at the first).
+"""
+
+from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
+
+__all__ = ["adagrad", "adam", "gradient_descent", "momentum", "rmsprop"]

@@ -1,0 +1,30 @@
+"""One setting of one optimizer, with its float64 twin and Keras's namesake."""
+
+import dataclasses
+from typing import Any
+
+import keras_optims
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One setting of one optimizer.
+
+    `arguments` holds all hyperparameters of the formula, given to the optimizer and to the twin alike. `keras` is the class of
+    Keras with the same formula, or `None`.
+    """
+
+    name: str
+    make: type[keras_optims.Optimizer]
+    twin: Any
+    keras: Any
+    arguments: dict[str, Any]
+
+    def optimizer(self, **others):
+        return self.make(**{**self.arguments, **others})
+
+    def namesake(self, **others):
+        return self.keras(**{**self.arguments, **others})
+
+    def __str__(self):
+        return self.name
