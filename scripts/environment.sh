@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes one of the test environments in .venvs/ and prints the path of its Python.
 #
-#     scripts/environment.sh tensorflow|tensorflow-2.19.1|jax|torch|keras-lowest|keras-between
+#     scripts/environment.sh tensorflow|tensorflow-2.19.1|jax|torch|keras-lowest|keras-between|peers
 #
 # An environment is kept, and made anew when what it should hold has changed. Each has only what it is there to test, so that
 # no environment hides a dependency that another one lacks.
@@ -23,6 +23,8 @@ case $name in
     ;;
   # As that, on a version between the lowest and the newest.
   keras-between) packages=('.[jax]' 'keras==3.12.*' hypothesis pytest pytest-xdist) ;;
+  # Independent implementations of the algorithms, which ours are held against step by step.
+  peers) packages=('.[torch]' torch==2.13.0 optax pytorch-optimizer schedulefree prodigyopt lion-pytorch hypothesis pytest pytest-xdist) ;;
   *)
     echo "environment.sh: no environment is called '$name'." >&2
     exit 2

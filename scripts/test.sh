@@ -4,8 +4,9 @@
 #     scripts/test.sh [--all] [--quick] [ARGUMENTS of pytest]
 #
 #     (nothing)  on the newest TensorFlow
-#     --all      also, without the `slow` ones, on TensorFlow 2.19.1 (what depends on its version), JAX and torch, and keras_optims
-#                alone on the lowest Keras and on one between; each in an environment of its own
+#     --all      also, without the `slow` ones, on TensorFlow 2.19.1 (what depends on its version), JAX and torch, keras_optims
+#                alone on the lowest Keras and on one between, and the algorithms beside independent implementations; each in an
+#                environment of its own
 #     --quick    without the tests marked `slow`
 #
 # Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
@@ -19,7 +20,7 @@ environments=(tensorflow)
 arguments=()
 for argument in "$@"; do
   case $argument in
-    --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest keras-between) ;;
+    --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest keras-between peers) ;;
     --quick) arguments+=(-m 'not slow') ;;
     --help | -h)
       sed -n '2,/^set/s/^# \{0,1\}//p' scripts/test.sh
@@ -33,6 +34,7 @@ backend_of() {
   case $1 in
     tensorflow*) echo tensorflow ;;
     keras-*) echo jax ;;
+    peers) echo torch ;;
     *) echo "$1" ;;
   esac
 }
@@ -49,6 +51,7 @@ for name in "${environments[@]}"; do
       selection=(tests/test_{averages,formula_base,hyperparameters,keras_seam,loading_state,namesakes,saving,step_log}.py)
       ;;
     keras-between) selection=(tests/test_{keras_seam,loading_state,saving}.py) ;;
+    peers) selection=(tests/peers) ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
       selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,saving,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;
