@@ -28,7 +28,7 @@ def reduced(optimizer) -> tuple[Callable, tuple]:
             f"{type(optimizer).__name__} cannot be pickled or copied after exclude_from_weight_decay(var_list=...), as a copy "
             "does not know these variables; give their names instead, var_names=[...], or Rule(..., weight_decay=None)."
         )
-    attributes = {name: vars(optimizer)[name] for name in ("group_below",) if name in vars(optimizer)}
+    attributes = {name: vars(optimizer)[name] for name in ("group_below", "torch_compile") if name in vars(optimizer)}
     state: dict[str, Any] = {}
     optimizer.save_own_variables(state)
     pending = optimizer._untracked.pending_state

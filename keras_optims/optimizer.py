@@ -110,6 +110,11 @@ class Optimizer(WithArguments):
     """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.
     It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
 
+    torch_compile: bool = False
+    """On torch: whether torch's compiler makes one loop of an elementwise formula that has no kernel. That takes seconds in the first
+    step, and a C++ compiler (CPU) or Triton (GPU). On the other backends the step is compiled without asking, and this may not be
+    set."""
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         named: type[Optimizer] = next((klass for klass in cls.__mro__ if "kernel" in vars(klass)), Optimizer)
@@ -461,6 +466,7 @@ class Optimizer(WithArguments):
         own._untracked.excluded = formula._untracked.excluded
         if self.compensated_summation:
             own.compensated_summation = True
+        own.torch_compile = self.torch_compile or formula.torch_compile
         own._untracked.prefix = prefix
         own._untracked.state_keys = {i: (f"{prefix}{name}", path) for i, (name, path) in own._untracked.state_keys.items()}
         own._untracked.settings = self._untracked.settings

@@ -1,105 +1,19 @@
-"""The step on torch: its fused kernels, which read and write each number once, and its foreach kernels where there is none.
+"""torch's fused kernels, which read and write each number once, and foreach kernels where there is none, of formulas that a class
+names.
 
 Both update a whole list of tensors at a call. The hyperparameters are read from their variables once a step, all at one time: on
 a GPU that is one wait.
 """
 
-import contextlib
 import functools
 import math
 import types
 
 import keras
 import torch
-from keras import ops
-
-from keras_optims.dtypes import arithmetic_dtype
-from keras_optims.kernels import torch_pieces
-from keras_optims.kernels.ungrouped import colocated, finish_build, is_distributed, may_group, update_list
-from keras_optims.paths import Path
-from keras_optims.stand_in import StandIn
-
-__all__ = ["colocated", "finish_build", "is_distributed", "may_group", "update_list"]
-
-no_gradient = torch.no_grad
-outside_of_a_trace = contextlib.nullcontext
 
 
-def traced_as_written(function):
-    """See `keras_optims.kernels`."""
-    return function
-
-
-def run_if(predicate, action, otherwise, state):
-    """See `keras_optims.kernels`."""
-    return action() if predicate else otherwise()
-
-
-def apart(values, read):
-    """See `keras_optims.kernels`."""
-    taken = {value.untyped_storage().data_ptr() for value in read if value is not None}
-    distinct = []
-    for value in values:
-        value = value.clone() if value.untyped_storage().data_ptr() in taken else value
-        taken.add(value.untyped_storage().data_ptr())
-        distinct.append(value)
-    return distinct
-
-
-def assign(optimizer, variable, value):
-    """See `keras_optims.kernels`."""
-    variable.assign(ops.cast(value, variable.dtype))
-
-
-def decayed(variable, decay, rate):
-    """See `keras_optims.kernels`."""
-    return variable * (1 - decay * rate)
-
-
-def rounded(value, dtype):
-    """See `keras_optims.kernels`."""
-    return ops.cast(ops.cast(value, dtype), value.dtype)
-
-
-def prepared(optimizer, gradients, variables):
-    """See `keras_optims.kernels`; torch's sparse embeddings have sparse COO gradients."""
-    return [_prepared(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
-
-
-def _prepared(gradient, variable):
-    if isinstance(gradient, torch.Tensor):
-        if gradient.dtype is torch.float32 is variable._value.dtype and gradient.layout is torch.strided:
-            return gradient
-        gradient = gradient.to_dense()
-    return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
-
-
-def path_of(optimizer, variable) -> Path:
-    """See `keras_optims.kernels`."""
-    if optimizer.fused_kernel is None:
-        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has a formula of its own")
-    if variable._value.dtype is not torch.float32:
-        dtype = keras.backend.standardize_dtype(variable.dtype)
-        return _path_of_formula(optimizer, variable, f"the kernels are used for float32, and this is {dtype}")
-    operation, device = _fused_operation(optimizer), variable._value.device.type
-    if operation is None:
-        return Path("foreach", "torch has no fused kernel of this formula")
-    if not _has_kernel(operation, device):
-        return Path("foreach", f"torch.{operation} does not exist on {device}")
-    return Path("fused", f"torch.{operation}")
-
-
-def _path_of_formula(optimizer, variable, why) -> Path:
-    if not optimizer.elementwise:
-        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
-    if not torch_pieces.are_possible(variable):
-        return Path("formula", f"{why}; blocks are for contiguous memory of the CPU")
-    if variable._value.numel() < torch_pieces.SMALL:
-        return Path("packed", f"small variables end to end; {why}")
-    return Path("blocks", f"in blocks that stay in the cache; {why}")
-
-
-def _fused_operation(optimizer) -> str | None:
+def operation_of(optimizer) -> str | None:
     name = optimizer.fused_kernel
     if (name == "momentum" and optimizer.nesterov) or (name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator):
         return None
@@ -110,41 +24,26 @@ _FUSED = {"gradient_descent": "_fused_sgd_", "momentum": "_fused_sgd_", "adagrad
 
 
 @functools.cache
-def _has_kernel(operation, device) -> bool:
+def has_kernel(operation, device) -> bool:
     key = torch._C._dispatch_key_for_device(device)
     return hasattr(torch, operation) and torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operation}", key)
 
 
-def update(frame, gradients, variables):
-    """See `keras_optims.kernels`."""
+def run(frame, gradients, variables):
+    """Weight decay and formula of float32 variables, by the kernel that the frame's optimizer names."""
     optimizer, learning_rate = frame.optimizer, frame.rate()
-    served: list = []
-    plain: list = []
-    for pair in zip(gradients, variables, strict=True):
-        (served if optimizer.fused_kernel and pair[1]._value.dtype is torch.float32 else plain).append(pair)
-    if optimizer.elementwise:
-        in_pieces: list = []
-        others: list = []
-        for pair in plain:
-            (in_pieces if torch_pieces.are_possible(pair[1]) else others).append(pair)
-        torch_pieces.run(frame, in_pieces)
-        plain = others
-    for gradient, variable in plain:
-        frame.run(gradient, StandIn(optimizer.place_of(variable)))
-    if served:
-        kernel, names = _KERNELS[optimizer.fused_kernel]
-        gradients, variables = [gradient for gradient, _ in served], [variable for _, variable in served]
-        tensors = _tensors_of(variables[0])
-        weights = tensors(variables)
-        decaying: list = []
-        if optimizer.is_on("weight_decay"):
-            decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
-        s = _numbers(optimizer, (*names, "weight_decay") if decaying else names, learning_rate, tensors)
-        if decaying:
-            torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
-        operation = _fused_operation(optimizer)
-        is_fused = operation is not None and _has_kernel(operation, weights[0].device.type)
-        kernel(optimizer, weights, gradients, lambda slot: tensors(slot.of(variables)), s, is_fused)
+    kernel, names = _KERNELS[optimizer.fused_kernel]
+    tensors = _tensors_of(variables[0])
+    weights = tensors(variables)
+    decaying: list = []
+    if optimizer.is_on("weight_decay"):
+        decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
+    s = _numbers(optimizer, (*names, "weight_decay") if decaying else names, learning_rate, tensors)
+    if decaying:
+        torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
+    operation = operation_of(optimizer)
+    is_fused = operation is not None and has_kernel(operation, weights[0].device.type)
+    kernel(optimizer, weights, gradients, lambda slot: tensors(slot.of(variables)), s, is_fused)
 
 
 def _tensors_of(variable):
@@ -163,14 +62,6 @@ def _current(variables):
     return [variable.value for variable in variables]
 
 
-def count(iterations):
-    """See `keras_optims.kernels`."""
-    if iterations.value is iterations._value:
-        iterations._value.add_(1)
-    else:
-        iterations.assign_add(1)
-
-
 def _numbers(optimizer, names, learning_rate, tensors) -> types.SimpleNamespace:
     """The hyperparameters as Python floats, with what rounding to float32 took from them, and t."""
     residuals = {name: residual for name in names if (residual := optimizer.residual(name)) is not None}
@@ -187,22 +78,6 @@ def _as_numbers(scalars) -> list[float]:
     if all(scalar.device.type == "cpu" for scalar in scalars):
         return [scalar.item() for scalar in scalars]
     return torch.stack([scalar.to(torch.float32) for scalar in scalars]).tolist()
-
-
-class Outlet:
-    """See `keras_optims.kernels`; here steps are not compiled."""
-
-    def __init__(self):
-        self._held = None
-
-    def put(self, number, array):
-        """See `keras_optims.kernels`."""
-        self._held = int(number), array
-
-    def take(self):
-        """See `keras_optims.kernels`."""
-        held, self._held = self._held, None
-        return None if held is None else (held[0], ops.convert_to_numpy(held[1]))
 
 
 # Each kernel takes the optimizer, the tensors of weights and gradients, a function from a slot to its tensors, the numbers of the

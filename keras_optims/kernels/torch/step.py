@@ -1,0 +1,143 @@
+"""The step on torch: which kernels update which variables."""
+
+import contextlib
+
+import keras
+import torch
+from keras import ops
+
+from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels.torch import fused, pieces
+from keras_optims.kernels.torch.listed import Listed
+from keras_optims.paths import Path
+from keras_optims.stand_in import StandIn
+
+no_gradient = torch.no_grad
+outside_of_a_trace = contextlib.nullcontext
+
+
+def traced_as_written(function):
+    """See `keras_optims.kernels`."""
+    return function
+
+
+def run_if(predicate, action, otherwise, state):
+    """See `keras_optims.kernels`."""
+    return action() if predicate else otherwise()
+
+
+def apart(values, read):
+    """See `keras_optims.kernels`."""
+    taken = {_memory(value) for value in read if value is not None}
+    distinct = []
+    for value in values:
+        value = value.clone() if _memory(value) in taken else value
+        taken.add(_memory(value))
+        distinct.append(value)
+    return distinct
+
+
+def _memory(value):
+    """Tells tensors that share memory; those of a list are all made together."""
+    return (value.tensors[0] if isinstance(value, Listed) else value).untyped_storage()._cdata
+
+
+def assign(optimizer, variable, value):
+    """See `keras_optims.kernels`."""
+    variable.assign(ops.cast(value, variable.dtype))
+
+
+def decayed(variable, decay, rate):
+    """See `keras_optims.kernels`."""
+    return variable * (1 - decay * rate)
+
+
+def rounded(value, dtype):
+    """See `keras_optims.kernels`."""
+    return ops.cast(ops.cast(value, dtype), value.dtype)
+
+
+def prepared(optimizer, gradients, variables):
+    """See `keras_optims.kernels`; torch's sparse embeddings have sparse COO gradients."""
+    return [_prepared(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
+
+
+def _prepared(gradient, variable):
+    if isinstance(gradient, torch.Tensor):
+        if gradient.dtype is torch.float32 is variable._value.dtype and gradient.layout is torch.strided:
+            return gradient
+        gradient = gradient.to_dense()
+    return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
+
+
+def path_of(optimizer, variable) -> Path:
+    """See `keras_optims.kernels`."""
+    if optimizer.fused_kernel is None:
+        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has a formula of its own")
+    if variable._value.dtype is not torch.float32:
+        dtype = keras.backend.standardize_dtype(variable.dtype)
+        return _path_of_formula(optimizer, variable, f"the kernels are used for float32, and this is {dtype}")
+    operation, device = fused.operation_of(optimizer), variable._value.device.type
+    if operation is None:
+        return Path("foreach", "torch has no fused kernel of this formula")
+    if not fused.has_kernel(operation, device):
+        return Path("foreach", f"torch.{operation} does not exist on {device}")
+    return Path("fused", f"torch.{operation}")
+
+
+def _path_of_formula(optimizer, variable, why) -> Path:
+    if not optimizer.elementwise:
+        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
+    if not pieces.are_possible(variable):
+        return Path("formula", f"{why}; lists and blocks are for contiguous memory")
+    if optimizer.torch_compile:
+        return Path("compiled", f"torch's compiler makes one loop of it; {why}")
+    if pieces.are_lists(variable._value.device.type):
+        return Path("foreach", f"the formula, one kernel for each operation on all variables; {why}")
+    if variable._value.numel() < pieces.SMALL:
+        return Path("packed", f"small variables end to end; {why}")
+    return Path("blocks", f"in blocks that stay in the cache; {why}")
+
+
+def update(frame, gradients, variables):
+    """See `keras_optims.kernels`."""
+    optimizer = frame.optimizer
+    by_kernel: list = []
+    in_pieces: list = []
+    for gradient, variable in zip(gradients, variables, strict=True):
+        if optimizer.fused_kernel and variable._value.dtype is torch.float32:
+            by_kernel.append((gradient, variable))
+        elif optimizer.elementwise and pieces.are_possible(variable):
+            in_pieces.append((gradient, variable))
+        else:
+            frame.run(gradient, StandIn(optimizer.place_of(variable)))
+    if in_pieces:
+        pieces.run(frame, in_pieces)
+    if by_kernel:
+        fused.run(frame, *map(list, zip(*by_kernel, strict=True)))
+
+
+def count(iterations):
+    """See `keras_optims.kernels`."""
+    if iterations.value is iterations._value:
+        iterations._value.add_(1)
+    else:
+        iterations.assign_add(1)
+
+
+class Outlet:
+    """See `keras_optims.kernels`; here steps are not compiled."""
+
+    def __init__(self):
+        self._held = None
+
+    def put(self, number, array):
+        """See `keras_optims.kernels`."""
+        self._held = int(number), array
+
+    def take(self):
+        """See `keras_optims.kernels`."""
+        held, self._held = self._held, None
+        return None if held is None else (held[0], ops.convert_to_numpy(held[1]))
+
+
