@@ -111,9 +111,9 @@ class Optimizer(WithArguments):
     It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
 
     torch_compile: bool = False
-    """On torch: whether torch's compiler makes one loop of an elementwise formula that has no kernel. That takes seconds in the first
-    step, and a C++ compiler (CPU) or Triton (GPU). On the other backends the step is compiled without asking, and this may not be
-    set."""
+    """On torch: whether torch's compiler makes one loop of an elementwise formula that has no kernel. That takes seconds in the
+    first step, and a C++ compiler (CPU) or Triton (GPU). Set it before the optimizer is built. On the other backends, where the
+    step is compiled without asking, it is an error."""
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -140,6 +140,8 @@ class Optimizer(WithArguments):
         `add_shared`.
         """
         variables = list(variables)
+        if self.torch_compile and keras.backend.backend() != "torch":
+            raise ValueError(f"torch_compile is for the torch backend; received True on the {keras.backend.backend()} backend.")
         settings = settings_of_each(self.rules, variables)
         for each in set(settings):
             with step.Frame(each.formula or self, each):

@@ -195,6 +195,8 @@ def formulas(case, backend, name):
         "torch": keras_on_torch_step,
     }
     makes = {"ours": ours, "formula": formula}
+    if backend == "torch":
+        makes["formula, torch.compile"] = type("Formula", (ours,), {**written_again, "torch_compile": True})
     makes |= {"formula, Keras's base": FormulaOnKeras} if name == "adam" else {}
     return {label: lambda shapes, make=make: steps[backend](make(), shapes) for label, make in makes.items()}
 

@@ -629,3 +629,13 @@ def test_an_elementwise_formula_gives_the_same_on_large_small_and_many_variables
     before = walked(optimizer, optimizer.variables_of_the_model(), [])
     after = walked(optimizer, optimizer.variables_of_the_model(), given[:1], step)
     np.testing.assert_allclose(after[0], before[0] * 0.99, rtol=1e-5)
+
+
+@pytest.mark.backend("tensorflow", "jax")
+def test_torchs_compiler_is_refused_where_it_would_do_nothing():
+    optimizer = keras_optims.Adam()
+    optimizer.torch_compile = True
+    with pytest.raises(
+        ValueError, match=r"torch_compile is for the torch backend; received True on the (tensorflow|jax) backend"
+    ):
+        optimizer.build(variables())

@@ -97,6 +97,8 @@ def contestants(name: str, shapes: Shapes) -> dict[str, Callable[[], Callable]]:
 
             return update.optax_step(getattr(optax, optax_name)(0.001, **options), shapes, on_the_device)
     else:
+        if name == "adam":
+            makes["formula on ours, torch.compile"] = type("Compiled", (FormulaOnOurs,), {"torch_compile": True})
         steps = {who: lambda make=make: update.keras_on_torch_step(make(), shapes, on_the_device) for who, make in makes.items()}
         peer, options = "torch.optim, fused", {"momentum": 0.9} if name == "momentum" else {}
 

@@ -14,6 +14,7 @@ import torch
 
 
 def operation_of(optimizer) -> str | None:
+    """The name of torch's fused kernel of an optimizer's formula, if there is one."""
     name = optimizer.fused_kernel
     if (name == "momentum" and optimizer.nesterov) or (name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator):
         return None
@@ -25,6 +26,7 @@ _FUSED = {"gradient_descent": "_fused_sgd_", "momentum": "_fused_sgd_", "adagrad
 
 @functools.cache
 def has_kernel(operation, device) -> bool:
+    """Whether a fused kernel exists on a kind of device."""
     key = torch._C._dispatch_key_for_device(device)
     return hasattr(torch, operation) and torch._C._dispatch_has_kernel_for_dispatch_key(f"aten::{operation}", key)
 

@@ -22,7 +22,7 @@ class Listed(torch.Tensor):
     tensors: list[torch.Tensor]
 
     @staticmethod
-    def __new__(cls, tensors):
+    def __new__(cls, tensors):  # noqa: D102 (as the class says)
         size, first = sum(tensor.numel() for tensor in tensors), tensors[0]
         self = torch.Tensor._make_wrapper_subclass(cls, (size,), dtype=first.dtype, device=first.device)
         self.tensors = list(tensors)

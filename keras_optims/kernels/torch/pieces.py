@@ -2,8 +2,8 @@
 
 On the CPU these are pieces that stay in the cache: blocks of large variables, small ones packed end to end. Run on a whole large
 variable, each operation of a formula writes a new tensor to memory, of which the page faults alone cost more than the arithmetic.
-A piece's tensors are used again while they are still in the cache. On a GPU they are lists of whole variables, with one kernel for
-each operation on all of them. Where the formula is compiled (see `compiled`), large variables stay whole.
+A piece's tensors are used again while they are still in the cache. On a GPU they are lists of whole variables, with one kernel
+for each operation on all of them. Where the formula is compiled (see `compiled`), large variables stay whole.
 """
 
 from __future__ import annotations

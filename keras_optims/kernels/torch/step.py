@@ -139,5 +139,3 @@ class Outlet:
         """See `keras_optims.kernels`."""
         held, self._held = self._held, None
         return None if held is None else (held[0], ops.convert_to_numpy(held[1]))
-
-
