@@ -103,15 +103,15 @@ def paths(optimizer):
 @pytest.mark.backend("torch")
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, monkeypatch):
-    from keras_optims.kernels import torch as kernels
+    from keras_optims.kernels.torch import fused as kernels
 
     optimizers = [variant.make(**variant.arguments) for _ in range(2)]
     steps = [CompiledStep(optimizer, variables()) for optimizer in optimizers]
-    has_kernel = kernels._has_kernel
+    has_kernel = kernels.has_kernel
     for gradient in gradients():
-        monkeypatch.setattr(kernels, "_has_kernel", has_kernel)
+        monkeypatch.setattr(kernels, "has_kernel", has_kernel)
         steps[0](gradient)
-        monkeypatch.setattr(kernels, "_has_kernel", lambda operation, device: False)
+        monkeypatch.setattr(kernels, "has_kernel", lambda operation, device: False)
         steps[1](gradient)
     assert paths(optimizers[1]) == {"v0": "foreach", "v1": "foreach", "v2": "foreach", "v3": "foreach", "half": "packed"}
     for ours, theirs in zip(steps[0].weights(), steps[1].weights(), strict=True):
