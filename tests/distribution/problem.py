@@ -8,9 +8,9 @@ import functools
 import keras
 import numpy as np
 
-from keras_optims import Adam, AdamW, Momentum, Rule
+from keras_optims import Adam, AdamW, Momentum, Optimizer, Rule
 from tests.stepping import state_of
-from tests.variants import VARIANTS
+from tests.variants import EVERYWHERE
 
 STEPS, BATCH = 6, 16
 FIRST, SECOND = range(STEPS // 2), range(STEPS // 2, STEPS)
@@ -73,6 +73,55 @@ def _scheduled():
     return Adam(rate, beta_1=lambda step: 0.9 - 0.01 * keras.ops.cast(step, "float32"))
 
 
+class WholeModel(Optimizer):
+    """A step with all its moments: a norm of the whole model, a scalar slot of each variable, and a slot renewed now and then."""
+
+    elementwise = True
+
+    def build(self, variables):
+        super().build(variables)
+        self.steps_taken = self.add_shared("steps_taken")
+        self.anchor = self.add_slot(variables, "anchor", "variable")
+        self.renewals = self.add_shared("renewals")
+
+    def begin_step(self, gradients, variables):
+        self.assign_add(self.steps_taken, 1.0)
+        return {"norm": keras.ops.sqrt(sum(keras.ops.sum(keras.ops.square(gradient)) for gradient in gradients))}
+
+    def step_scalars(self, learning_rate):
+        return {"rate": learning_rate / (0.01 + self.of_step.norm)}
+
+    def update_step(self, gradient, variable, learning_rate):
+        pull = self.anchor[variable] - variable
+        self.assign_add(variable, 0.1 * pull - self.scalars(variable, learning_rate).rate * gradient)
+
+    def end_step(self, variables):
+        def renew():
+            for variable in variables:
+                self.assign(self.anchor[variable], variable.value)
+            self.assign_add(self.renewals, 1.0)
+
+        self.every(2, renew)
+
+
+class InOneBatch(Optimizer):
+    """Sees all variables at once, and keeps the norm of each one's gradients in a scalar."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.norm = self.add_slot(variables, "norm", "ones", shape=())
+
+    def update_steps(self, gradients, variables, learning_rates):
+        for gradient, variable, rate in zip(gradients, variables, learning_rates, strict=True):
+            norm = self.norm[variable]
+            self.assign(norm, 0.9 * norm + 0.1 * keras.ops.sqrt(keras.ops.sum(keras.ops.square(gradient))))
+            self.assign_sub(variable, rate * gradient / norm)
+
+
+def _formula_by_rule():
+    return InOneBatch(0.05, rules=[Rule(ndim=1, formula=WholeModel(0.02)), Rule("embedding", formula=AdamW(0.01))])
+
+
 ALL_TOGETHER = {
     "gradient_accumulation_steps": 2,
     "global_clipnorm": 0.05,
@@ -91,9 +140,17 @@ _OPTIONS = [
     ALL_TOGETHER,
 ]
 
+FORMULAS = {
+    "whole model": functools.partial(WholeModel, 0.05, weight_decay=0.1),
+    "whole model, accumulated": functools.partial(WholeModel, 0.05, gradient_accumulation_steps=2, use_ema=True),
+    "in one batch": functools.partial(InOneBatch, 0.05, weight_decay=0.1),
+    "formula by rule": _formula_by_rule,
+}
+"""Those whose steps take sums over whole variables, or over all of them."""
+
 _COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rmsprop"}  # by another one or by the options
 
-SETTINGS = {variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED}
+SETTINGS = {variant.name: variant.optimizer for variant in EVERYWHERE if variant.name not in _COVERED}
 for _options in _OPTIONS:
     SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
 SETTINGS |= {
@@ -101,6 +158,7 @@ SETTINGS |= {
     "decay of kernels": _decay_of_kernels,
     "schedules": _scheduled,
     "rules": _with_rules,
+    **FORMULAS,
 }
 """Makers of optimizers, by name."""
 

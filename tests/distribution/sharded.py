@@ -10,7 +10,7 @@ import pytest
 import keras_optims
 from keras_optims import Adam, AdamW, Momentum
 from tests.distribution import problem
-from tests.distribution.problem import ALL_TOGETHER, LABELS, SETTINGS, TOKENS, assert_same_training
+from tests.distribution.problem import ALL_TOGETHER, FORMULAS, LABELS, SETTINGS, TOKENS, assert_same_training
 from tests.pages import lines_beginning
 from tests.stepping import state_of
 
@@ -61,10 +61,10 @@ def assert_slots_lie_as_their_variables(model, number_of_slots):
     found = 0
     for variable in model.trainable_variables:
         for slot in model.optimizer.variables:
-            if slot.path.rpartition("/")[2].startswith(variable.path.replace("/", "_")):
+            if slot.path.rpartition("/")[2].startswith(variable.path.replace("/", "_")) and slot.shape == variable.shape:
                 assert places(slot.value) == places(variable.value)
                 found += 1
-    assert found == number_of_slots * len(model.trainable_variables)
+    assert found == round(number_of_slots * len(model.trainable_variables))
 
 
 def assert_is_sharded(model):
@@ -92,19 +92,22 @@ def test_fit_trains_as_on_one_device(layout, make, slots):
         assert_is_sharded(model)
 
 
+SUMMING_OVER_THE_DEVICES = {"clipnorm", "global_clipnorm", "all together", "rules", *FORMULAS}
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_step_moves_no_slot_between_devices(setting):
     model = compiled("model", SETTINGS[setting])
     optimizer, variables = model.optimizer, model.trainable_variables
     optimizer.build(variables)
-    slots = [v for v in optimizer.variables if v.shape]
-    assert_slots_lie_as_their_variables(model, len(slots) // len(variables))
+    slots = [v for v in optimizer.variables if v.shape]  # but for numbers, which lie on every device
+    assert_slots_lie_as_their_variables(model, len(slots) / len(variables))
     state = [[v.value for v in of] for of in (optimizer.variables, variables, variables)]
     step = jax.jit(optimizer.stateless_apply).lower(*state).compile()
     moved = re.findall(r"= (\S.*?) (?:all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\(", step.as_text())
     # A norm is a sum over all devices: numbers cross, arrays do not.
     assert all(set(re.findall(r"\[(.*?)\]", shapes)) == {""} for shapes in moved), moved
-    assert bool(moved) == (setting in ("clipnorm", "global_clipnorm", "all together", "rules"))
+    assert bool(moved) == (setting in SUMMING_OVER_THE_DEVICES)
     new_variables, new_state = step(*state)
     for new, old in zip([*new_state, *new_variables], [*optimizer.variables, *variables], strict=True):
         assert new.sharding.is_equivalent_to(old.value.sharding, new.ndim), old.path

@@ -35,7 +35,7 @@ def run_if(predicate, action, otherwise, state):
 
         the_same = strategy.experimental_local_results(predicate)[0]
         returned = keras.ops.cond(the_same, lambda: run_each(action), lambda: run_each(otherwise))
-        return [tf.distribute.DistributedValues(each) if len(each) > 1 else each[0] for each in returned]
+        return [of_replicas[0] for of_replicas in returned]  # all of them have computed the same
 
     return replica.merge_call(run_on_all, args=(predicate, action, otherwise))
 
