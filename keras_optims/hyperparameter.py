@@ -171,6 +171,11 @@ class Hyperparameter(Declared):
         value = held(optimizer.number_of_calls) if takes_the_step(held) else held()
         return ops.cast(value, state_dtype())
 
+    def variable_of(self, holder) -> keras.Variable | None:
+        """The variable that holds the value, where it is a number."""
+        held = getattr(holder, self._held)
+        return held if isinstance(held, keras.Variable) else None
+
     def set(self, optimizer, holder, value):
         """What assigning to the property does."""
         held = getattr(holder, self._held, None)

@@ -43,12 +43,24 @@ def take_pending(optimizer):
 
 
 def _assign(optimizer, saved, partial):
+    if partial:
+        _prepare_what_stays(optimizer, saved)
     kept = averages.Kept(optimizer)
     named = [*named_variables(optimizer), *kept.places_for(saved)]
     loaded = state.load(named, saved, optimizer.name, partial, made_by_build(optimizer))
     kept.take()
     averages.begin_fresh(optimizer, loaded)
     return loaded
+
+
+def _prepare_what_stays(optimizer, saved):
+    """Tells the optimizer of each hyperparameter that the state changes, for the slots of which the state has nothing."""
+    for holder, held in optimizer.holders():
+        of = holder if hasattr(holder, "before_change") else optimizer
+        for name, hyperparameter in held.items():
+            variable, key = hyperparameter.variable_of(holder), holder.state_name(name)
+            if variable is not None and key in saved and saved[key].shape == ():
+                of.before_change(name, variable, saved[key], optimizer.variables_of(holder, name))
 
 
 def named_variables(optimizer) -> list:

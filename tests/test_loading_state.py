@@ -190,3 +190,26 @@ def compiled_and_built():
     model = compiled(keras_optims.Adam())
     model.optimizer.build(model.trainable_variables)
     return model.optimizer
+
+
+@pytest.mark.parametrize("build_first", [True, False])
+@pytest.mark.parametrize("rules", [[], [keras_optims.Rule("bias", epsilon=0.125)]], ids=["no rules", "rule"])
+def test_what_a_state_lacks_begins_with_the_hyperparameters_that_it_brings(build_first, rules):
+    """Adagrad has ε in its accumulators: a new head's begin at G₀ + the ε that is in force, which the state has changed."""
+    body = compiled(keras_optims.Adagrad(0.05, epsilon=0.5, initial_accumulator_value=0.25), classifier())
+    train(body)
+    begun = compiled(
+        keras_optims.Adagrad(epsilon=1.0, initial_accumulator_value=0.25, rules=rules), classifier(3, head="new_head")
+    )
+    if build_first:
+        begun.optimizer.build(begun.trainable_variables)
+    begun.optimizer.load_state(body.optimizer, partial=True)
+    begun.optimizer.build(begun.trainable_variables)
+    kernel, bias = (begun.optimizer.accumulator[variable] for variable in begun.get_layer("new_head").variables)
+    np.testing.assert_array_equal(kernel, np.full(kernel.shape, 0.75, "float32"))
+    np.testing.assert_array_equal(bias, np.full(bias.shape, 0.375 if rules else 0.75, "float32"))
+    before, now = state_of(body.optimizer), state_of(begun.optimizer)
+    of_the_body = [name for name in now if name.startswith("accumulator") and "new_head" not in name]
+    assert len(of_the_body) == 4
+    for name in of_the_body:
+        np.testing.assert_array_equal(now[name], before[name])
