@@ -85,6 +85,13 @@ CASES = {
     "adam with rules": lambda hp: compiled(
         stochastic(hp), keras_optims.Adam(rate(hp), rules=[keras_optims.LayerwiseDecay(searched(hp, "layerwise", 0.5, 0.9))])
     ),
+    "a formula by rule": lambda hp: compiled(
+        stochastic(hp),
+        keras_optims.Momentum(
+            rate(hp),
+            rules=[keras_optims.Rule(ndim=1, formula=keras_optims.AdamW(0.01, beta_1=searched(hp, "rule_0_beta_1", 0.5, 0.99)))],
+        ),
+    ),
     "keras's own adam": lambda hp: compiled(stochastic(hp), keras.optimizers.Adam(rate(hp))),
     "loss scaling": lambda hp: compiled(
         stochastic(hp),
@@ -144,7 +151,7 @@ def curve(made, build, number):
     return points, [keras.ops.convert_to_numpy(variable) for variable in models[-1].variables], models[-1]
 
 
-QUICK = ("adam", "adam on a schedule", "adam with rules", "no input")
+QUICK = ("adam", "adam on a schedule", "adam with rules", "a formula by rule", "no input")
 
 
 FITTED_BY_KERAS = ("adam on a schedule", "adam averaged and accumulated", "loss scaling", "no input", "a subclass")
