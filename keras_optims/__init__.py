@@ -12,6 +12,7 @@ from keras_optims.algorithms import (
     Momentum,
     RMSprop,
 )
+from keras_optims.axes import Axes, axes_of
 from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
 from keras_optims.namesakes import from_keras, to_keras
@@ -26,6 +27,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AveragedWeights",
+    "Axes",
     "GradientDescent",
     "Hyperparameter",
     "Interval",
@@ -38,6 +40,7 @@ __all__ = [
     "Rule",
     "SearchRange",
     "StepLogger",
+    "axes_of",
     "from_keras",
     "metal",
     "to_keras",

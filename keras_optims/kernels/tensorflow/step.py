@@ -98,7 +98,7 @@ def prepared(optimizer, gradients, variables):
 def _needs_all_of_it(optimizer, variable) -> bool:
     """Whether rows of a gradient will not do: for sums over several steps, and formulas of another scope than elements."""
     formula = optimizer.settings_of(variable).formula or optimizer
-    by_rows = optimizer.lazy and formula.lazy and formula.elementwise and not formula.overrides("begin_step")
+    by_rows = optimizer.lazy and formula.goes_by_rows(variable)
     return not by_rows or bool(optimizer.gradient_accumulation_steps)
 
 
