@@ -10,6 +10,7 @@ from keras_optims.algorithms import (
     AdamW,
     GradientDescent,
     Momentum,
+    Muon,
     RMSprop,
 )
 from keras_optims.axes import Axes, axes_of
@@ -34,6 +35,7 @@ __all__ = [
     "LayerwiseDecay",
     "LoadedState",
     "Momentum",
+    "Muon",
     "Optimizer",
     "Option",
     "RMSprop",

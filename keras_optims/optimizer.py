@@ -6,6 +6,7 @@ of a step is in `step.py`, saving in `saved.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import types
 from collections.abc import Callable
@@ -150,6 +151,7 @@ class Optimizer(WithArguments):
         `add_shared`.
         """
         variables = list(variables)
+        self.check_arguments()
         settings = settings_of_each(self.rules, variables)
         for variable, axes in zip(variables, table(variables, self.axes), strict=True):
             self._untracked.axes.setdefault(self.key_of(variable), axes)
@@ -158,10 +160,13 @@ class Optimizer(WithArguments):
                 (each.formula or self).check_clipping()
         for variable, each in zip(variables, settings, strict=True):  # those of a formula in a rule have theirs already
             self._untracked.settings.setdefault(self.key_of(variable), each)
+        others = self._give_others_a_formula(variables)
         self._become_cautious(variables)
         keras_seam.set_built(self, variables)
         for rule in self.rules:
             rule.build_formula(variables)
+        if others:
+            self._untracked.rest.build(others)
         half = [
             variable
             for variable in self.variables_it_updates(variables)
@@ -172,6 +177,32 @@ class Optimizer(WithArguments):
         averages.build(self, variables)
         if self.gradient_accumulation_steps:
             self._untracked.accumulated = self.add_ungrouped_slot(variables, "gradient_accumulator")
+
+    def formula_of_others(self, variables) -> tuple[Optimizer, list] | None:
+        """The formula of those variables that the algorithm is not for; an algorithm for some kinds only overrides it.
+
+        It is called when the optimizer is built, and may ask `axes_of`.
+
+        Args:
+            variables: those that no rule gives another formula.
+
+        Returns:
+            (a new optimizer of this package, which does not depend on the variables, those of them that it updates); `None`:
+            the algorithm is for all of them.
+        """
+
+    def _give_others_a_formula(self, variables) -> list:
+        """Takes over what `formula_of_others` says; returns the variables that have another formula by it."""
+        with kernels.outside_of_a_trace():
+            formula, others = self.formula_of_others(self.variables_it_updates(variables)) or (None, [])
+        if formula is None or not others:
+            return []
+        formula._untracked.excluded = self._untracked.excluded
+        self._untracked.rest = rest = self._take_in(formula, self.state_name("others_"))
+        for variable in others:
+            settings = self.settings_of(variable)
+            self._untracked.settings[self.key_of(variable)] = dataclasses.replace(settings, formula=rest)
+        return others
 
     def _become_cautious(self, variables):
         """What follows from `cautious`, which looks at a variable as a whole.
@@ -504,9 +535,14 @@ class Optimizer(WithArguments):
             )
         own = type(formula).from_config(given)
         own._untracked.excluded = formula._untracked.excluded
+        own.torch_compile = formula.torch_compile
+        return self._take_in(own, prefix)
+
+    def _take_in(self, own: Optimizer, prefix: str) -> Optimizer:
+        """Makes a new optimizer a formula of this one."""
         if self.compensated_summation:
             own.compensated_summation = True
-        own.torch_compile = self.torch_compile or formula.torch_compile
+        own.torch_compile = self.torch_compile or own.torch_compile
         own._untracked.prefix = prefix
         own._untracked.state_keys = {i: (f"{prefix}{name}", path) for i, (name, path) in own._untracked.state_keys.items()}
         own._untracked.settings, own._untracked.axes = self._untracked.settings, self._untracked.axes
@@ -524,8 +560,9 @@ class Optimizer(WithArguments):
         return super().variables
 
     def formulas(self) -> list[Optimizer]:
-        """The optimizer itself, and the optimizers in its rules whose formulas take its place for some of the variables."""
-        return [self, *(rule.formula for rule in self.rules if rule.formula is not None)]
+        """The optimizer itself, and those whose formulas take its place for some of the variables: by rules, or by itself."""
+        by_rules = [each for rule in self.rules if rule.formula is not None for each in rule.formula.formulas()]
+        return [self, *by_rules, *([] if self._untracked.rest is None else [self._untracked.rest])]
 
     def variables_of_the_model(self) -> list:
         """The model's variables that it was built for, in their order."""
@@ -622,6 +659,10 @@ class Optimizer(WithArguments):
             return formula.step_rate(variable, frame.rate())
 
     # -- weight decay -----------------------------------------------------------------------------
+
+    def decayed(self, value, decay, rate):
+        """Weights after decoupled decay, θ − θ·λ·η, with the rounding of the optimizer of Keras that has the same formula."""
+        return kernels.decayed(value, decay, rate)
 
     def decays(self, variable) -> bool:
         """Whether a variable of the model is decayed."""

@@ -146,6 +146,36 @@ class LayerwiseDecay(Rule):
         return [0 if place is None else len(self.layers) - place for place in places]
 
 
+class Patterns(Declared):
+    """An argument that is a list of regular expressions, or `None`; it is fixed once the optimizer is built."""
+
+    default = None
+
+    def validate(self, value) -> list[str] | None:
+        """Returns it as a list, or raises `ValueError`."""
+        return _patterns(value, self.name) if value else None
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else vars(optimizer).get(self._held)
+
+    def __set__(self, optimizer, value):
+        value = self.validate(value)
+        if getattr(optimizer, "built", False) and value != vars(optimizer)[self._held]:
+            raise ValueError(
+                f"{self.name} cannot change once {type(optimizer).__name__} is built: its slots depend on it. Make a new "
+                f"optimizer; received {value!r}."
+            )
+        vars(optimizer)[self._held] = value
+
+    def to_config(self, optimizer):
+        """The value for `get_config`."""
+        return vars(optimizer)[self._held]
+
+    def from_config(self, value, custom_objects=None):
+        """The inverse of `to_config`."""
+        return value
+
+
 class Rules(Declared):
     """The argument `rules` of an optimizer: a list of `Rule`, of which the property gives the `LiveRule`s."""
 

@@ -138,7 +138,7 @@ class Frame:
             variable.assign_add(self.optimizer.rounding_error[variable])
         if variable.place.decays and self.optimizer.decay == "decoupled":
             decay, rate = self.decay_in(variable.dtype), self.rate_in(variable.dtype)
-            self.optimizer.assign(variable, kernels.decayed(variable.value, decay, rate))
+            self.optimizer.assign(variable, self.optimizer.decayed(variable.value, decay, rate))
         if self.is_cautious():
             variable.watch()
 
@@ -329,7 +329,7 @@ def _by_outputs(formula, gradient, variable):
 
 def _by_settings(optimizer, gradients, variables) -> list[tuple[Settings, list, list]]:
     """(settings, gradients, variables) of the variables that have the same settings."""
-    if not optimizer.rules:
+    if not optimizer.rules and optimizer._untracked.rest is None:
         return [(WITHOUT_RULES, gradients, variables)]
     parts: dict[Settings, tuple[list, list]] = {}
     for gradient, variable in zip(gradients, variables, strict=True):

@@ -5,6 +5,7 @@ from keras_optims.algorithms.adam import Adam
 from keras_optims.algorithms.adamw import AdamW
 from keras_optims.algorithms.gradient_descent import GradientDescent
 from keras_optims.algorithms.momentum import Momentum
+from keras_optims.algorithms.muon import Muon
 from keras_optims.algorithms.rmsprop import RMSprop
 from keras_optims.optimizer import Optimizer
 
@@ -18,6 +19,9 @@ FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
         "rmsprop": RMSprop,
         "adam": Adam,
         "adamw": AdamW,
+    },
+    "matrix methods": {
+        "muon": Muon,
     },
 }
 """The optimizers by family, each by the name that the command line knows it by."""
@@ -33,5 +37,6 @@ __all__ = [
     "AdamW",
     "GradientDescent",
     "Momentum",
+    "Muon",
     "RMSprop",
 ]

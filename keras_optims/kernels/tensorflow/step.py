@@ -122,6 +122,11 @@ def count(iterations):
     fused.native(iterations).assign_add(1)  # not Keras's, which adds first and then assigns: the Mac's GPU adds no integers
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`; in a function that is being traced no tensor has a device yet."""
+    return bool(tf.config.list_physical_devices("GPU")) and not protection.on_metal()
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     operation, dtype, name = fused.operation(optimizer), _dtype(variable), type(optimizer).__name__

@@ -70,6 +70,11 @@ def _prepared(gradient, variable):
     return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`."""
+    return tensor.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     if optimizer.fused_kernel is None:
@@ -139,5 +144,3 @@ class Outlet:
         """See `keras_optims.kernels`."""
         held, self._held = self._held, None
         return None if held is None else (held[0], ops.convert_to_numpy(held[1]))
-
-

@@ -8,7 +8,7 @@ arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
-from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized
+from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz
 
 __all__ = [
     "adagrad",
@@ -18,5 +18,7 @@ __all__ = [
     "centralized",
     "gradient_descent",
     "momentum",
+    "muon",
+    "newton_schulz",
     "rmsprop",
 ]
