@@ -5,6 +5,7 @@ from keras_optims import metal
 from keras_optims.algorithms import (
     FAMILIES,
     OPTIMIZERS,
+    SOAP,
     Adagrad,
     Adam,
     AdamW,
@@ -24,6 +25,7 @@ from keras_optims.state import LoadedState
 __all__ = [
     "FAMILIES",
     "OPTIMIZERS",
+    "SOAP",
     "Adagrad",
     "Adam",
     "AdamW",

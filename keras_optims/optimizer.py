@@ -431,21 +431,38 @@ class Optimizer(WithArguments):
         settings = variable.place.settings
         return (frame if settings is None else frame.under(settings)).decay_in(variable.dtype)
 
-    def every(self, k: int, action: Callable[[], Any], otherwise: Callable[[], Any] = lambda: None):
+    def every(
+        self,
+        k: int,
+        action: Callable[[], Any],
+        otherwise: Callable[[], Any] = lambda: None,
+        since: int = 0,
+        until: int | None = None,
+    ):
         """Runs `action` in every k-th update, at the k-th first, and else `otherwise`.
 
         To be called in `begin_step`, `update_step`, `update_steps` or `end_step`. The functions take nothing, and assign
         variables and slots with `assign`; what they return is dropped.
+
+        Args:
+            k: a whole number.
+            action, otherwise: functions of nothing.
+            since: the number of the update after which updates are counted: with 1 the first does not count.
+            until: the number of the last update in which `action` runs; `None`: there is none.
 
         Raises:
             ValueError: `k` is no whole number from 1 on.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"every() needs a whole number of updates from 1 on; received {shown(k)}.")
-        if k == 1:
+        if k == 1 and not since and until is None:
             action()
-        else:
-            step.run_if(self, (self.iterations + 1) % k == 0, action, otherwise)
+            return
+        number = self.iterations + 1 - since
+        is_due = (number > 0) if k == 1 else ops.logical_and(number > 0, number % k == 0) if since else number % k == 0
+        if until is not None:
+            is_due = ops.logical_and(is_due, self.iterations < until)
+        step.run_if(self, is_due, action, otherwise)
 
     def using(self, settings) -> step.Frame:
         """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""

@@ -393,3 +393,138 @@ def test_half_precision_matrices_are_updated_in_float32(dtype):
     found = run(Muon(**MUON, compensated_summation=True), given, np.ones((12, 7), "float32"), dtype)[-1]
     twin = reference.muon(given, np.ones((12, 7)), **MUON)[-1]
     np.testing.assert_allclose(found, twin, atol=2e-2 if dtype == "bfloat16" else 3e-3)
+
+
+# -- SOAP -----------------------------------------------------------------------------------------
+
+SOAP = {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.95, "epsilon": 1e-8, "weight_decay": None}
+SOAP_OPTIONS = {
+    "plain": {},
+    "decay": {"weight_decay": 0.3},
+    "every step": {"precondition_frequency": 1},
+    "every third": {"precondition_frequency": 3},
+    "its own β": {"shampoo_beta": 0.8},
+    "large ε": {"epsilon": 0.3},
+}
+
+
+@pytest.mark.parametrize("option", SOAP_OPTIONS)
+def test_soap_follows_its_float64_twin(option):
+    arguments = {**SOAP, **SOAP_OPTIONS[option]}
+    assert departure(keras_optims.SOAP(**arguments), reference.soap, (8, 8), 1.0, **arguments) < TOLERANCE
+
+
+def test_soap_turns_no_side_that_is_too_long():
+    # a side that is longer than the other has eigenvectors of the eigenvalue 0, of which any basis will do
+    arguments = {**SOAP, "max_precond_dim": 7}
+    optimizer = keras_optims.SOAP(**arguments)
+    assert departure(optimizer, reference.soap, (12, 7), **arguments) < TOLERANCE
+    assert [v.shape[1:] for side in optimizer.sides for v in side.variables] == [(7, 7)]
+    arguments = {**SOAP, "max_precond_dim": 6}
+    optimizer = keras_optims.SOAP(**arguments)
+    assert departure(optimizer, reference.soap, (12, 7), **arguments) < TOLERANCE
+    assert [v for side in optimizer.sides for v in side.variables] == []
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (1, 1), (5, 1)], ids=str)
+def test_soap_of_what_is_no_matrix_is_adam_without_the_first_gradient(shape):
+    given = gradients(shape)
+    found = run(keras_optims.SOAP(**SOAP, max_precond_dim=1), given, np.ones(shape, "float32"))
+    expected = run(Adam(0.01, 0.9, 0.95, 1e-8), given[1:], np.ones(shape, "float32"))
+    np.testing.assert_array_equal(found[0], np.ones(shape))
+    np.testing.assert_allclose(found[1:], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0.0101},
+        {"beta_1": 0.901},
+        {"beta_2": 0.9505},
+        {"weight_decay": 0.303},
+        {"epsilon": 0.303},
+        {"shampoo_beta": 0.94},
+        {"precondition_frequency": 11},
+        {"max_precond_dim": 7},
+    ],
+    ids=str,
+)
+def test_the_comparison_notices_a_wrong_constant_of_soap(wrong):
+    arguments = {**SOAP, "weight_decay": 0.3, "epsilon": 0.3}
+    assert departure(keras_optims.SOAP(**{**arguments, **wrong}), reference.soap, (8, 8), 1.0, **arguments) > 4 * TOLERANCE
+
+
+class MovesAtOnce(keras_optims.SOAP):
+    @property
+    def step_number(self):
+        return super().step_number + 1
+
+
+class KeepsItsFirstBasis(keras_optims.SOAP):
+    def _renew(self, variables):
+        pass
+
+
+class ForgetsToTurnTheFirstMoment(keras_optims.SOAP):
+    def _renew(self, variables):
+        before = [self.first_moment[variable].value for variable in variables]
+        super()._renew(variables)
+        for variable, m in zip(variables, before, strict=True):
+            self.assign(self.first_moment[variable], m)
+
+
+class ForgetsToSortTheSecondMoment(keras_optims.SOAP):
+    def _renew(self, variables):
+        before = [self.second_moment[variable].value for variable in variables]
+        super()._renew(variables)
+        for variable, v in zip(variables, before, strict=True):
+            self.assign(self.second_moment[variable], v[:, ::-1])
+
+
+class TurnsTheWrongWay(keras_optims.SOAP):
+    def _turned_back(self, matrices, variable):
+        return self._turned(matrices, variable)
+
+
+@pytest.mark.backend("tensorflow")
+@pytest.mark.parametrize(
+    "wrong", [MovesAtOnce, KeepsItsFirstBasis, ForgetsToTurnTheFirstMoment, ForgetsToSortTheSecondMoment, TurnsTheWrongWay]
+)
+def test_the_comparison_notices_a_wrong_formula_of_soap(wrong):
+    assert departure(wrong(**SOAP), reference.soap, (8, 8), **SOAP) > 4 * TOLERANCE
+
+
+def test_soap_of_a_transposed_matrix_is_the_transposed_soap():
+    given = gradients((8, 8))
+    one = run(keras_optims.SOAP(**SOAP), given, np.zeros((8, 8), "float32"))
+    other = run(keras_optims.SOAP(**SOAP), [gradient.T for gradient in given], np.zeros((8, 8), "float32"))
+    np.testing.assert_allclose(one[-1], other[-1].T, rtol=1e-2, atol=1e-4)
+
+
+def test_eigenvectors_are_renewed_now_and_then_and_orthogonal():
+    variable = keras.Variable(np.zeros((6, 6), "float32"), name="kernel")
+    optimizer = keras_optims.SOAP(**SOAP, precondition_frequency=4)
+    step = CompiledStep(optimizer, [variable])
+    changes, before = [], None
+    for gradient in gradients((6, 6), 14):
+        step([gradient])
+        basis = as_numpy(optimizer.bases[0][variable])[0]
+        np.testing.assert_allclose(basis.T @ basis, np.eye(6), atol=1e-5)
+        changes.append(before is not None and not np.array_equal(basis, before))
+        before = basis
+    assert [number for number, changed in enumerate(changes) if changed] == [4, 8, 12]
+
+
+def test_soap_of_several_shapes_is_that_of_each_by_itself():
+    shapes = {"a/kernel": (6, 4), "b/kernel": (4, 6), "c/bias": (4,), "d/kernel": (3, 2, 4), "e/kernel": (5, 4)}
+    axes = {"d/kernel": keras_optims.Axes((0, 1), (2,))}
+    options = {**SOAP, "precondition_frequency": 2, "max_precond_dim": 4}
+    together = walked(keras_optims.SOAP(**options, axes=axes), shapes)
+    for number, path in enumerate(shapes):
+        optimizer = keras_optims.SOAP(**options, axes=axes if path == "d/kernel" else None)
+        step = CompiledStep(optimizer, [variables(shapes)[number]])
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            step([rng.normal(size=each).astype("float32") for each in shapes.values()][number : number + 1])
+        np.testing.assert_allclose(step.weights()[0], together[number], rtol=1e-4, atol=1e-5)

@@ -7,6 +7,7 @@ from keras_optims.algorithms.gradient_descent import GradientDescent
 from keras_optims.algorithms.momentum import Momentum
 from keras_optims.algorithms.muon import Muon
 from keras_optims.algorithms.rmsprop import RMSprop
+from keras_optims.algorithms.soap import SOAP
 from keras_optims.optimizer import Optimizer
 
 FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
@@ -22,6 +23,7 @@ FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
     },
     "matrix methods": {
         "muon": Muon,
+        "soap": SOAP,
     },
 }
 """The optimizers by family, each by the name that the command line knows it by."""
@@ -32,6 +34,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {name: cls for family in FAMILIES.value
 __all__ = [
     "FAMILIES",
     "OPTIMIZERS",
+    "SOAP",
     "Adagrad",
     "Adam",
     "AdamW",

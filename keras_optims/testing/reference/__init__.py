@@ -8,7 +8,7 @@ arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
-from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz
+from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz, soap
 
 __all__ = [
     "adagrad",
@@ -21,4 +21,5 @@ __all__ = [
     "muon",
     "newton_schulz",
     "rmsprop",
+    "soap",
 ]

@@ -110,3 +110,57 @@ def _adam_beside(gradients, theta, learning_rate, beta_1, beta_2, weight_decay, 
         theta = theta - rate * (m / (1 - b1**t)) / (np.sqrt(v) / correction + at(epsilon, step) / correction)
         path.append(theta)
     return path
+
+
+def soap(
+    gradients,
+    start,
+    learning_rate,
+    beta_1,
+    beta_2,
+    epsilon,
+    weight_decay=0.01,
+    shampoo_beta=None,
+    precondition_frequency=10,
+    max_precond_dim=10000,
+):
+    """Vyas et al. 2024, Algorithm 3, in the order of the authors' code; what is no matrix is not turned.
+
+    The first moment is kept as it is, and turned for each step.
+    """
+    theta, path = np.asarray(start, np.float64), []
+    sides = [i for i in range(2) if theta.ndim == 2 and 1 < theta.shape[i] <= max_precond_dim]
+    squares = {i: np.zeros((theta.shape[i],) * 2) for i in sides}
+    bases: dict = {}
+    m, v = np.zeros_like(theta), np.zeros_like(theta)
+
+    def turned(x):
+        for i in sides:
+            x = bases[i].T @ x if i == 0 else x @ bases[i]
+        return x
+
+    def back(x):
+        for i in sides:
+            x = bases[i] @ x if i == 0 else x @ bases[i].T
+        return x
+
+    for n, g in enumerate(in_float64(gradients)):
+        b1, b2 = at(beta_1, n), at(beta_2, n)
+        if n > 0:
+            m = b1 * m + (1 - b1) * g
+            v = b2 * v + (1 - b2) * turned(g) ** 2
+            m_hat = turned(m) / (1 - b1**n)
+            v_hat, c = v / (1 - b2**n), at(epsilon, n) / np.sqrt(1 - b2**n)
+            theta = theta - at(learning_rate, n) * back(m_hat / (np.sqrt(v_hat) + c))
+            theta = decayed(theta, learning_rate, weight_decay, n)
+        beta = b2 if shampoo_beta is None else at(shampoo_beta, n)
+        for i in sides:
+            squares[i] = beta * squares[i] + (1 - beta) * (g @ g.T if i == 0 else g.T @ g)
+            if n == 0:
+                bases[i] = np.linalg.eigh(squares[i])[1][:, ::-1]
+            elif n % precondition_frequency == 0:
+                order = np.argsort(-np.diag(bases[i].T @ squares[i] @ bases[i]), kind="stable")
+                v = np.take(v, order, axis=i)
+                bases[i] = np.linalg.qr(squares[i] @ bases[i][:, order])[0]
+        path.append(theta)
+    return path
