@@ -163,6 +163,8 @@ class Optimizer(WithArguments):
         others = self._give_others_a_formula(variables)
         self._become_cautious(variables)
         keras_seam.set_built(self, variables)
+        for formula in self.formulas()[1:]:
+            formula._untracked.calls_per_update = self.calls_per_update
         for rule in self.rules:
             rule.build_formula(variables)
         if others:
@@ -521,6 +523,17 @@ class Optimizer(WithArguments):
     def make_update(self, gradients, variables):
         """One update: clip, decay, step, average. The gradients are those of an accumulation."""
         step.update(self, gradients, variables)
+
+    @property
+    def iterations(self):
+        """The number of updates so far, an integer scalar."""
+        steps = self.calls_per_update
+        return ops.floor_divide(self.number_of_calls, steps) if steps else self.number_of_calls
+
+    @property
+    def calls_per_update(self) -> int | None:
+        """How many calls of `apply` make an update, where that is more than one."""
+        return self.gradient_accumulation_steps or self._untracked.calls_per_update
 
     @property
     def number_of_calls(self):

@@ -160,7 +160,7 @@ class Patterns(Declared):
 
     def __set__(self, optimizer, value):
         value = self.validate(value)
-        if getattr(optimizer, "built", False) and value != vars(optimizer)[self._held]:
+        if getattr(optimizer, "built", False) and value != vars(optimizer).get(self._held):
             raise ValueError(
                 f"{self.name} cannot change once {type(optimizer).__name__} is built: its slots depend on it. Make a new "
                 f"optimizer; received {value!r}."
@@ -169,7 +169,7 @@ class Patterns(Declared):
 
     def to_config(self, optimizer):
         """The value for `get_config`."""
-        return vars(optimizer)[self._held]
+        return vars(optimizer).get(self._held)  # TensorFlow sets nothing that is what it was
 
     def from_config(self, value, custom_objects=None):
         """The inverse of `to_config`."""

@@ -26,6 +26,7 @@ class Untracked:
         settings: what the rules say about each variable, by its key.
         given_axes: the argument `axes`.
         axes: the `Axes` of each variable, by its key.
+        calls_per_update: of a formula in another optimizer, that one's gradient_accumulation_steps.
         rest: the formula of the variables that the algorithm is not for.
         kept: of weights that are averaged now: (kind, the variable's path) → array.
     """
@@ -53,6 +54,7 @@ class Untracked:
     given_axes: dict[str, Any] | None = None
     axes: dict[Any, Any] = dataclasses.field(default_factory=dict)
     rest: Any = None
+    calls_per_update: int | None = None
 
     def remember(self, variable, key: tuple[str, str | None]):
         """Remembers what one of the optimizer's variables is saved as."""

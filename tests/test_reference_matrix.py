@@ -271,7 +271,7 @@ def test_muon_is_for_hidden_matrices():
     assert by_muon(Muon(axes=axes_of(made)), made) == {*MATRICES, "head/kernel"}
     assert by_muon(Muon(exclude_layers=["gru", "head"]), made) == {path for path in MATRICES if "gru" not in path}
     assert by_muon(Muon(exclude_embeddings=False), made) == {*MATRICES, "head/kernel", "tokens/embeddings"}
-    flat = {path for path in MATRICES if "attention" not in path and "conv" not in path}
+    flat = {*(path for path in MATRICES if "attention" not in path and "conv" not in path), "gru/gru_cell/bias"}
     assert by_muon(Muon(flatten=False), made) == {*flat, "head/kernel"}
 
 

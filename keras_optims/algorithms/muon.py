@@ -57,13 +57,13 @@ class Muon(Optimizer):
     Args:
         learning_rate: η ≥ 0. With the default scale it is about AdamW's: usually 2e-4 to 1e-2; default 0.001. With
             `scale="original"` usually 5e-3 to 0.1.
-        adam_beta_1, adam_beta_2, epsilon: β₁, β₂ and ε of the variables that go by Adam; default 0.9, 0.999 and 1e-7.
+        adam_beta_1: β₁, adam_beta_2: β₂, epsilon: ε of the variables that go by Adam; default 0.9, 0.999 and 1e-7.
         adam_weight_decay: their weight decay, times η; default 0.004; `None`: none.
         weight_decay: λ of the matrices; default 0.004. Usually 0.01 to 0.3; `None`: none.
         exclude_layers: regular expressions that are found in the paths of variables that go by Adam; name the output layer here,
             as `["head/"]`, or set `exclude_head`.
         exclude_embeddings: whether variables with "embedding" in their path go by Adam. Default `True`.
-        muon_a, muon_b, muon_c: a, b and c of `coefficients="original"`; default 3.4445, −4.775, 2.0315.
+        muon_a: a, muon_b: b, muon_c: c of `coefficients="original"`; default 3.4445, −4.775, 2.0315.
         adam_lr_ratio: the learning rate of the variables that go by Adam, as a share of η; default 1.
         momentum: μ in [0, 1). Usually 0.9 to 0.98; default 0.95.
         ns_steps: the number of iterations; default 5.
@@ -76,7 +76,8 @@ class Muon(Optimizer):
             `"polar_express"`: those of Amsel et al., with which the smallest rise fastest. Default `"original"`.
         exclude_head: whether the last matrix in the order of the variables, mostly the output layer's, goes by Adam. Default
             `False`.
-        flatten: whether kernels with more than two axes are matrices; else they go by Adam. Default `True`.
+        flatten: whether kernels with more than two axes are matrices too; else all variables are that have two axes, as in
+            Keras. Default `True`.
         ns_dtype: the dtype of the iterations, `"float32"` or `"bfloat16"`; `None`: bfloat16 on GPUs and TPUs, which are fast at
             it, else float32.
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
@@ -160,9 +161,11 @@ class Muon(Optimizer):
             return False
         if self.exclude_embeddings and (axes.kind == EMBEDDING or "embedding" in path.lower()):
             return False
-        if axes.kind in (VECTOR, FILTERS) or 0 in shape:
+        if 0 in shape:
             return False
-        return len(shape) == 2 or (self.flatten and axes.is_matrix(shape))
+        if not self.flatten:
+            return len(shape) == 2
+        return axes.kind not in (VECTOR, FILTERS) and (len(shape) == 2 or axes.is_matrix(shape))
 
     def decayed(self, value, decay, rate):
         """θ − θ·λ·η, on torch too, where 1 − λ·η would round a decay as small as this one."""
@@ -272,10 +275,20 @@ class AdamForOthers(Adam):
         with self._under_the_same():
             return ops.convert_to_tensor(getattr(self._matrix_method(), name))
 
+    def holder(self, name):
+        """A rule that sets the learning rate sets that of the other optimizer, of which this one's is a share."""
+        return self if name == "learning_rate" else super().holder(name)
+
     def one_minus(self, name):
         """1 − β, of the other optimizer's β."""
         with self._under_the_same():
             return self._matrix_method().one_minus(f"adam_{name}")
+
+    def save_own_variables(self, store):
+        """Nothing: the other optimizer saves its variables."""
+
+    def load_own_variables(self, store):
+        """Nothing."""
 
     def residual(self, name):
         """What rounding took from the other optimizer's β."""

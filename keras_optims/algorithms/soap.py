@@ -1,8 +1,8 @@
 """SOAP: Adam in the basis in which the gradients of a matrix hardly depend on one another.
 
-Adam gives each weight a rate of its own, as if weights knew nothing of each other. Shampoo measures how the rows and the columns of
-a matrix' gradients go together, and takes that out. SOAP turns the gradient into the eigenvectors of these two measures, where that
-is done, runs Adam there, and turns the step back. The eigenvectors change slowly, so they are renewed now and then only.
+Adam gives each weight a rate of its own, as if weights knew nothing of each other. Shampoo measures how the rows and the columns
+of a matrix' gradients go together, and takes that out. SOAP turns the gradient into the eigenvectors of these two measures, runs
+Adam there, and turns the step back. The eigenvectors change slowly, so they are renewed now and then only.
 """
 
 import math
@@ -29,7 +29,8 @@ _FROM_ONE = Interval(1, math.inf)
 class SOAP(Optimizer):
     """SOAP: Shampoo with Adam in the preconditioner's eigenbasis.
 
-    With a matrix of weights θ, gradient G, learning rate η and n the number of the step, counted from 0, each step but the first does
+    With a matrix of weights θ, gradient G, learning rate η and n the number of the step, counted from 0, each step but the first
+    does
 
         G' = Q_Lᵀ·G·Q_R
         m ← β₁·m + (1−β₁)·G',   v ← β₂·v + (1−β₂)·G'²           element by element
@@ -59,7 +60,8 @@ class SOAP(Optimizer):
     Conventions: those of the authors' code: the first gradient moves nothing; the decay comes after the step; ε is added to √v
     before the correction. That code turns each axis of a convolution by itself; here it is one matrix.
 
-    Reference: Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", https://arxiv.org/abs/2409.11321, Algorithm 3.
+    Reference: Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", https://arxiv.org/abs/2409.11321,
+    Algorithm 3.
     """
 
     decay = "own"
@@ -82,8 +84,8 @@ class SOAP(Optimizer):
     max_precond_dim = Option(10000, domain=_FROM_ONE, integer=True, meaning="longest side that is turned")
 
     def build(self, variables):
-        """Makes the slots `first_moment` (m) and `second_moment` (v), as matrices; `left` (L), `right` (R), `left_basis` (Q_L) and
-        `right_basis` (Q_R) of the sides that are turned.
+        """Makes the slots `first_moment` (m) and `second_moment` (v), as matrices; of the sides that are turned `left` (L), `right`
+        (R), `left_basis` (Q_L) and `right_basis` (Q_R).
         """
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment", shape=self._sizes)
