@@ -5,13 +5,16 @@ from keras_optims import metal
 from keras_optims.algorithms import (
     FAMILIES,
     OPTIMIZERS,
+    SOAP,
     Adagrad,
     Adam,
     AdamW,
     GradientDescent,
     Momentum,
+    Muon,
     RMSprop,
 )
+from keras_optims.axes import Axes, axes_of
 from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
 from keras_optims.namesakes import from_keras, to_keras
@@ -22,22 +25,26 @@ from keras_optims.state import LoadedState
 __all__ = [
     "FAMILIES",
     "OPTIMIZERS",
+    "SOAP",
     "Adagrad",
     "Adam",
     "AdamW",
     "AveragedWeights",
+    "Axes",
     "GradientDescent",
     "Hyperparameter",
     "Interval",
     "LayerwiseDecay",
     "LoadedState",
     "Momentum",
+    "Muon",
     "Optimizer",
     "Option",
     "RMSprop",
     "Rule",
     "SearchRange",
     "StepLogger",
+    "axes_of",
     "from_keras",
     "metal",
     "to_keras",

@@ -23,6 +23,9 @@ PRIVATE = {
 OF_VARIABLES = {"_layout": "how it is sharded over devices (JAX)"}
 """Names of `keras.Variable`."""
 
+OF_LAYERS = {"_flatten_layers": "the layers inside of a model or a layer, all the way down"}
+"""Names of `keras.layers.Layer`."""
+
 OF_NAMESAKES = {
     "_model_variables_moving_average": "its averages, where `use_ema`; `SwapEMAWeights` finds ours by it",
     "_accumulated_gradients": "its half-accumulated gradients",
@@ -54,6 +57,11 @@ def set_built(optimizer, variables):
     vars(optimizer)["_trainable_variables"] = list(variables)
     vars(optimizer)["_trainable_variables_indices"] = {key_of(optimizer, v): i for i, v in enumerate(variables)}
     optimizer.built = True
+
+
+def layers_of(model) -> list:
+    """A model or layer and all layers inside of it, an outer one before those in it."""
+    return list(model._flatten_layers(include_self=True, recursive=True))
 
 
 def layout_of(variable) -> Any:

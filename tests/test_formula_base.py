@@ -482,6 +482,14 @@ def test_a_formula_by_rule_that_cannot_be_is_an_error(make, error):
         make()
 
 
+def test_a_formula_by_rule_counts_updates_and_not_the_calls_that_are_accumulated():
+    rules = [Rule(".", formula=Adam(0.01))]
+    found = walked(GradientDescent(0.1, rules=rules, gradient_accumulation_steps=3), variables(), gradients(steps=9))
+    expected = walked(Adam(0.01, gradient_accumulation_steps=3), variables(), gradients(steps=9))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
 # -- evaluation weights ---------------------------------------------------------------------------
 
 

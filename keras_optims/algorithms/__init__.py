@@ -5,7 +5,9 @@ from keras_optims.algorithms.adam import Adam
 from keras_optims.algorithms.adamw import AdamW
 from keras_optims.algorithms.gradient_descent import GradientDescent
 from keras_optims.algorithms.momentum import Momentum
+from keras_optims.algorithms.muon import Muon
 from keras_optims.algorithms.rmsprop import RMSprop
+from keras_optims.algorithms.soap import SOAP
 from keras_optims.optimizer import Optimizer
 
 FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
@@ -19,6 +21,10 @@ FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
         "adam": Adam,
         "adamw": AdamW,
     },
+    "matrix methods": {
+        "muon": Muon,
+        "soap": SOAP,
+    },
 }
 """The optimizers by family, each by the name that the command line knows it by."""
 
@@ -28,10 +34,12 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {name: cls for family in FAMILIES.value
 __all__ = [
     "FAMILIES",
     "OPTIMIZERS",
+    "SOAP",
     "Adagrad",
     "Adam",
     "AdamW",
     "GradientDescent",
     "Momentum",
+    "Muon",
     "RMSprop",
 ]

@@ -98,7 +98,7 @@ def prepared(optimizer, gradients, variables):
 def _needs_all_of_it(optimizer, variable) -> bool:
     """Whether rows of a gradient will not do: for sums over several steps, and formulas of another scope than elements."""
     formula = optimizer.settings_of(variable).formula or optimizer
-    by_rows = optimizer.lazy and formula.lazy and formula.elementwise and not formula.overrides("begin_step")
+    by_rows = optimizer.lazy and formula.goes_by_rows(variable)
     return not by_rows or bool(optimizer.gradient_accumulation_steps)
 
 
@@ -120,6 +120,11 @@ def _summed_over_replicas(optimizer, gradients):
 def count(iterations):
     """See `keras_optims.kernels`."""
     fused.native(iterations).assign_add(1)  # not Keras's, which adds first and then assigns: the Mac's GPU adds no integers
+
+
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`; in a function that is being traced no tensor has a device yet."""
+    return bool(tf.config.list_physical_devices("GPU")) and not protection.on_metal()
 
 
 def path_of(optimizer, variable) -> Path:

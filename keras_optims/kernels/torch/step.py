@@ -70,6 +70,11 @@ def _prepared(gradient, variable):
     return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`."""
+    return tensor.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     if optimizer.fused_kernel is None:

@@ -8,5 +8,18 @@ arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
+from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz, soap
 
-__all__ = ["adagrad", "adam", "gradient_descent", "momentum", "rmsprop"]
+__all__ = [
+    "adagrad",
+    "adam",
+    "adaptively_clipped",
+    "cautious",
+    "centralized",
+    "gradient_descent",
+    "momentum",
+    "muon",
+    "newton_schulz",
+    "rmsprop",
+    "soap",
+]
