@@ -3,14 +3,21 @@
 import keras_optims.loss_scale  # noqa: F401 (by which hyperparameters reach through Keras's LossScaleOptimizer)
 from keras_optims import metal
 from keras_optims.algorithms import (
+    ADOPT,
     FAMILIES,
     OPTIMIZERS,
+    AdaBelief,
     Adagrad,
     Adam,
     AdamW,
+    Adan,
+    AdEMAMix,
     GradientDescent,
     Momentum,
+    NovoGrad,
+    RAdam,
     RMSprop,
+    Yogi,
 )
 from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
@@ -20,11 +27,15 @@ from keras_optims.rules import LayerwiseDecay, Rule
 from keras_optims.state import LoadedState
 
 __all__ = [
+    "ADOPT",
     "FAMILIES",
     "OPTIMIZERS",
+    "AdEMAMix",
+    "AdaBelief",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adan",
     "AveragedWeights",
     "GradientDescent",
     "Hyperparameter",
@@ -32,12 +43,15 @@ __all__ = [
     "LayerwiseDecay",
     "LoadedState",
     "Momentum",
+    "NovoGrad",
     "Optimizer",
     "Option",
+    "RAdam",
     "RMSprop",
     "Rule",
     "SearchRange",
     "StepLogger",
+    "Yogi",
     "from_keras",
     "metal",
     "to_keras",

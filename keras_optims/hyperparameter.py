@@ -278,6 +278,7 @@ class Option(Declared):
 
     Args:
         default: the value where none is given. A default of `True` or `False` makes the option a flag.
+        choices: for a text, the valid ones.
         domain: for a number, the `Interval` of valid ones.
         integer: whether the number must be an int.
         optional: whether `None` (off) is allowed.
@@ -288,12 +289,14 @@ class Option(Declared):
         self,
         default: Any,
         *,
+        choices: tuple[str, ...] = (),
         domain: Interval | None = None,
         integer: bool = False,
         optional: bool = False,
         meaning: str = "",
     ):
         self.default = default
+        self.choices = tuple(choices)
         self.domain = domain
         self.integer = integer
         self.optional = optional
@@ -303,6 +306,11 @@ class Option(Declared):
         """Returns `value` as a Python object, or raises `ValueError`."""
         if value is None and self.optional:
             return None
+        if self.choices:
+            if isinstance(value, str) and value in self.choices:
+                return str(value)
+            allowed = " or ".join([*(["None"] if self.optional else []), *map(repr, self.choices)])
+            raise ValueError(f"{self.name} must be {allowed}; received {shown(value)}.")
         if self.domain is None:
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)

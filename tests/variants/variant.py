@@ -20,6 +20,11 @@ class Variant:
     keras: Any
     arguments: dict[str, Any]
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the class names a kernel, which one backend has at least."""
+        return self.make.kernel is not None
+
     def optimizer(self, **others):
         return self.make(**{**self.arguments, **others})
 

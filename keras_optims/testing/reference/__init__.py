@@ -7,6 +7,7 @@ Each twin is a function `(gradients, start, **hyperparameters) -> [weights after
 arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
+from keras_optims.testing.reference.adaptive_later import adabelief, adan, ademamix, adopt, novograd, radam, yogi
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
 
 __all__ = ["adagrad", "adam", "gradient_descent", "momentum", "rmsprop"]
