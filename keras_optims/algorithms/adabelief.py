@@ -31,8 +31,8 @@ class AdaBelief(Optimizer):
         beta_1: β₁ in [0, 1), the decay rate of m. With 0 there is no error of the forecast, and ε alone is left in s. Usually
             0.9; default 0.9.
         beta_2: β₂ in [0, 1), the decay rate of s. Usually 0.99 to 0.999; default 0.999.
-        epsilon: ε ≥ 0. In s it is in units of squared gradients and adds up to ε/(1−β₂); the authors advise about the square of the
-            ε of an Adam: 1e-16 for transformers and GANs, 1e-8 for image classification; default 1e-16.
+        epsilon: ε ≥ 0. In s it is in units of squared gradients and adds up to ε/(1−β₂); the authors advise about the square of
+            the ε of an Adam: 1e-16 for transformers and GANs, 1e-8 for image classification; default 1e-16.
         rectify: whether the first steps are made shorter as in `RAdam`. Default `True`.
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
 
