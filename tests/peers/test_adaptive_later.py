@@ -1,4 +1,4 @@
-"""The adaptive methods after Adam against torch.optim, optax and pytorch_optimizer; where conventions differ, by how much and why."""
+"""The adaptive methods after Adam against torch.optim, optax and pytorch_optimizer, and where their conventions differ."""
 
 import numpy as np
 import optax

@@ -1,8 +1,4 @@
-"""Adaptive methods after Adam, and those that have grown from them.
-
-They know the numbers of their steps: `numbers` are those of the gradients, from 1 on, where some steps are left out, as for a row
-of an embedding that is updated when a batch uses it.
-"""
+"""Adaptive methods after Adam, and those that have grown from them."""
 
 import math
 
