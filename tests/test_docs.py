@@ -62,6 +62,8 @@ def row(name, declared):
     """What the table of an optimizer's page says of an argument."""
     if isinstance(declared, Option) and isinstance(declared.default, bool):
         return [f"`{name}`", "", f"`{declared.default}`", "`True`, `False`", ""]
+    if isinstance(declared, Option) and declared.choices:
+        return [f"`{name}`", "", f'`"{declared.default}"`', ", ".join(f'`"{choice}"`' for choice in declared.choices), ""]
     symbol, search = getattr(declared, "symbol", ""), getattr(declared, "search", None)
     looks_in = ""
     if search is not None and search.by_default:

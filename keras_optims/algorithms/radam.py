@@ -28,7 +28,7 @@ class RAdam(Optimizer):
         θ ← θ − η·r·√(1−β₂ᵗ)/(1−β₁ᵗ)·m / (√v + ε)     where ρ > 5
         θ ← θ − η·m/(1−β₁ᵗ)                            else, with early="momentum"; nothing with early="skip"
 
-    With β₂ = 0.999, ρ is over 5 from the sixth step on, and r is 0.025 then, 0.24 in step 100 and 0.73 in step 1000.
+    With β₂ = 0.999, ρ is over 5 from the sixth step on, and r is 0.026 then, 0.22 in step 100 and 0.65 in step 1000.
 
     Args:
         learning_rate: η ≥ 0; no step is much longer than this once ρ > 5. Usually 1e-4 to 1e-2; default 0.001.

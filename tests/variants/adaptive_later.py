@@ -13,7 +13,7 @@ _YOGI = {**_ADAM, "learning_rate": 0.01, "epsilon": 1e-3, "initial_accumulator_v
 _ADOPT = {**_ADAM, "beta_2": 0.98, "epsilon": 1e-6}
 _ADEMAMIX = {**_ADAM, "beta_3": 0.995, "alpha": 5.0, "epsilon": 1e-8}
 _ADAN = {"learning_rate": 0.003, "beta_1": 0.98, "beta_2": 0.92, "beta_3": 0.97, "epsilon": 1e-8, "weight_decay": 0.3}
-_NOVOGRAD = {"learning_rate": 0.01, "beta_1": 0.95, "beta_2": 0.9, "epsilon": 1e-8}
+_NOVOGRAD = {"learning_rate": 0.01, "beta_1": 0.95, "beta_2": 0.9, "epsilon": 10.0}  # beside the norm of a variable
 
 
 def _variant(name, make, twin, arguments, **others):
