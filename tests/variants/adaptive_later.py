@@ -20,8 +20,9 @@ def _variant(name, make, twin, arguments, **others):
     return Variant(name, make, twin, None, arguments, **others)
 
 
-def _radam(name, **arguments):
-    return _variant(name, keras_optims.RAdam, reference.radam, {**_RADAM, **arguments}, rates=_rates_while_unknown)
+def _radam(name, overflow, **arguments):
+    others = {"overflow": overflow, "rates": _rates_while_unknown}
+    return _variant(name, keras_optims.RAdam, reference.radam, {**_RADAM, **arguments}, **others)
 
 
 def _adabelief(name, rates, overflow, **arguments):
@@ -99,8 +100,8 @@ def _rates_of_novograd(gradients, learning_rate, beta_1, beta_2, epsilon, grad_a
 
 
 VARIANTS = [
-    _radam("radam"),
-    _radam("radam that skips", early="skip"),
+    _radam("radam", "moves"),
+    _radam("radam that skips", "stops", early="skip"),  # in its first steps
     _adabelief("adabelief", _rates_while_unknown, "moves"),
     _adabelief("adabelief as it is", _rates_of_adabelief, "stops", rectify=False),
     _yogi("yogi", None),
