@@ -79,12 +79,12 @@ class ADOPT(Optimizer):
     def step_scalars(self, learning_rate):
         """η, 1−β₁, 1−β₂, ε and (t−1)^¼; in the first step those with which v alone is set."""
         t = self.step_number
-        is_first = t < 2
+        is_later = ops.cast(t > 1, t.dtype)
         return {
-            "rate": ops.where(is_first, 0.0, learning_rate),
-            "rest_1": ops.where(is_first, 0.0, self.one_minus("beta_1")),
-            "rest_2": ops.where(is_first, 1.0, self.one_minus("beta_2")),
-            "epsilon": ops.where(is_first, 1.0, self.epsilon),  # v is 0 still
+            "rate": learning_rate * is_later,
+            "rest_1": self.one_minus("beta_1") * is_later,
+            "rest_2": ops.where(is_later > 0, self.one_minus("beta_2"), 1.0),
+            "epsilon": self.epsilon * is_later + (1 - is_later),  # v is 0 in the first step
             "bound": ops.sqrt(ops.sqrt(t - 1)),
         }
 
