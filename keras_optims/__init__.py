@@ -3,16 +3,23 @@
 import keras_optims.loss_scale  # noqa: F401 (by which hyperparameters reach through Keras's LossScaleOptimizer)
 from keras_optims import metal
 from keras_optims.algorithms import (
+    ADOPT,
     FAMILIES,
     OPTIMIZERS,
     SOAP,
+    AdaBelief,
     Adagrad,
     Adam,
     AdamW,
+    Adan,
+    AdEMAMix,
     GradientDescent,
     Momentum,
     Muon,
+    NovoGrad,
+    RAdam,
     RMSprop,
+    Yogi,
 )
 from keras_optims.axes import Axes, axes_of
 from keras_optims.callbacks import AveragedWeights, StepLogger
@@ -23,12 +30,16 @@ from keras_optims.rules import LayerwiseDecay, Rule
 from keras_optims.state import LoadedState
 
 __all__ = [
+    "ADOPT",
     "FAMILIES",
     "OPTIMIZERS",
     "SOAP",
+    "AdEMAMix",
+    "AdaBelief",
     "Adagrad",
     "Adam",
     "AdamW",
+    "Adan",
     "AveragedWeights",
     "Axes",
     "GradientDescent",
@@ -38,13 +49,16 @@ __all__ = [
     "LoadedState",
     "Momentum",
     "Muon",
+    "NovoGrad",
     "Optimizer",
     "Option",
+    "RAdam",
     "RMSprop",
     "Rule",
     "SearchRange",
     "StepLogger",
     "axes_of",
+    "Yogi",
     "from_keras",
     "metal",
     "to_keras",

@@ -9,14 +9,18 @@ import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.variants import classics, matrix
+from tests.variants import adaptive_later, classics
 from tests.variants.variant import Variant
 
-__all__ = ["ALL", "BY_NAME", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
+__all__ = ["ALL", "BY_NAME", "BY_ROWS", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
 
 ALL = [*classics.VARIANTS, *matrix.VARIANTS]
 EVERYWHERE = [*classics.VARIANTS, *matrix.EVERYWHERE]
+ALL = [*classics.VARIANTS, *adaptive_later.VARIANTS]
+EVERYWHERE = [*classics.VARIANTS, *adaptive_later.EVERYWHERE]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
+BY_ROWS = list(dict.fromkeys(variant.make for variant in VARIANTS if variant.takes_rows))
 BY_NAME = {variant.name: variant for variant in ALL}
 
 SHAPES = {"scalar": (), "empty": (0, 3), "one": (1,), "odd": (7, 3, 5), "large": (130, 67)}

@@ -4,9 +4,11 @@ They share nothing with the optimizers. Moments are kept as the papers define th
 correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
 
 Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
-arrays, a hyperparameter a number or a function of the step (0 at the first).
+arrays, a hyperparameter a number or a function of the step (0 at the first). Those that correct their start take `numbers` too:
+that of each step, where they are not 1, 2, 3 and so on.
 """
 
+from keras_optims.testing.reference.adaptive_later import adabelief, adan, ademamix, adopt, novograd, radam, yogi
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
 from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz, soap
 
@@ -22,4 +24,16 @@ __all__ = [
     "newton_schulz",
     "rmsprop",
     "soap",
+    "adabelief",
+    "adagrad",
+    "adam",
+    "adan",
+    "ademamix",
+    "adopt",
+    "gradient_descent",
+    "momentum",
+    "novograd",
+    "radam",
+    "rmsprop",
+    "yogi",
 ]

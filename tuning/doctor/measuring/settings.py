@@ -51,6 +51,14 @@ def _settings():
             yield Setting(keras_optims.Adam, adam, reference.adam)
     adamw = {**rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.01}
     yield Setting(keras_optims.AdamW, adamw, reference.adam)
+    small = {**rate, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
+    yield Setting(keras_optims.RAdam, {**small, "early": "momentum"}, reference.radam)
+    yield Setting(keras_optims.AdaBelief, {**small, "rectify": True}, reference.adabelief)
+    yield Setting(keras_optims.Yogi, {**small, "initial_accumulator_value": 1e-6}, reference.yogi)
+    yield Setting(keras_optims.ADOPT, small, reference.adopt)
+    yield Setting(keras_optims.AdEMAMix, {**small, "beta_3": 0.999, "alpha": 5.0}, reference.ademamix)
+    yield Setting(keras_optims.Adan, {**small, "beta_3": 0.99, "weight_decay": 0.02}, reference.adan)
+    yield Setting(keras_optims.NovoGrad, small, reference.novograd)
 
 
 SETTINGS = tuple(_settings())
