@@ -4,13 +4,19 @@ import keras_optims.loss_scale  # noqa: F401 (by which hyperparameters reach thr
 from keras_optims import metal
 from keras_optims.algorithms import (
     FAMILIES,
+    LARS,
     OPTIMIZERS,
+    Adafactor,
     Adagrad,
     Adam,
     AdamW,
     GradientDescent,
+    Lamb,
     Momentum,
+    Prodigy,
     RMSprop,
+    ScheduleFreeAdamW,
+    ScheduleFreeSGD,
 )
 from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
@@ -21,7 +27,9 @@ from keras_optims.state import LoadedState
 
 __all__ = [
     "FAMILIES",
+    "LARS",
     "OPTIMIZERS",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -29,13 +37,17 @@ __all__ = [
     "GradientDescent",
     "Hyperparameter",
     "Interval",
+    "Lamb",
     "LayerwiseDecay",
     "LoadedState",
     "Momentum",
     "Optimizer",
     "Option",
+    "Prodigy",
     "RMSprop",
     "Rule",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "SearchRange",
     "StepLogger",
     "from_keras",

@@ -57,6 +57,9 @@ def mutations():
         for name, value in variant.arguments.items():
             if isinstance(value, bool) or value == 0:
                 continue
+            if isinstance(value, int) and name in variant.make.options():
+                yield pytest.param(variant, name, value + 1, id=f"{variant}-{name}-{value + 1}")
+                continue
             wrong = [value * 0.99, value * 1.01]
             if variant.make.hyperparameters().get(name) is not None and variant.make.hyperparameters()[name].domain.high == 1:
                 wrong = [value * 0.99, 1 - (1 - value) * 1.01, 1 - (1 - value) * 0.99]

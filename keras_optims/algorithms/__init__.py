@@ -1,11 +1,17 @@
 """The algorithms: one file each, to be read beside its formula; `keras_optims` has their classes under their own names."""
 
+from keras_optims.algorithms.adafactor import Adafactor
 from keras_optims.algorithms.adagrad import Adagrad
 from keras_optims.algorithms.adam import Adam
 from keras_optims.algorithms.adamw import AdamW
 from keras_optims.algorithms.gradient_descent import GradientDescent
+from keras_optims.algorithms.lamb import Lamb
+from keras_optims.algorithms.lars import LARS
 from keras_optims.algorithms.momentum import Momentum
+from keras_optims.algorithms.prodigy import Prodigy
 from keras_optims.algorithms.rmsprop import RMSprop
+from keras_optims.algorithms.schedule_free_adamw import ScheduleFreeAdamW
+from keras_optims.algorithms.schedule_free_sgd import ScheduleFreeSGD
 from keras_optims.optimizer import Optimizer
 
 FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
@@ -18,6 +24,16 @@ FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
         "rmsprop": RMSprop,
         "adam": Adam,
         "adamw": AdamW,
+        "adafactor": Adafactor,
+    },
+    "layer-wise and large batch": {
+        "lars": LARS,
+        "lamb": Lamb,
+    },
+    "schedule-free and parameter-free": {
+        "schedule_free_sgd": ScheduleFreeSGD,
+        "schedule_free_adamw": ScheduleFreeAdamW,
+        "prodigy": Prodigy,
     },
 }
 """The optimizers by family, each by the name that the command line knows it by."""
@@ -27,11 +43,17 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {name: cls for family in FAMILIES.value
 
 __all__ = [
     "FAMILIES",
+    "LARS",
     "OPTIMIZERS",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "GradientDescent",
+    "Lamb",
     "Momentum",
+    "Prodigy",
     "RMSprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
 ]

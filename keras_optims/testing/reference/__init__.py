@@ -8,5 +8,11 @@ arrays, a hyperparameter a number or a function of the step (0 at the first).
 """
 
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
+from keras_optims.testing.reference.layerwise import adafactor, lamb, lars
+from keras_optims.testing.reference.schedule_free import prodigy, schedule_free_adamw, schedule_free_sgd
 
-__all__ = ["adagrad", "adam", "gradient_descent", "momentum", "rmsprop"]
+__all__ = [
+    *("adagrad", "adam", "gradient_descent", "momentum", "rmsprop"),
+    *("adafactor", "lamb", "lars"),
+    *("prodigy", "schedule_free_adamw", "schedule_free_sgd"),
+]
