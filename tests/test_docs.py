@@ -67,7 +67,9 @@ def row(name, declared):
     if search is not None and search.by_default:
         scale = {"log": "log", "log1m": f"log in 1−{symbol}"}[search.scale]
         looks_in = f"{search.low:g} to {search.high:g}, {scale}"
-    return [f"`{name}`", symbol, f"{declared.default:g}", str(declared.domain), looks_in]
+    default = "`None`" if declared.default is None else f"{declared.default:g}"
+    allowed = f"`None`, {declared.domain}" if declared.default is None else str(declared.domain)
+    return [f"`{name}`", symbol, default, allowed, looks_in]
 
 
 @pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.backend("tensorflow")
 
 SHAPES = [(5,), (3, 4), (), (1, 7), (5,), (2, 2), (), (9,), (30, 20), (0, 3)]
 HALF = (4,)
-WITH_SLOTS = [variant for variant in VARIANTS if variant.make is not keras_optims.GradientDescent]
+WITH_SLOTS = [variant for variant in VARIANTS if variant.has_kernel and variant.make is not keras_optims.GradientDescent]
 
 SETTINGS = {
     "plain": {},

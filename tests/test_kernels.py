@@ -36,7 +36,7 @@ def gradients(steps=30):
     return [[(rng.normal(size=s) * 10.0 ** rng.uniform(-4, 1)).astype("float32") for s in shapes] for _ in range(steps)]
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.has_kernel], ids=str)
 def test_the_fused_path_agrees_with_the_formula(variant):
     fused, plain = variant.make(**variant.arguments), written_out(variant.make)(**variant.arguments)
     assert fused.fused_kernel is not None
@@ -55,7 +55,13 @@ def test_the_fused_path_agrees_with_the_formula(variant):
 
 @pytest.mark.parametrize(
     ("cls", "name"),
-    [(cls, name) for cls in CLASSES for name, declared in cls.hyperparameters().items() if 0 in declared.domain],
+    [
+        (cls, name)
+        for cls in CLASSES
+        if cls.fused_kernel
+        for name, declared in cls.hyperparameters().items()
+        if 0 in declared.domain
+    ],
 )
 def test_the_fused_path_agrees_with_the_formula_where_a_hyperparameter_is_zero(cls, name):
     steps = [CompiledStep(make(**{name: 0.0}), variables()) for make in (cls, written_out(cls))]
@@ -72,7 +78,7 @@ def test_eager_graph_and_xla_agree(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls.fused_kernel])
 def test_a_subclass_that_leaves_the_formula_alone_keeps_the_kernel(cls):
     class Renamed(cls):
         def get_config(self):
@@ -101,7 +107,7 @@ def paths(optimizer):
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.has_kernel], ids=str)
 def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, monkeypatch):
     from keras_optims.kernels import torch as kernels
 
@@ -121,7 +127,7 @@ def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, m
 @pytest.mark.backend("torch")
 def test_the_fused_kernels_of_torch_are_used_where_they_exist():
     fused = {"gradient_descent", "momentum", "adagrad", "adagrad from 0", "adam", "amsgrad", "adamw"}
-    for variant in VARIANTS:
+    for variant in [v for v in VARIANTS if v.has_kernel]:
         optimizer = variant.optimizer()
         optimizer.build(variables())
         expected = "fused" if str(variant) in fused else "foreach"
@@ -156,7 +162,8 @@ def test_what_jax_traces_for_a_variable_does_not_depend_on_the_bookkeeping(varia
 
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
     per_variable = equations(3) - equations(2)
-    assert per_variable == equations(12) - equations(11) <= 24
+    assert per_variable == equations(12) - equations(11)
+    assert per_variable <= 24 or not variant.has_kernel
     assert per_variable == equations(3, learning_rate=schedule) - equations(2, learning_rate=schedule)
 
 
@@ -181,6 +188,9 @@ def test_explain_names_each_variable_its_path_and_why(cls):
     assert "33x7" in table
     if keras.backend.backend() == "jax":
         assert {line.path for line in lines} == {"compiled"}
+    elif not cls.fused_kernel:
+        of_formulas = {"grouped", "compiled"} if keras.backend.backend() == "tensorflow" else {"packed", "blocks"}
+        assert {line.path for line in lines} <= (of_formulas if cls.elementwise else {"formula"})
     else:
         assert lines[-1].path == ("compiled" if keras.backend.backend() == "tensorflow" else "packed")
         assert "bfloat16" in lines[-1].why

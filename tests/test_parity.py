@@ -14,6 +14,8 @@ from tests.variants import VARIANTS
 STEPS = 100
 SHAPES = [(), (7,), (3, 5), (64, 33)]
 
+OF_KERAS = [variant for variant in VARIANTS if variant.keras is not None]
+
 SETTINGS = {
     "plain": {},
     "weight_decay": {"weight_decay": 0.01},
@@ -51,8 +53,10 @@ def assert_same(weights, expected):
 
 def variants_and_settings():
     """All on TensorFlow; on other backends each variant plain, and each setting, of which the base takes care, with Adam."""
-    for variant in VARIANTS:
+    for variant in OF_KERAS:
         for number, setting in enumerate(SETTINGS):
+            if setting == "weight_decay" and variant.make.decay == "own":
+                continue
             everywhere = number == 0 or str(variant) == "adam"
             marks = () if everywhere else pytest.mark.backend("tensorflow")
             yield pytest.param(variant, setting, marks=marks, id=f"{variant}-{setting}")
@@ -63,7 +67,7 @@ def test_weights_are_those_of_keras(variant, setting):
     assert_same(trained(variant.optimizer(**SETTINGS[setting])), trained(variant.namesake(**SETTINGS[setting])))
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", OF_KERAS, ids=str)
 def test_from_zero_the_way_gone_is_that_of_keras_at_every_element(variant):
     paths = []
     for optimizer in (variant.optimizer(), variant.namesake()):

@@ -76,7 +76,9 @@ class Adafactor(Optimizer):
     beta_2_decay = Hyperparameter(-0.8, symbol="c", domain=Interval(-1, 0), meaning="how fast the means of squares slow down")
     epsilon_1 = Hyperparameter(1e-30, symbol="ε₁", domain=NON_NEGATIVE, meaning="added to the squares of the gradients")
     epsilon_2 = Hyperparameter(1e-3, symbol="ε₂", domain=NON_NEGATIVE, meaning="least size that weights count as having")
-    clip_threshold = Hyperparameter(1.0, symbol="d", domain=POSITIVE, meaning="largest root mean square of a step, before the rate")
+    clip_threshold = Hyperparameter(
+        1.0, symbol="d", domain=POSITIVE, meaning="largest root mean square of a step, before the rate"
+    )
     relative_step = Option(True, meaning="let the rate be no more than 1/√t")
     weight_decay = weight_decay(1e-3, 1.0)
     beta_1 = Hyperparameter(

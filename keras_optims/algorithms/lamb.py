@@ -43,8 +43,8 @@ class Lamb(Optimizer):
 
     Conventions: the decay is inside of the trust ratio, as in the paper, TensorFlow Addons, optax and timm;
     `keras.optimizers.Lamb` has it outside (it shrinks the weights first, by η·λ, and the ratio knows nothing of it), which
-    without decay is the same. The paper bounds ‖θ‖ in φ by two more constants; here, as everywhere, it is ‖θ‖ itself. NVIDIA's and
-    timm's clip the global gradient norm to 1 before: give `global_clipnorm=1.0`.
+    without decay is the same. The paper bounds ‖θ‖ in φ by two more constants; here, as everywhere, it is ‖θ‖ itself. NVIDIA's
+    and timm's clip the global gradient norm to 1 before: give `global_clipnorm=1.0`.
 
     Reference: You et al. 2020, "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
     https://arxiv.org/abs/1904.00962, Algorithm 2.

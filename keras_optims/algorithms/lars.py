@@ -43,8 +43,8 @@ class LARS(Optimizer):
             `False`.
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
 
-    Conventions: η is inside of the velocity, as in the paper, optax and TensorFlow; `rate_outside` is timm's. φ has the sum of the
-    two norms in its denominator, as in the paper and timm; optax has the norm of the sum, ‖g + λ·θ‖. There is no ε beside the
+    Conventions: η is inside of the velocity, as in the paper, optax and TensorFlow; `rate_outside` is timm's. φ has the sum of
+    the two norms in its denominator, as in the paper and timm; optax has the norm of the sum, ‖g + λ·θ‖. There is no ε beside the
     norms: where one of them is 0, φ is 1.
 
     Reference: You, Gitman & Ginsburg 2017, "Large Batch Training of Convolutional Networks", https://arxiv.org/abs/1708.03888,

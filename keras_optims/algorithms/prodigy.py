@@ -26,8 +26,8 @@ from keras_optims.optimizer import Optimizer
 class Prodigy(Optimizer):
     """Prodigy: Adam with an estimate of the distance to a solution as its rate.
 
-    With weights θ, which were θ₀ at the start, gradient g, η of 1, t the number of the step, counted from 1, the slots m, v and s,
-    which start at zero, and d and N of the whole model, which start at d₀ and 0, each step does, with β₃ = √β₂ and the sums
+    With weights θ, which were θ₀ at the start, gradient g, η of 1, t the number of the step, counted from 1, the slots m, v and
+    s, which start at zero, and d and N of the whole model, which start at d₀ and 0, each step does, with β₃ = √β₂ and the sums
     over all variables,
 
         ℓ = d·η
@@ -60,8 +60,8 @@ class Prodigy(Optimizer):
 
     `optimizer.d` is d, a scalar variable; what multiplies m is `optimizer.d` · η, beside v's root.
 
-    Conventions: those of the authors' package prodigyopt, whose bias correction is off; optax's is always on. As d is of the whole
-    model, so is η: a rule's multiplier scales the steps of its variables, and not the estimate. Where all gradients have been
+    Conventions: those of the authors' package prodigyopt, whose bias correction is off; optax's is always on. As d is of the
+    whole model, so is η: a rule's multiplier scales the steps of its variables, and not the estimate. Where all gradients have been
     zero, only the decay moves weights; prodigyopt leaves out that, too.
 
     Reference: Mishchenko & Defazio 2023, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",
@@ -90,7 +90,9 @@ class Prodigy(Optimizer):
     )
     weight_decay = weight_decay(1e-3, 1e-1)
     d0 = Option(1e-6, domain=POSITIVE, meaning="d at the start")
-    d_coef = Hyperparameter(1.0, symbol="d_coef", domain=POSITIVE, search=SearchRange(0.1, 10.0, "log"), meaning="factor on the estimate of d")
+    d_coef = Hyperparameter(
+        1.0, symbol="d_coef", domain=POSITIVE, search=SearchRange(0.1, 10.0, "log"), meaning="factor on the estimate of d"
+    )
     growth_rate = Hyperparameter(
         None, symbol="γ", domain=Interval(1, float("inf"), high_open=True), meaning="most by which d grows in a step", off=None
     )

@@ -1,9 +1,9 @@
 """What the Schedule-Free optimizers share: three sequences of weights, of which two are kept.
 
-Lowering the learning rate at the end of a training averages the noise of the last steps away; averaging the weights does so, too,
-and at any time, so that no end has to be known beforehand. But an average of all weights so far lags behind. Schedule-Free
-learning takes the gradients at points y between the average x and the sequence z that the steps move: so x keeps up, and is as good
-at each moment as a schedule that ends there.
+Lowering the learning rate at the end of a training averages the noise of the last steps away; averaging the weights does so,
+too, and at any time, so that no end has to be known beforehand. But an average of all weights so far lags behind. Schedule-Free
+learning takes the gradients at points y between the average x and the sequence z that the steps move: so x keeps up, and is as
+good at each moment as a schedule that ends there.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class ScheduleFree(Optimizer):
             return
         if isinstance(after, float) and after < LEAST_BETA:
             raise ValueError(
-                f"{name} of this {type(self).__name__} cannot become smaller than {LEAST_BETA}: the weights to evaluate at follow "
-                "from those that are trained, which needs a larger one. Make a new optimizer, which keeps them; "
+                f"{name} of this {type(self).__name__} cannot become smaller than {LEAST_BETA}: the weights to evaluate at "
+                "follow from those that are trained, which needs a larger one. Make a new optimizer, which keeps them; "
                 f"received {shown(after)}."
             )
         if isinstance(after, float) and self.weights_are_averaged:

@@ -17,8 +17,8 @@ from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter
 class ScheduleFreeAdamW(ScheduleFree):
     """Schedule-Free AdamW.
 
-    With the weights that are trained y, gradient g at y, learning rate η, weight decay λ, the slots z, which starts as y does, and
-    v, which starts at zero, and t the number of the step, counted from 1, each step does, element by element,
+    With the weights that are trained y, gradient g at y, learning rate η, weight decay λ, the slots z, which starts as y does,
+    and v, which starts at zero, and t the number of the step, counted from 1, each step does, element by element,
 
         η_t = η·min(1, t/T_w),  w = tʳ·(the largest η_t so far)ᵖ,  c = w / Σw
         v ← β₂·v + (1−β₂)·g²
@@ -26,8 +26,8 @@ class ScheduleFreeAdamW(ScheduleFree):
         x ← (1−c)·x + c·z
         y ← β₁·x + (1−β₁)·z
 
-    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept,
-    as it follows from y and z, but where β₁ < 1/2, β₁ follows a schedule or y is of half precision: there it is a slot of its own.
+    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept, as
+    it follows from y and z, but where β₁ < 1/2, β₁ follows a schedule or y is of half precision: there it is a slot.
 
     Args:
         learning_rate: η ≥ 0, which no schedule has to lower. 1 to 10 times that of AdamW with a schedule; default 0.0025.
@@ -56,7 +56,11 @@ class ScheduleFreeAdamW(ScheduleFree):
         0.0025, symbol="η", domain=NON_NEGATIVE, search=SearchRange(5e-4, 2e-2, "log"), meaning="learning rate"
     )
     beta_1 = Hyperparameter(
-        0.9, symbol="β₁", domain=DECAY_RATE, search=SearchRange(0.9, 0.98, "log1m"), meaning="share of x in where gradients are taken"
+        0.9,
+        symbol="β₁",
+        domain=DECAY_RATE,
+        search=SearchRange(0.9, 0.98, "log1m"),
+        meaning="share of x in where gradients are taken",
     )
     beta_2 = Hyperparameter(
         0.999, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.9999, "log1m"), meaning="decay rate of the second moment"

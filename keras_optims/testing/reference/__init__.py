@@ -16,3 +16,4 @@ __all__ = [
     *("adafactor", "lamb", "lars"),
     *("prodigy", "schedule_free_adamw", "schedule_free_sgd"),
 ]
+"""The twins, by the names that the command line has for the optimizers; that of AdamW is `adam`."""
