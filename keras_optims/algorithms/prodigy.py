@@ -61,7 +61,7 @@ class Prodigy(Optimizer):
     `optimizer.d` is d, a scalar variable; what multiplies m is `optimizer.d` · η, beside v's root.
 
     Conventions: those of the authors' package prodigyopt, whose bias correction is off; optax's is always on. As d is of the
-    whole model, so is η: a rule's multiplier scales the steps of its variables, and not the estimate. Where all gradients have been
+    whole model, so is η: a rule's multiplier scales the steps of its variables, and not the estimate. Where all gradients were
     zero, only the decay moves weights; prodigyopt leaves out that, too.
 
     Reference: Mishchenko & Defazio 2023, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner",

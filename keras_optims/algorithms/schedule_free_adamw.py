@@ -26,8 +26,8 @@ class ScheduleFreeAdamW(ScheduleFree):
         x ← (1−c)·x + c·z
         y ← β₁·x + (1−β₁)·z
 
-    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept, as
-    it follows from y and z, but where β₁ < 1/2, β₁ follows a schedule or y is of half precision: there it is a slot.
+    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept,
+    as it follows from y and z, but where β₁ < 1/2, β₁ follows a schedule or y is of half precision: there it is a slot.
 
     Args:
         learning_rate: η ≥ 0, which no schedule has to lower. 1 to 10 times that of AdamW with a schedule; default 0.0025.

@@ -24,8 +24,8 @@ class ScheduleFreeSGD(ScheduleFree):
         x ← (1−c)·x + c·z
         y ← β·x + (1−β)·z
 
-    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept, as
-    it follows from y and z, but where β < 1/2, β follows a schedule or y is of half precision: there it is a slot.
+    and x is what is evaluated: `averaged_weights()` and the callback `AveragedWeights` put it in the place of y. It is not kept,
+    as it follows from y and z, but where β < 1/2, β follows a schedule or y is of half precision: there it is a slot.
 
     Args:
         learning_rate: η ≥ 0, which no schedule has to lower. 10 to 50 times that of momentum with a schedule; default 1.0.
@@ -37,8 +37,8 @@ class ScheduleFreeSGD(ScheduleFree):
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
 
     Conventions: those of the authors' package schedulefree, which calls β `momentum`: the warm-up's first rate is η/T_w and not
-    0, the decay is taken at y. The mean's weights are those of the model's own rate, whatever rules say. With `use_ema=True` what is
-    evaluated is the moving average of y.
+    0, the decay is taken at y. The mean's weights are those of the model's own rate, whatever rules say. With `use_ema=True`
+    what is evaluated is the moving average of y.
 
     Reference: Defazio et al. 2024, "The Road Less Scheduled", https://arxiv.org/abs/2405.15682, eq. 3-5 and Algorithm 1.
     """

@@ -12,8 +12,16 @@ from keras_optims.testing.reference.layerwise import adafactor, lamb, lars
 from keras_optims.testing.reference.schedule_free import prodigy, schedule_free_adamw, schedule_free_sgd
 
 __all__ = [
-    *("adagrad", "adam", "gradient_descent", "momentum", "rmsprop"),
-    *("adafactor", "lamb", "lars"),
-    *("prodigy", "schedule_free_adamw", "schedule_free_sgd"),
+    "adafactor",
+    "adagrad",
+    "adam",
+    "gradient_descent",
+    "lamb",
+    "lars",
+    "momentum",
+    "prodigy",
+    "rmsprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
 ]
 """The twins, by the names that the command line has for the optimizers; that of AdamW is `adam`."""
