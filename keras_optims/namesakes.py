@@ -7,12 +7,23 @@ in Keras, under other names, so that each can go on where the other has stopped.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import keras
 from keras import ops
 
 from keras_optims import keras_seam
-from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
+from keras_optims.algorithms import (
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    GradientDescent,
+    Lamb,
+    Momentum,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
 from keras_optims.optimizer import Optimizer
@@ -42,6 +53,11 @@ NAMESAKES = (
     Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
+    Namesake(Adafactor, keras.optimizers.Adafactor, {"row_mean": "_r", "column_mean": "_c", "mean_square": "_v"}),
+    Namesake(Lamb, keras.optimizers.Lamb, _ADAM),
+    Namesake(
+        ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW, {"base_weights": "_momentums", "second_moment": "_velocities"}
+    ),
 )
 
 
@@ -54,8 +70,9 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimi
     number of steps, slots, averages and half-accumulated gradients. Keras's is left as it is.
 
     Args:
-        optimizer: an SGD (which becomes `Momentum`, or `GradientDescent` where its momentum is 0), Adagrad, RMSprop, Adam or
-            AdamW of `keras.optimizers`, or a `LossScaleOptimizer` around one (which becomes one around ours).
+        optimizer: an SGD (which becomes `Momentum`, or `GradientDescent` where its momentum is 0), Adagrad, RMSprop, Adam, AdamW,
+            Adafactor, Lamb or ScheduleFreeAdamW of `keras.optimizers`, or a `LossScaleOptimizer` around one (which becomes one
+            around ours).
 
     Raises:
         TypeError: an optimizer of another class; a subclass may have changed the formula, so it is another class.
@@ -73,6 +90,8 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimi
             _assign(own, theirs)
         if isinstance(new, Adagrad):
             _add_to_all(new.accumulator.variables, _epsilon_in_the_accumulator(new))
+        if isinstance(new, ScheduleFreeAdamW):
+            new.count_all_steps_alike()
     return new
 
 
@@ -80,12 +99,12 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     """The optimizer of Keras that goes on where one of ours is: the inverse of `from_keras`.
 
     Args:
-        optimizer: a `GradientDescent`, `Momentum`, `Adagrad`, `RMSprop`, `Adam` or `AdamW` of this package, or a
-            `LossScaleOptimizer` around one.
+        optimizer: a `GradientDescent`, `Momentum`, `Adagrad`, `RMSprop`, `Adam`, `AdamW`, `Adafactor`, `Lamb` or
+            `ScheduleFreeAdamW` of this package, or a `LossScaleOptimizer` around one.
 
     Raises:
         TypeError: an optimizer of another class, such as a subclass.
-        ValueError: Keras cannot go on from there: there are rules, another hyperparameter than the learning rate follows a
+        ValueError: Keras cannot go on from there: there are rules, an option is set that Keras's class does not have, another hyperparameter than the learning rate follows a
             schedule, the learning rate is a callable of the step, a loaded state waits for the optimizer to be built, or the
             weights are swapped.
     """
@@ -109,6 +128,13 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
         )
     declared = {name: value for name, value in namesake.ours._declarations.items() if name not in NOT_OF_KERAS}
+    known = inspect.signature(namesake.keras.__init__).parameters
+    for name in [name for name in declared if name not in known]:
+        default, value = declared.pop(name).default, getattr(optimizer, name)
+        if (value is None) != (default is None) or (value is not None and value != default):
+            raise ValueError(
+                f"to_keras cannot take over {name}, which {namesake.keras.__name__} of Keras does not have; it is {value!r}."
+            )
     new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
     _exclude_the_same(new, optimizer)
     if optimizer.built:

@@ -99,8 +99,8 @@ class Adafactor(Optimizer):
         super().build(variables)
         factored = [variable for variable in variables if self.factored_axes(variable)]
         whole = [variable for variable in variables if not self.factored_axes(variable)]
-        self.row_mean = self.add_slot(factored, "row_mean", shape=lambda v: _without(v.shape, self.factored_axes(v)[1]))
-        self.column_mean = self.add_slot(factored, "column_mean", shape=lambda v: _without(v.shape, self.factored_axes(v)[0]))
+        self.row_mean = self.add_slot(factored, "row_mean", shape=lambda variable: self._shape_along(variable, 0))
+        self.column_mean = self.add_slot(factored, "column_mean", shape=lambda variable: self._shape_along(variable, 1))
         self.mean_square = self.add_slot(whole, "mean_square")
         self.mean_step = self.add_slot(variables, "mean_step") if self.is_on("beta_1") else None
 
@@ -113,6 +113,12 @@ class Adafactor(Optimizer):
         if rank < 2 or min(variable.shape[-2:]) < self.min_size_to_factor:
             return None
         return (rank - 2,), (rank - 1,)
+
+    def _shape_along(self, variable, which: int) -> tuple[int, ...]:
+        """That of R (0) or C (1): without the axes of the other."""
+        axes = self.factored_axes(variable)
+        left_out = axes[1 - which] if axes else ()
+        return tuple(length for axis, length in enumerate(variable.shape) if axis not in left_out)
 
     def step_scalars(self, learning_rate):
         """tᶜ, the rate before it is scaled, ε₁, ε₂, d and 1−β₁."""
@@ -158,11 +164,6 @@ class Adafactor(Optimizer):
         of_all = _mean(of_rows, rows, keepdims=True)
         # √ of each vector, and not of their product, which is as large as the variable and could underflow.
         return ops.sqrt(of_all) * _inverse_root(of_rows) * _inverse_root(of_columns)
-
-
-def _without(shape, axes) -> tuple[int, ...]:
-    """A shape without these axes."""
-    return tuple(length for axis, length in enumerate(shape) if axis not in axes)
 
 
 def _mean(tensor, axes, keepdims=False):

@@ -115,6 +115,16 @@ class ScheduleFree(Optimizer):
         y, z = ops.convert_to_tensor(variable), ops.convert_to_tensor(self.base_weights[variable])
         return y + ops.cast(1 - 1 / ops.convert_to_tensor(beta), y.dtype) * (z - y)
 
+    def count_all_steps_alike(self):
+        """Sets x and Σw to what they are where each step so far has had the rate of now, from y, z and the number of steps."""
+        rate, steps = ops.convert_to_tensor(self.learning_rate), ops.cast(self.iterations, "float32")
+        weight = rate**self.weight_lr_power
+        self.assign(self.largest_rate, ops.where(steps > 0, rate, 0.0))
+        self.assign(self.sum_of_weights, steps * (weight if self.r == 0 else weight * steps**self.r / (self.r + 1)))
+        for variable in self.mean_weights.of_the_model():
+            with self.using(self.settings_of(variable)):
+                self.assign(self.mean_weights[variable], self._mean(variable, getattr(self, self.interpolation)))
+
     def before_change(self, name, before, after, variables):
         """Where β changes, x and z stay, and y follows.
 

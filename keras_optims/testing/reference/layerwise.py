@@ -18,7 +18,7 @@ def lamb(gradients, start, learning_rate, beta_1, beta_2, epsilon, always_adapt=
         trust = 1.0
         if always_adapt or weight_decay is not None:
             weights, length = np.linalg.norm(theta.ravel()), np.linalg.norm(update.ravel())
-            trust = weights / length if weights > 0 and length > 0 else 1.0
+            trust = float(weights / length) if weights > 0 and length > 0 else 1.0
         trust = min(trust, 1.0) if trust_clip else trust
         theta = theta - at(learning_rate, step) * trust * update
         path.append(theta)

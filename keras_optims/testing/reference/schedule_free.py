@@ -72,9 +72,7 @@ def prodigy_with_d(
 ):
     """[(weights, d) after each step]."""
     theta = begin = np.asarray(start, np.float64)
-    seen = np.zeros(theta.size, bool)
-    seen[::slice_p] = True
-    seen = seen.reshape(theta.shape)
+    seen = (np.arange(theta.size) % slice_p == 0).reshape(theta.shape)
     first, second, total = (np.zeros_like(theta) for _ in range(3))
     d, largest, numerator, path = float(d0), float(d0), 0.0, []
     for step, gradient in enumerate(in_float64(gradients)):
