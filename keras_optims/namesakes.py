@@ -104,9 +104,9 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
 
     Raises:
         TypeError: an optimizer of another class, such as a subclass.
-        ValueError: Keras cannot go on from there: there are rules, an option is set that Keras's class does not have, another hyperparameter than the learning rate follows a
-            schedule, the learning rate is a callable of the step, a loaded state waits for the optimizer to be built, or the
-            weights are swapped.
+        ValueError: Keras cannot go on from there: there are rules, an option is set that Keras's class does not have, another
+            hyperparameter than the learning rate follows a schedule, the learning rate is a callable of the step, a loaded state
+            waits for the optimizer to be built, or the weights are swapped.
     """
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
         return _rewrapped(optimizer, to_keras)

@@ -589,7 +589,7 @@ class Optimizer(WithArguments):
     @property
     def evaluates_other_weights(self) -> bool:
         """Whether the weights at which to evaluate are others than those that are trained: see `evaluation_weights`."""
-        return bool(self.use_ema or self.overrides("evaluation_weights"))
+        return bool(self.use_ema or any(formula.overrides("evaluation_weights") for formula in self.formulas()))
 
     @property
     def weights_are_averaged(self) -> bool:

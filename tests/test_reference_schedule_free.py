@@ -256,6 +256,24 @@ def test_with_use_ema_the_moving_average_of_y_is_evaluated():
             np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"use_ema": True, "ema_momentum": 0.5}])
+def test_as_the_formula_of_a_rule_its_variables_are_evaluated_at_x(arguments):
+    rule = keras_optims.Rule(ndim=2, formula=keras_optims.ScheduleFreeSGD(0.5))
+    model = compiled(keras_optims.GradientDescent(0.1, rules=[rule], **arguments))
+    history = fit(model, validation_data=data(), callbacks=[keras_optims.AveragedWeights()])
+    optimizer = model.optimizer
+    kernel, formula, before = model.trainable_variables[0], optimizer.rules[0].formula, trainable(model)
+    x = as_numpy(formula.evaluation_weights(kernel))
+    with optimizer.averaged_weights():
+        np.testing.assert_array_equal(as_numpy(kernel), x)
+        moved = [not np.array_equal(a, b) for a, b in zip(trainable(model), before, strict=True)]
+        at_x = model.evaluate(*data(), batch_size=16, verbose=0)
+    assert history.history["val_loss"][-1] == pytest.approx(at_x, rel=1e-5)
+    assert moved == [len(v.shape) == 2 or bool(arguments) for v in model.trainable_variables]
+    for now, was in zip(trainable(model), before, strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
 # -- Keras's defects ------------------------------------------------------------------------------
 
 
