@@ -1,5 +1,6 @@
 """LAMB, LARS and Adafactor against optax, torch.optim and pytorch_optimizer; where they part, for which reason."""
 
+import keras
 import numpy as np
 import optax
 import pytest
@@ -103,7 +104,7 @@ def test_a_rate_that_falls_shows_where_it_stands():
         expected.append(optaxs(made, *given))
     for outside in (False, True):
         optimizer = keras_optims.LARS(
-            lambda step: 1 - 0.009 * step.float(), momentum=0.9, trust_coefficient=0.01, rate_outside=outside
+            lambda step: 1 - 0.009 * keras.ops.cast(step, "float32"), momentum=0.9, trust_coefficient=0.01, rate_outside=outside
         )
         found = ours(optimizer, *given)
         assert distance(found, expected[outside], given[0]) < TOLERANCE
