@@ -41,10 +41,10 @@ class ScheduleFreeAdamW(ScheduleFree):
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
 
     Conventions: those of the authors' package schedulefree: the warm-up's first rate is η/T_w and not 0, the decay is taken at y.
-    `keras.optimizers.ScheduleFreeAdamW` computes the same on JAX, without decay and warm-up; on TensorFlow and torch β₁ has no
-    effect there, and gradients are taken at x; the decay is of y alone and not of z, the weights of the warm-up count in full, and what
-    is trained is what is evaluated and saved. The mean's weights are those of the model's own rate, whatever rules say. With `use_ema=True` what is evaluated is the
-    moving average of y.
+    `keras.optimizers.ScheduleFreeAdamW` computes the same on JAX, without decay and warm-up. On TensorFlow and torch β₁ has no
+    effect there, and gradients are taken at x; everywhere its decay is of y alone and not of z, the weights of the warm-up count
+    in full, and what is trained is what is evaluated and saved. The mean's weights are those of the model's own rate, whatever
+    rules say. With `use_ema=True` what is evaluated is the moving average of y.
 
     Reference: Defazio et al. 2024, "The Road Less Scheduled", https://arxiv.org/abs/2405.15682, Algorithm 1.
     """
