@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_optims import Adam, AdamW, Momentum, Rule
 from tests.stepping import state_of
-from tests.variants import VARIANTS
+from tests.variants import EVERYWHERE
 
 STEPS, BATCH = 6, 16
 FIRST, SECOND = range(STEPS // 2), range(STEPS // 2, STEPS)
@@ -93,7 +93,7 @@ _OPTIONS = [
 
 _COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rmsprop"}  # by another one or by the options
 
-SETTINGS = {variant.name: variant.optimizer for variant in VARIANTS if variant.name not in _COVERED}
+SETTINGS = {variant.name: variant.optimizer for variant in EVERYWHERE if variant.name not in _COVERED}
 for _options in _OPTIONS:
     SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
 SETTINGS |= {
