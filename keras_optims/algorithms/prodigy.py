@@ -98,7 +98,9 @@ class Prodigy(Optimizer):
     )
     use_bias_correction = Option(False, meaning="correct the start as Adam does")
     safeguard_warmup = Option(False, meaning="leave the rate out of the estimate's denominator")
-    slice_p = Option(1, domain=Interval(1, float("inf")), integer=True, meaning="of how many elements the estimate sees one")
+    slice_p = Option(
+        1, domain=Interval(1, float("inf"), high_open=True), integer=True, meaning="of how many elements the estimate sees one"
+    )
 
     def build(self, variables):
         """Makes the slots m, v, s and θ₀, and d, the largest estimate so far, and N."""
