@@ -393,6 +393,18 @@ def epsilon(default: float = 1e-7) -> Hyperparameter:
     )
 
 
+def weight_decay(low: float, high: float) -> Hyperparameter:
+    """λ, off unless asked for, with the range in which a search looks that is asked to."""
+    return Hyperparameter(
+        None,
+        symbol="λ",
+        domain=NON_NEGATIVE,
+        search=SearchRange(low, high, "log", by_default=False),
+        meaning="weight decay",
+        off=None,
+    )
+
+
 # -- numbers --------------------------------------------------------------------------------------
 
 

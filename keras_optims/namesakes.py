@@ -16,13 +16,16 @@ from keras import ops
 
 from keras_optims import keras_seam
 from keras_optims.algorithms import (
+    Adafactor,
     Adagrad,
     Adam,
     AdamW,
     GradientDescent,
+    Lamb,
     Momentum,
     Muon,
     RMSprop,
+    ScheduleFreeAdamW,
 )
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
@@ -87,6 +90,13 @@ NAMESAKES = (
     Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
+    Namesake(Adafactor, keras.optimizers.Adafactor, {"row_mean": "_r", "column_mean": "_c", "mean_square": "_v"}),
+    Namesake(Lamb, keras.optimizers.Lamb, _ADAM),
+    Namesake(
+        *(ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
+        {"base_weights": "_momentums", "second_moment": "_velocities"},
+        from_keras=lambda ours, theirs: ours.count_all_steps_alike(),
+    ),
     Namesake(
         *(Muon, keras.optimizers.Muon, _MUON),
         to_keras=_refuse_other_matrices,
@@ -167,6 +177,12 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     for name, value in arguments.items():
         namesake.check(name, value)
     taken = inspect.signature(namesake.keras.__init__).parameters
+    for name in set(declared) - set(taken) - set(namesake.same_with) - set(namesake.as_in_keras):
+        if getattr(optimizer, name) != declared[name].default:
+            raise ValueError(
+                f"to_keras cannot take over {name}, which {namesake.keras.__name__} of Keras does not have; it is "
+                f"{getattr(optimizer, name)!r}."
+            )
     new = namesake.keras(name=optimizer.name, **{name: value for name, value in arguments.items() if name in taken})
     _exclude_the_same(new, optimizer)
     if optimizer.built:

@@ -341,9 +341,9 @@ class Optimizer(WithArguments):
         left_out = {self.key_of(variable) for variable in variables} - own
         return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out)
 
-    def add_ungrouped_slot(self, variables, name, initializer="zeros", dtype=None) -> Slot:
-        """As `add_slot`, for what is no part of a formula: also of variables that other formulas update, each by itself."""
-        return self._untracked.slots.add(self, variables, name, initializer, None, dtype, True, grouped=False)
+    def add_ungrouped_slot(self, variables, name, initializer="zeros", shape=None, dtype=None) -> Slot:
+        """As `add_slot`, for what `update_step` has no part in: of any shape, also of variables that other formulas update."""
+        return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, True, grouped=False)
 
     def add_shared(self, name, initial=0.0, shape=(), dtype=None):
         """Makes a variable of the whole model, such as a sum over all steps. It is saved by its name.
@@ -724,7 +724,7 @@ class Optimizer(WithArguments):
     @property
     def evaluates_other_weights(self) -> bool:
         """Whether the weights at which to evaluate are others than those that are trained: see `evaluation_weights`."""
-        return bool(self.use_ema or self.overrides("evaluation_weights"))
+        return bool(self.use_ema or any(formula.overrides("evaluation_weights") for formula in self.formulas()))
 
     @property
     def weights_are_averaged(self) -> bool:

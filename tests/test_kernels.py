@@ -78,7 +78,7 @@ def test_eager_graph_and_xla_agree(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls.fused_kernel])
 def test_a_subclass_that_leaves_the_formula_alone_keeps_the_kernel(cls):
     class Renamed(cls):
         def get_config(self):
@@ -133,7 +133,7 @@ def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, m
 @pytest.mark.backend("torch")
 def test_the_fused_kernels_of_torch_are_used_where_they_exist():
     fused = {"gradient_descent", "momentum", "adagrad", "adagrad from 0", "adam", "amsgrad", "adamw"}
-    for variant in VARIANTS:
+    for variant in [v for v in VARIANTS if v.has_kernel]:
         optimizer = variant.optimizer()
         optimizer.build(variables())
         expected = "fused" if str(variant) in fused else "foreach" if variant in served_by_torch() else "packed"
@@ -168,7 +168,8 @@ def test_what_jax_traces_for_a_variable_does_not_depend_on_the_bookkeeping(varia
 
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
     per_variable = equations(3) - equations(2)
-    assert per_variable == equations(12) - equations(11) <= 24
+    assert per_variable == equations(12) - equations(11)
+    assert per_variable <= 24 or not variant.has_kernel
     assert per_variable == equations(3, learning_rate=schedule) - equations(2, learning_rate=schedule)
 
 
@@ -189,10 +190,13 @@ def test_explain_names_each_variable_its_path_and_why(cls):
     assert [line.shape for line in lines] == [*SHAPES, (4,)]
     assert [line.weight_decay for line in lines] == [True] * 4 + [False]
     table = str(lines)
-    assert len(table.splitlines()) == 6
+    assert len(table.splitlines()) == 6 or not cls.fused_kernel  # whose slots may take more lines
     assert "33x7" in table
     if keras.backend.backend() == "jax":
         assert {line.path for line in lines} == {"compiled"}
+    elif not cls.fused_kernel:
+        of_formulas = {"grouped", "compiled"} if keras.backend.backend() == "tensorflow" else {"packed", "blocks"}
+        assert {line.path for line in lines} <= (of_formulas if cls.elementwise else {"formula"})
     else:
         assert lines[-1].path == ("compiled" if keras.backend.backend() == "tensorflow" else "packed")
         assert "bfloat16" in lines[-1].why

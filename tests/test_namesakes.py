@@ -129,7 +129,7 @@ class OurAdam(keras_optims.Adam):
 
 @pytest.mark.parametrize("other", [keras.optimizers.Nadam, MyAdam, keras_optims.Adam])
 def test_another_class_than_a_namesake_is_refused(other):
-    with pytest.raises(TypeError, match="SGD, Adagrad, RMSprop, Adam, AdamW.*received .*" + other.__name__):
+    with pytest.raises(TypeError, match="SGD, Adagrad, RMSprop, Adam, AdamW, Adafactor.*received .*" + other.__name__):
         keras_optims.from_keras(other())
 
 
@@ -159,3 +159,32 @@ def test_a_state_that_waits_for_the_variables_does_not_get_lost():
     target.load_state(source)
     with pytest.raises(ValueError, match="needs the optimizer to be built"):
         keras_optims.to_keras(target)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (keras_optims.Lamb(trust_clip=True), "trust_clip"),
+        (keras_optims.Adafactor(beta_1=0.9), "beta_1"),
+        (keras_optims.ScheduleFreeAdamW(r=1.0), "r"),
+    ],
+)
+def test_an_option_that_keras_does_not_have_is_said(optimizer, name):
+    with pytest.raises(ValueError, match=f"to_keras cannot take over {name}, which .* of Keras does not have"):
+        keras_optims.to_keras(optimizer)
+
+
+def test_schedule_free_goes_on_where_keras_was_with_its_two_sequences():
+    moved, ours = trained(keras.optimizers.ScheduleFreeAdamW(0.01), keras_optims.from_keras)
+    assert type(ours) is keras_optims.ScheduleFreeAdamW
+    assert float(ours.sum_of_weights) == pytest.approx(10 * 0.01**2, rel=1e-5)  # five steps of each
+    if keras.backend.backend() == "jax":  # where Keras's is right
+        expected, _ = trained(keras.optimizers.ScheduleFreeAdamW(0.01))
+        back, _ = trained(keras_optims.ScheduleFreeAdamW(0.01), keras_optims.to_keras)
+        for result in (moved, back):
+            for own, other in zip(result, expected, strict=True):
+                np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
+    kept = keras_optims.ScheduleFreeAdamW(beta_1=0.3)
+    kept.build(variables())
+    back = keras_optims.to_keras(kept)
+    assert back.get_config()["beta_1"] == 0.3

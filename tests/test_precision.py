@@ -190,7 +190,7 @@ def test_tiny_gradients_are_as_good_as_zero_where_they_are_squared_and_disturb_n
         np.testing.assert_allclose(after(variant, tiny, 1.0), after(variant, 0.0, 1.0), rtol=1e-6)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.has_kernel], ids=str)
 def test_a_huge_gradient_moves_a_weight_or_stops_it_as_documented(variant):
     huge, later = after(variant, 1e30, 1.0)
     if variant.overflow == "stops":  # its square is infinite: the step is 0, and what comes later 0 or NaN, by the kernel
@@ -214,4 +214,9 @@ def test_clipping_makes_a_huge_gradient_an_ordinary_one(variant):
 def test_an_infinite_gradient_and_nan_are_never_silent(variant):
     assert np.isnan(after(variant, np.nan)[0])
     infinite = after(variant, np.inf, 1.0, 1.0)  # ADOPT clips it, and v is infinite, and NaN after the next step
-    assert infinite[0] == -np.inf if variant.overflow == "moves" else np.isnan(infinite[-1])
+    if variant.overflow != "moves":
+        assert np.isnan(infinite[-1])
+    elif variant.elementwise:
+        assert infinite[0] == -np.inf
+    else:
+        assert not np.isfinite(infinite[0])

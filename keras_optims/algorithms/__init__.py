@@ -1,6 +1,7 @@
 """The algorithms: one file each, to be read beside its formula; `keras_optims` has their classes under their own names."""
 
 from keras_optims.algorithms.adabelief import AdaBelief
+from keras_optims.algorithms.adafactor import Adafactor
 from keras_optims.algorithms.adagrad import Adagrad
 from keras_optims.algorithms.adam import Adam
 from keras_optims.algorithms.adamw import AdamW
@@ -8,13 +9,17 @@ from keras_optims.algorithms.adan import Adan
 from keras_optims.algorithms.ademamix import AdEMAMix
 from keras_optims.algorithms.adopt import ADOPT
 from keras_optims.algorithms.gradient_descent import GradientDescent
+from keras_optims.algorithms.lamb import Lamb
+from keras_optims.algorithms.lars import LARS
 from keras_optims.algorithms.momentum import Momentum
 from keras_optims.algorithms.muon import Muon
-from keras_optims.algorithms.rmsprop import RMSprop
-from keras_optims.algorithms.soap import SOAP
 from keras_optims.algorithms.novograd import NovoGrad
+from keras_optims.algorithms.prodigy import Prodigy
 from keras_optims.algorithms.radam import RAdam
 from keras_optims.algorithms.rmsprop import RMSprop
+from keras_optims.algorithms.schedule_free_adamw import ScheduleFreeAdamW
+from keras_optims.algorithms.schedule_free_sgd import ScheduleFreeSGD
+from keras_optims.algorithms.soap import SOAP
 from keras_optims.algorithms.yogi import Yogi
 from keras_optims.optimizer import Optimizer
 
@@ -34,13 +39,21 @@ FAMILIES: dict[str, dict[str, type[Optimizer]]] = {
         "yogi": Yogi,
         "adopt": ADOPT,
         "ademamix": AdEMAMix,
+        "adafactor": Adafactor,
     },
     "layer-wise and large batch": {
+        "lars": LARS,
+        "lamb": Lamb,
         "novograd": NovoGrad,
     },
     "matrix methods": {
         "muon": Muon,
         "soap": SOAP,
+    },
+    "schedule-free and parameter-free": {
+        "schedule_free_sgd": ScheduleFreeSGD,
+        "schedule_free_adamw": ScheduleFreeAdamW,
+        "prodigy": Prodigy,
     },
 }
 """The optimizers by family, each by the name that the command line knows it by."""
@@ -51,19 +64,25 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {name: cls for family in FAMILIES.value
 __all__ = [
     "ADOPT",
     "FAMILIES",
+    "LARS",
     "OPTIMIZERS",
     "SOAP",
     "AdEMAMix",
     "AdaBelief",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adan",
     "GradientDescent",
+    "Lamb",
     "Momentum",
     "Muon",
     "NovoGrad",
+    "Prodigy",
     "RAdam",
     "RMSprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Yogi",
 ]

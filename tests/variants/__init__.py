@@ -8,16 +8,14 @@ import keras
 import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import classics, matrix
-from tests.variants import adaptive_later, classics
+from tests.variants import adaptive_later, classics, layerwise, matrix, schedule_free
 from tests.variants.variant import Variant
 
 __all__ = ["ALL", "BY_NAME", "BY_ROWS", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
 
-ALL = [*classics.VARIANTS, *matrix.VARIANTS]
-EVERYWHERE = [*classics.VARIANTS, *matrix.EVERYWHERE]
-ALL = [*classics.VARIANTS, *adaptive_later.VARIANTS]
-EVERYWHERE = [*classics.VARIANTS, *adaptive_later.EVERYWHERE]
+_LATER = (adaptive_later, layerwise, matrix, schedule_free)
+ALL = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.VARIANTS)]
+EVERYWHERE = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.EVERYWHERE)]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
 BY_ROWS = list(dict.fromkeys(variant.make for variant in VARIANTS if variant.takes_rows))

@@ -10,30 +10,34 @@ that of each step, where they are not 1, 2, 3 and so on.
 
 from keras_optims.testing.reference.adaptive_later import adabelief, adan, ademamix, adopt, novograd, radam, yogi
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
+from keras_optims.testing.reference.layerwise import adafactor, lamb, lars
 from keras_optims.testing.reference.matrix import adaptively_clipped, cautious, centralized, muon, newton_schulz, soap
+from keras_optims.testing.reference.schedule_free import prodigy, schedule_free_adamw, schedule_free_sgd
 
 __all__ = [
-    "adagrad",
-    "adam",
-    "adaptively_clipped",
-    "cautious",
-    "centralized",
-    "gradient_descent",
-    "momentum",
-    "muon",
-    "newton_schulz",
-    "rmsprop",
-    "soap",
     "adabelief",
+    "adafactor",
     "adagrad",
     "adam",
     "adan",
+    "adaptively_clipped",
     "ademamix",
     "adopt",
+    "cautious",
+    "centralized",
     "gradient_descent",
+    "lamb",
+    "lars",
     "momentum",
+    "muon",
+    "newton_schulz",
     "novograd",
+    "prodigy",
     "radam",
     "rmsprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "soap",
     "yogi",
 ]
+"""The twins, by the names that the command line has for the optimizers; that of AdamW is `adam`."""
