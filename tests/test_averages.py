@@ -147,6 +147,15 @@ def test_training_on_averages_begins_a_new_average_there():
     np.testing.assert_allclose(averages(optimizer)[0], 0.625, rtol=1e-6)
 
 
+def test_every_so_many_updates_the_weights_become_their_average():
+    variable, optimizer, step = walking(1.0, ema_overwrite_frequency=2)
+    path = []
+    for _ in range(4):
+        step([np.ones(3, "float32")])
+        path.append((as_numpy(variable)[0], averages(optimizer)[0][0]))
+    np.testing.assert_allclose(path, [(0.9, 0.9), (0.85, 0.85), (0.75, 0.8), (0.725, 0.725)], rtol=1e-6)
+
+
 def test_the_callback_goes_on_after_a_training_that_was_broken_off():
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
