@@ -355,6 +355,17 @@ def test_frames_nest_and_leave_the_outer_settings_as_they_were():
         assert beta_1() == 0.5
 
 
+def test_the_settings_of_one_optimizer_are_not_those_of_another():
+    one, other, updated = Adam(rules=[Rule("v1", beta_1=0.5)]), Adam(beta_1=0.75), variables()
+    for optimizer in (one, other):
+        optimizer.build(updated)
+    with one.using(one.settings_of(updated[1])):
+        assert float(ops.convert_to_numpy(one.beta_1)) == 0.5
+        assert float(ops.convert_to_numpy(other.beta_1)) == 0.75
+        with other.using(other.settings_of(updated[0])):
+            assert float(ops.convert_to_numpy(one.beta_1)) == 0.5
+
+
 @pytest.mark.parametrize("name", ["assign_sub", "one_minus", "scalars", "step_number"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_subclass_that_overrides_what_a_formula_calls_is_obeyed(name, step):
