@@ -55,6 +55,19 @@ def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cl
         assert step_late.traces == traces
 
 
+@pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
+def test_a_hyperparameter_set_before_the_optimizer_is_built_is_as_if_it_was_given(cls, name, value):
+    first = value or 0.5
+    late, from_the_start = cls(**{name: first}), cls(**{name: first * 0.5})
+    setattr(late, name, first * 0.5)
+    steps = step_on(late), step_on(from_the_start)
+    for step in steps:
+        for _ in range(3):
+            step([np.array([0.5, -3.0, 1e-4], "float32")])
+    np.testing.assert_array_equal(steps[0].weights(), steps[1].weights())
+    assert late.get_config()[name] == from_the_start.get_config()[name] == first * 0.5
+
+
 @pytest.mark.parametrize("cls", [Momentum, Adam, RMSprop])
 def test_setting_a_hyperparameter_between_fits_gives_what_a_new_optimizer_with_it_gives(cls):
     name = {Momentum: "momentum", Adam: "beta_2", RMSprop: "rho"}[cls]
@@ -509,6 +522,22 @@ def test_a_domain_ends_where_it_says(cls, name, inside, outside):
     for value in outside:
         with pytest.raises(ValueError, match=name):
             cls(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "[0, 0.5]"),
+        ({"low_open": True}, "(0, 0.5]"),
+        ({"high_open": True}, "[0, 0.5)"),
+        ({"low_open": True, "high_open": True}, "(0, 0.5)"),
+        ({"high": math.inf, "high_open": True}, "[0, ∞)"),
+    ],
+)
+def test_an_interval_is_written_as_in_mathematics(arguments, text):
+    interval = keras_optims.Interval(**{"low": 0, "high": 0.5, **arguments})
+    assert str(interval) == text
+    assert (0 in interval, 0.5 in interval, -0.1 in interval) == (text[0] == "[", text[-1] == "]" or "∞" in text, False)
 
 
 @pytest.mark.parametrize("denormal", [TINY / 2, 1e-40, 1.4e-45, np.float32(1e-39)])
