@@ -222,7 +222,7 @@ def test_schedules_survive_a_config_round_trip():
 BAD = [
     (Adam, {"learning_rate": 10**400}, "learning_rate"),  # beyond the largest float
     (Adam, {"beta_1": ops.ones(2)}, "beta_1"),
-    (Adam, {"beta_1": ops.convert_to_tensor(True)}, "beta_1"),
+    (Adam, {"learning_rate": ops.convert_to_tensor(True)}, "learning_rate"),
     (Adam, {"learning_rate": -0.1}, "learning_rate"),
     (Adam, {"learning_rate": float("nan")}, "learning_rate"),
     (Adam, {"learning_rate": float("inf")}, "learning_rate"),
