@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 from keras import ops
 
 from keras_optims.axes import EMBEDDING, VECTOR
@@ -33,16 +34,16 @@ def _clipped_to_norm(gradients, largest_norm):
 
     Where one element is NaN, all become NaN; an infinite one becomes NaN, and what shares its norm 0.
     """
-    dtype = gradients[0].dtype
+    dtype = keras.backend.result_type(*(keras.backend.standardize_dtype(gradient.dtype) for gradient in gradients))
     largest_norm = ops.cast(largest_norm, dtype)
-    largest_element, *others = (_largest_element(gradient) for gradient in gradients)
+    largest_element, *others = (ops.cast(_largest_element(gradient), dtype) for gradient in gradients)
     if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
         largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
     scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
-    scaled = [gradient * scale for gradient in gradients]
-    norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled))
+    scaled = [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
+    norm = ops.sqrt(sum(ops.cast(ops.sum(ops.square(gradient)), dtype) for gradient in scaled))
     factor = largest_norm / ops.maximum(norm, largest_norm * scale)
-    return [gradient * factor for gradient in scaled]
+    return [gradient * ops.cast(factor, gradient.dtype) for gradient in scaled]
 
 
 def _largest_element(gradient):

@@ -100,6 +100,23 @@ def test_decay_rates_near_one_are_as_exact_as_in_keras(ours, theirs, arguments):
     np.testing.assert_allclose(*paths, rtol=2e-6)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"gradient_accumulation_steps": 3}, {"use_ema": True, "weight_decay": 0.1}], ids=str)
+def test_what_its_gradient_overwrites_becomes_what_keras_makes_of_it(arguments):
+    """The scales of float8 layers; of those that are accumulated the largest element of each."""
+    rng, results = np.random.default_rng(0), []
+    gradients = [[rng.normal(size=3).astype("float32") for _ in range(4)] for _ in range(7)]
+    for make in (keras_optims.Momentum, keras.optimizers.SGD):
+        variables = [keras.Variable(np.full(3, 0.5, "float32"), name=name) for name in ("scale_0", "a", "scale_1", "b")]
+        for scale in (variables[0], variables[2]):
+            scale.overwrite_with_gradient = True
+        step = CompiledStep(make(0.1, momentum=0.9, **arguments), variables)
+        results.append([])
+        for gradient in gradients:
+            step(gradient)
+            results[-1] += step.weights()
+    assert_same(*results)
+
+
 NAMESAKES = [
     (keras_optims.GradientDescent, keras.optimizers.SGD),
     (keras_optims.Momentum, keras.optimizers.SGD),

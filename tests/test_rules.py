@@ -396,6 +396,8 @@ def test_two_kinds_of_clipping_by_rules_are_an_error_that_leaves_the_optimizer_u
 
 def test_what_a_rule_does_not_set_cannot_be_set_on_it():
     optimizer = keras_optims.Adam(rules=[Rule("bias", beta_1=0.5)])
+    with pytest.raises(AttributeError, match=re.escape("The rule Rule(path=['bias'], beta_1=0.5) has no 'beta_2'.")):
+        _ = optimizer.rules[0].beta_2
     with pytest.raises(AttributeError, match=re.escape("does not set beta_2, so there is nothing to change; it sets beta_1.")):
         optimizer.rules[0].beta_2 = 0.9
     with pytest.raises(ValueError, match=re.escape("beta_1 (β₁) must be a number in [0, 1)")):

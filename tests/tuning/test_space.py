@@ -73,6 +73,11 @@ def test_the_default_space_is_what_the_optimizer_declares(name):
         assert float(getattr(optimizer, key)) == pytest.approx(value, rel=1e-6)
 
 
+def test_what_only_keeps_a_division_finite_is_not_searched_unless_asked():
+    assert list(Space.of("adam").axes) == ["learning_rate", "beta_1", "beta_2"]
+    assert list(Space.of("adam", search={"epsilon": None}).axes) == ["learning_rate", "beta_1", "beta_2", "epsilon"]
+
+
 def test_search_and_fix_change_the_space():
     space = Space.of("adam", search={"learning_rate": (1e-3, 1e-2), "epsilon": None}, fix={"beta_2": 0.99, "amsgrad": True})
     assert list(space.axes) == ["learning_rate", "beta_1", "epsilon"]
