@@ -114,6 +114,6 @@ VARIANTS = [
     _adan("adan"),
     _adan("adan, decay first", proximal=False),
     _novograd("novograd"),
-    _novograd("averaging novograd", grad_averaging=True),
+    _novograd("averaging novograd", learning_rate=0.2, grad_averaging=True),
 ]
 EVERYWHERE = [variant for variant in VARIANTS if variant.name in ("radam", "adopt", "adan", "novograd")]
