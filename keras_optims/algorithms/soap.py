@@ -84,8 +84,8 @@ class SOAP(Optimizer):
     max_precond_dim = Option(10000, domain=_FROM_ONE, integer=True, meaning="longest side that is turned")
 
     def build(self, variables):
-        """Makes the slots `first_moment` (m) and `second_moment` (v), as matrices; of the sides that are turned `left` (L), `right`
-        (R), `left_basis` (Q_L) and `right_basis` (Q_R).
+        """Makes the slots `first_moment` (m) and `second_moment` (v), as matrices; of the sides that are turned `left` (L),
+        `right` (R), `left_basis` (Q_L) and `right_basis` (Q_R).
         """
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment", shape=self._sizes)
