@@ -284,6 +284,10 @@ class AdamForOthers(Adam):
         with self._under_the_same():
             return self._matrix_method().one_minus(f"adam_{name}")
 
+    def decayed(self, value, decay, rate):
+        """As the other optimizer's."""
+        return value - value * decay * rate
+
     def save_own_variables(self, store):
         """Nothing: the other optimizer saves its variables."""
 
