@@ -91,7 +91,7 @@ NAMESAKES = (
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
     Namesake(Adafactor, keras.optimizers.Adafactor, {"row_mean": "_r", "column_mean": "_c", "mean_square": "_v"}),
-    Namesake(Lamb, keras.optimizers.Lamb, _ADAM),
+    Namesake(Lamb, keras.optimizers.Lamb, {"first_moment": "_momentums", "second_moment": "_velocities"}),
     Namesake(
         *(ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
         {"base_weights": "_momentums", "second_moment": "_velocities"},
