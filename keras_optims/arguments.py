@@ -266,11 +266,11 @@ def _equal(value, default) -> bool:
 
 
 def _signature(declared: dict[str, Declared]) -> inspect.Signature:
-    """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
+    """The constructor's: declared on an algorithm: by position or name; common to all, or declared so: by name only."""
     common = vars(WithArguments)
     positional, by_name = [], []
     for name, value in declared.items():
-        if common.get(name) is value and name != "learning_rate":
+        if value.keyword_only or (common.get(name) is value and name != "learning_rate"):
             by_name.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value.default))
         else:
             positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))

@@ -81,6 +81,7 @@ class Declared:
 
     name: str
     default: Any
+    keyword_only: bool = False
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -282,6 +283,7 @@ class Option(Declared):
         integer: whether the number must be an int.
         optional: whether `None` (off) is allowed.
         meaning: one line for tables and help.
+        keyword_only: whether the constructor takes it by name only, as what Keras's optimizer of this name does not have.
     """
 
     def __init__(
@@ -292,12 +294,14 @@ class Option(Declared):
         integer: bool = False,
         optional: bool = False,
         meaning: str = "",
+        keyword_only: bool = False,
     ):
         self.default = default
         self.domain = domain
         self.integer = integer
         self.optional = optional
         self.meaning = meaning
+        self.keyword_only = keyword_only
 
     def validate(self, value: Any) -> Any:
         """Returns `value` as a Python object, or raises `ValueError`."""
@@ -334,10 +338,10 @@ class Option(Declared):
         return value
 
 
-def epsilon() -> Hyperparameter:
+def epsilon(default: float = 1e-7) -> Hyperparameter:
     """ε, the same in every algorithm that divides."""
     return Hyperparameter(
-        1e-7,
+        default,
         symbol="ε",
         domain=NON_NEGATIVE,
         search=SearchRange(1e-10, 1e-1, "log", by_default=False),

@@ -1,13 +1,13 @@
 """Sparse gradients of an embedding on TensorFlow: lazily, by rows, and exactly as dense ones where that is asked for."""
 
 import functools
+import inspect
 
 import keras
 import numpy as np
 import pytest
 
 import keras_optims
-from keras_optims.testing import reference
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
 from tests.variants import BY_NAME, CLASSES, VARIANTS
@@ -70,19 +70,10 @@ def lazy_twin(variant, start, **arguments):
 
 
 def variant_twin(variant, gradients, start, steps, arguments):
-    """The twin's end; for Adam the correction of the start counts all steps, not only those of the row."""
-    if variant.twin is not reference.adam:
-        return variant.twin(gradients, start, **arguments)[-1]
-    b1, b2, eps = arguments["beta_1"], arguments["beta_2"], arguments["epsilon"]
-    theta, first, second, largest = start.astype(np.float64), 0.0, 0.0, 0.0
-    for gradient, step in zip(gradients, steps, strict=True):
-        t, gradient = step + 1, gradient.astype(np.float64)
-        theta = theta * (1 - arguments["learning_rate"] * (arguments.get("weight_decay") or 0.0))
-        first, second = b1 * first + (1 - b1) * gradient, b2 * second + (1 - b2) * gradient**2
-        largest = np.maximum(largest, second) if arguments.get("amsgrad") else second
-        hat = largest / (1 - b2**t)
-        theta = theta - arguments["learning_rate"] * first / (1 - b1**t) / (np.sqrt(hat) + eps / np.sqrt(1 - b2**t))
-    return theta
+    """The twin's end; a correction of the start counts all steps, not only those of the row."""
+    counts = "numbers" in inspect.signature(variant.twin).parameters
+    numbers = {"numbers": [step + 1 for step in steps]} if counts else {}
+    return variant.twin(gradients, start, **arguments, **numbers)[-1]
 
 
 @pytest.mark.parametrize("wrap", ["eager", "graph", XLA])

@@ -76,8 +76,9 @@ def _prepared(gradient, variable):
 
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
-    if optimizer.fused_kernel is None:
-        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has a formula of its own")
+    if not _has_entry(optimizer):
+        why = "a formula of its own" if optimizer.fused_kernel is None else "no kernel on torch"
+        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has {why}")
     if variable._value.dtype is not torch.float32:
         dtype = keras.backend.standardize_dtype(variable.dtype)
         return _path_of_formula(optimizer, variable, f"the kernels are used for float32, and this is {dtype}")
@@ -97,6 +98,11 @@ def _path_of_formula(optimizer, variable, why) -> Path:
     if variable._value.numel() < torch_pieces.SMALL:
         return Path("packed", f"small variables end to end; {why}")
     return Path("blocks", f"in blocks that stay in the cache; {why}")
+
+
+def _has_entry(optimizer) -> bool:
+    """Whether there is a kernel here of the formula that the optimizer names."""
+    return optimizer.fused_kernel in _KERNELS
 
 
 def _fused_operation(optimizer) -> str | None:
@@ -121,7 +127,7 @@ def update(frame, gradients, variables):
     served: list = []
     plain: list = []
     for pair in zip(gradients, variables, strict=True):
-        (served if optimizer.fused_kernel and pair[1]._value.dtype is torch.float32 else plain).append(pair)
+        (served if _has_entry(optimizer) and pair[1]._value.dtype is torch.float32 else plain).append(pair)
     if optimizer.elementwise:
         in_pieces: list = []
         others: list = []

@@ -8,13 +8,13 @@ import keras
 import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import classics
+from tests.variants import adaptive, classics
 from tests.variants.variant import Variant
 
 __all__ = ["ALL", "BY_NAME", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
 
-ALL = [*classics.VARIANTS]
-EVERYWHERE = [*classics.VARIANTS]
+ALL = [*classics.VARIANTS, *adaptive.VARIANTS]
+EVERYWHERE = [*classics.VARIANTS, *adaptive.EVERYWHERE]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
 BY_NAME = {variant.name: variant for variant in ALL}

@@ -11,7 +11,8 @@ class Variant:
     """One setting of one optimizer.
 
     `arguments` holds all hyperparameters of the formula, given to the optimizer and to the twin alike. `keras` is the class of
-    Keras with the same formula, or `None`.
+    Keras with the same formula, or `None`. `from_keras` is the class that Keras's becomes by `from_keras`, where it is another
+    one.
     """
 
     name: str
@@ -19,6 +20,12 @@ class Variant:
     twin: Any
     keras: Any
     arguments: dict[str, Any]
+    from_keras: type[keras_optims.Optimizer] | None = None
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the class names a kernel, which one backend has at least."""
+        return self.make.kernel is not None
 
     def optimizer(self, **others):
         return self.make(**{**self.arguments, **others})

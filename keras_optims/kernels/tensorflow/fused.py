@@ -78,12 +78,8 @@ def rmsprop(optimizer, pairs, s):
 
 
 def adam(optimizer, pairs, s):
-    """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
-    t = tf.cast(optimizer.step_number, "float32")
-    of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
-    of_root = tf.sqrt(1 + of_v)
-    scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
-    scalars |= {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
+    """As `keras_optims.Adam`."""
+    scalars = _of_adam(optimizer, s)
     for gradient, variable in pairs:
         slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
         if optimizer.amsgrad:
@@ -91,6 +87,67 @@ def adam(optimizer, pairs, s):
             tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=handle(variable), **slots, vhat=largest, grad=gradient, **scalars)
         else:
             tf.raw_ops.ResourceApplyAdam(var=handle(variable), **slots, grad=gradient, **scalars)
+
+
+def nadamw(optimizer, pairs, s):
+    """As `keras_optims.NAdamW`: with its own correction off, the kernel's Nesterov is just its step."""
+    scalars = _of_adam(optimizer, s)
+    for gradient, variable in pairs:
+        slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
+        tf.raw_ops.ResourceApplyAdam(var=handle(variable), **slots, grad=gradient, use_nesterov=True, **scalars)
+
+
+def _of_adam(optimizer, s):
+    """The scalars of Adam's kernels. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
+    t = tf.cast(optimizer.step_number, "float32")
+    of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
+    of_root = tf.sqrt(1 + of_v)
+    scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
+    return scalars | {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
+
+
+def adamax(optimizer, pairs, s):
+    """As `keras_optims.Adamax`; the correction as for `adam`."""
+    excess = _excess(s.beta_1, s.one_minus_beta_1, tf.cast(optimizer.step_number, "float32"))
+    scalars = {"lr": s.alpha / (1 + excess), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon}
+    for gradient, variable in pairs:
+        slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.infinity_norm[variable])}
+        tf.raw_ops.ResourceApplyAdaMax(var=handle(variable), **slots, beta1_power=tf.zeros(()), grad=gradient, **scalars)
+
+
+def adadelta(optimizer, pairs, s):
+    """As `keras_optims.Adadelta`. Both means are too large by the same share, so that ε alone has to grow with them."""
+    excess = _excess(s.rho, s.one_minus_rho, tf.cast(optimizer.step_number, "float32"))
+    scalars = {"lr": s.learning_rate, "rho": s.rho, "epsilon": s.epsilon * (1 + excess)}
+    for gradient, variable in pairs:
+        tf.raw_ops.ResourceApplyAdadelta(
+            var=handle(variable),
+            accum=handle(optimizer.mean_square[variable]),
+            accum_update=handle(optimizer.mean_squared_step[variable]),
+            grad=gradient,
+            **scalars,
+        )
+
+
+def ftrl(optimizer, pairs, s):
+    """As `keras_optims.Ftrl`; β is a part of λ₂."""
+    for gradient, variable in pairs:
+        tf.raw_ops.ResourceApplyFtrlV2(
+            var=handle(variable),
+            accum=handle(optimizer.accumulator[variable]),
+            linear=handle(optimizer.linear[variable]),
+            grad=gradient,
+            lr=s.learning_rate,
+            l1=s.l1,
+            l2=s.quadratic / 2,
+            l2_shrinkage=s.shrinkage / 2,
+            lr_power=tf.constant(optimizer.learning_rate_power, "float32"),
+        )
+
+
+def decaying_with(optimizer, variables) -> list:
+    """The variables that are decayed, and the slots that are decayed with them."""
+    return [*variables, *[optimizer.linear[v] for v in variables]] if optimizer.fused_kernel == "ftrl" else variables
 
 
 def _excess(decay_rate, complement, t):
@@ -152,6 +209,10 @@ _OPERATIONS = {
     "adagrad": "ResourceApplyAdagrad",
     "rmsprop": "ResourceApplyRMSProp",
     "adam": "ResourceApplyAdam",
+    "nadamw": "ResourceApplyAdam",
+    "adamax": "ResourceApplyAdaMax",
+    "adadelta": "ResourceApplyAdadelta",
+    "ftrl": "ResourceApplyFtrlV2",
 }
 _VARIANTS = {"rmsprop": "ResourceApplyCenteredRMSProp", "adam": "ResourceApplyAdamWithAmsgrad"}
 
@@ -161,4 +222,8 @@ KERNELS = {
     "adagrad": adagrad,
     "rmsprop": rmsprop,
     "adam": adam,
+    "nadamw": nadamw,
+    "adamax": adamax,
+    "adadelta": adadelta,
+    "ftrl": ftrl,
 }
