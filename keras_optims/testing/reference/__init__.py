@@ -4,8 +4,8 @@ They share nothing with the optimizers. Moments are kept as the papers define th
 correction (Kingma & Ba, Algorithm 1) instead of folding it into the rate, and AdaGrad sums the whole history of gradients.
 
 Each twin is a function `(gradients, start, **hyperparameters) -> [weights after each step]`. `gradients` is a list of
-arrays, a hyperparameter a number or a function of the step (0 at the first). Those that correct their start take `numbers` too: that
-of each step, where they are not 1, 2, 3 and so on.
+arrays, a hyperparameter a number or a function of the step (0 at the first). Those that correct their start take `numbers` too:
+those of the steps, where they are not 1, 2, 3 and so on.
 """
 
 from keras_optims.testing.reference.adaptive import adadelta, adamax, ftrl, lion, nadam, nadamw
