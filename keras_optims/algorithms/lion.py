@@ -33,8 +33,8 @@ class Lion(Optimizer):
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`. A `weight_decay` wants to be 3 to 10 times
             larger than AdamW's, since it is multiplied by the smaller η.
 
-    Conventions: those of the paper's Algorithm 2, as in Keras, optax, timm and the authors' code; all agree. Keras refuses β₁ =
-    0.
+    Conventions: those of the paper's Algorithm 2, as in Keras, optax, timm and the authors' code; all agree. Keras refuses
+    β₁ = 0, and on torch takes a NaN in the gradient for 0, for good; here it shows.
 
     Reference: Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", https://arxiv.org/abs/2302.06675, Algorithm 2.
     """
@@ -69,5 +69,7 @@ class Lion(Optimizer):
         s = self.scalars(variable, learning_rate)
         m = self.first_moment[variable]
         change = gradient - m
-        self.assign_sub(variable, s.learning_rate * ops.sign(m + s.one_minus_beta_1 * change))
+        average = m + s.one_minus_beta_1 * change
+        sign = ops.sign(average) + (average - average)  # torch's sign of NaN is 0, which would hide it for good
+        self.assign_sub(variable, s.learning_rate * sign)
         self.assign_add(m, s.one_minus_beta_2 * change)

@@ -19,8 +19,8 @@ PEERS = {
         lambda *given: torchs(lambda p: torch.optim.SGD(p, 0.01, momentum=0.9, nesterov=True), *given),
     ),
     "Nadam by the published schedule, torch": (
-        keras_optims.Nadam(0.01, epsilon=1e-8, **DOZAT),
-        lambda *given: torchs(lambda p: torch.optim.NAdam(p, 0.01, eps=1e-8, momentum_decay=0.004), *given),
+        keras_optims.Nadam(0.01, 0.9, 0.99, epsilon=1e-8, **DOZAT),
+        lambda *given: torchs(lambda p: torch.optim.NAdam(p, 0.01, (0.9, 0.99), eps=1e-8, momentum_decay=0.004), *given),
     ),
     "Nadam by Keras's schedule, torch": (
         keras_optims.Nadam(0.01, epsilon=1e-3),

@@ -1,5 +1,7 @@
 """Keras's other elementwise ones, NAdamW, and SGD under Keras's name."""
 
+from typing import Any
+
 import keras
 
 import keras_optims
@@ -25,6 +27,8 @@ _PENALTIES = {
     "beta": 1.0,
 }
 
+_AS_ADAM: dict[str, Any] = {"huge_gradient": "stops", "power_of_epsilon": 1}
+
 SGD = Variant(
     "sgd",
     keras_optims.SGD,
@@ -33,8 +37,8 @@ SGD = Variant(
     {"learning_rate": 0.02, "momentum": 0.0},
     from_keras=keras_optims.GradientDescent,
 )
-NADAM = Variant("nadam", keras_optims.Nadam, reference.nadam, keras.optimizers.Nadam, _ADAM)
-FTRL = Variant("ftrl", keras_optims.Ftrl, reference.ftrl, keras.optimizers.Ftrl, _FTRL)
+NADAM = Variant("nadam", keras_optims.Nadam, reference.nadam, keras.optimizers.Nadam, _ADAM, **_AS_ADAM)
+FTRL = Variant("ftrl", keras_optims.Ftrl, reference.ftrl, keras.optimizers.Ftrl, _FTRL, huge_gradient="breaks")
 
 VARIANTS = [
     SGD,
@@ -47,18 +51,38 @@ VARIANTS = [
         from_keras=keras_optims.Momentum,
     ),
     NADAM,
-    Variant("nadam with a slow schedule", keras_optims.Nadam, reference.nadam, None, {**_ADAM, "momentum_decay": 0.05}),
-    Variant("nadamw", keras_optims.NAdamW, reference.nadamw, None, {**_ADAM, "learning_rate": 0.01, "weight_decay": 0.3}),
-    Variant("adamax", keras_optims.Adamax, reference.adamax, keras.optimizers.Adamax, _ADAM),
-    Variant("adadelta", keras_optims.Adadelta, reference.adadelta, keras.optimizers.Adadelta, _ADADELTA),
+    Variant(
+        "nadam with a slow schedule", keras_optims.Nadam, reference.nadam, None, {**_ADAM, "momentum_decay": 0.05}, **_AS_ADAM
+    ),
+    Variant(
+        "nadamw", keras_optims.NAdamW, reference.nadamw, None, {**_ADAM, "learning_rate": 0.01, "weight_decay": 0.3}, **_AS_ADAM
+    ),
+    Variant(
+        "adamax",
+        keras_optims.Adamax,
+        reference.adamax,
+        keras.optimizers.Adamax,
+        _ADAM,
+        huge_gradient="bounded",
+        power_of_epsilon=1,
+    ),
+    Variant("adadelta", keras_optims.Adadelta, reference.adadelta, keras.optimizers.Adadelta, _ADADELTA, huge_gradient="stops"),
     FTRL,
-    Variant("ftrl with penalties", keras_optims.Ftrl, reference.ftrl, keras.optimizers.Ftrl, {**_FTRL, **_PENALTIES}),
+    Variant(
+        "ftrl with penalties",
+        keras_optims.Ftrl,
+        reference.ftrl,
+        keras.optimizers.Ftrl,
+        {**_FTRL, **_PENALTIES},
+        huge_gradient="breaks",
+    ),
     Variant(
         "ftrl with another power",
         keras_optims.Ftrl,
         reference.ftrl,
         keras.optimizers.Ftrl,
         {**_FTRL, "learning_rate_power": -0.4, "beta": 1.0},
+        huge_gradient="breaks",
     ),
     Variant(
         "lion",
@@ -66,6 +90,7 @@ VARIANTS = [
         reference.lion,
         keras.optimizers.Lion,
         {"learning_rate": 0.003, "beta_1": 0.9, "beta_2": 0.99},
+        huge_gradient="bounded",
     ),
 ]
 EVERYWHERE = [NADAM, FTRL]

@@ -12,7 +12,9 @@ class Variant:
 
     `arguments` holds all hyperparameters of the formula, given to the optimizer and to the twin alike. `keras` is the class of
     Keras with the same formula, or `None`. `from_keras` is the class that Keras's becomes by `from_keras`, where it is another
-    one.
+    one. `huge_gradient` is what one too large to be squared does: it "moves" the weight in proportion, "stops" it for its square
+    is infinite, "breaks" it, or is no other than any: "bounded". `power_of_epsilon`: ε is in the unit of this power of a
+    gradient, so that both can be scaled together; `None` where that changes something.
     """
 
     name: str
@@ -21,6 +23,8 @@ class Variant:
     keras: Any
     arguments: dict[str, Any]
     from_keras: type[keras_optims.Optimizer] | None = None
+    huge_gradient: str = "moves"
+    power_of_epsilon: int | None = None
 
     @property
     def has_kernel(self) -> bool:

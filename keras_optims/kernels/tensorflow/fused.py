@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 from keras_optims import keras_seam
+from keras_optims.metal import protection
 
 
 def native(variable):
@@ -195,12 +196,19 @@ def merges_replicas() -> bool:
 
 def operation(optimizer) -> str | None:
     """The name of the operation that serves this optimizer's formula; `None` where there is none."""
+    if is_missing_on_metal(optimizer):
+        return None
     name = optimizer.fused_kernel
     if name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator:
         return None
     if (name == "rmsprop" and optimizer.centered) or (name == "adam" and optimizer.amsgrad):
         return _VARIANTS[name]
     return _OPERATIONS.get(name)
+
+
+def is_missing_on_metal(optimizer) -> bool:
+    """Whether the CPU would have to take the kernel's place on the Mac's GPU, which has kernels for all of the formula."""
+    return _OPERATIONS.get(optimizer.fused_kernel) in ("ResourceApplyAdaMax", "ResourceApplyFtrlV2") and protection.on_metal()
 
 
 _OPERATIONS = {
