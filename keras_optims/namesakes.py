@@ -81,6 +81,7 @@ def _with_beta_1(ours, theirs):
 
 
 _ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
+_NADAM = {"first_moment": "_momentums", "second_moment": "_velocities"}
 _ADADELTA = {"mean_square": "_accumulated_grads", "mean_squared_step": "_accumulated_delta_vars"}
 _FTRL = {"accumulator": "_accumulators", "linear": "_linears"}
 _RMSPROP = {"mean_square": "_velocities", "velocity": "_momentums", "mean_gradient": "_average_gradients"}
@@ -93,7 +94,7 @@ NAMESAKES = (
     Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
-    Namesake(Nadam, keras.optimizers.Nadam, _ADAM, _without_beta_1, _with_beta_1, {"momentum_decay": 1.0}),
+    Namesake(Nadam, keras.optimizers.Nadam, _NADAM, _without_beta_1, _with_beta_1, {"momentum_decay": 1.0}),
     Namesake(Adamax, keras.optimizers.Adamax, {"first_moment": "_m", "infinity_norm": "_u"}),
     Namesake(Adadelta, keras.optimizers.Adadelta, _ADADELTA),
     Namesake(Ftrl, keras.optimizers.Ftrl, _FTRL, same_with={"weight_decay": None}),
