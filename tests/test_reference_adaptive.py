@@ -177,7 +177,7 @@ def after(optimizer, gradients, start):
 
 def test_an_l1_penalty_makes_exact_zeros_of_the_weights_whose_gradients_do_not_add_up():
     rng = np.random.default_rng(0)
-    drift = np.where(np.arange(200) < 20, 0.5, 0.0)  # twenty features that matter
+    drift = np.where(np.arange(200) < 20, 1.0, 0.0)  # twenty features that matter
     gradients = [(rng.normal(size=200) - drift).astype("float32") for _ in range(200)]
     free, sparse = (
         after(keras_optims.Ftrl(0.1, l1_regularization_strength=l1), gradients, np.zeros(200))[-1] for l1 in (0.0, 60.0)

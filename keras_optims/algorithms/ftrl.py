@@ -59,6 +59,7 @@ class Ftrl(Optimizer):
     kernel = "ftrl"
     elementwise = True
     decay = "own"
+    starts_from_the_weights = False
 
     learning_rate = Hyperparameter(
         0.001, symbol="η", domain=POSITIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
