@@ -56,7 +56,7 @@ class Ftrl(Optimizer):
     Algorithm 1.
     """
 
-    kernel = "ftrl"
+    # No kernel: TensorFlow's sets a weight to 0 where the gradient is NaN, and keeps it there.
     elementwise = True
     decay = "own"
     starts_from_the_weights = False

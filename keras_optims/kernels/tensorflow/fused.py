@@ -130,27 +130,6 @@ def adadelta(optimizer, pairs, s):
         )
 
 
-def ftrl(optimizer, pairs, s):
-    """As `keras_optims.Ftrl`; β is a part of λ₂."""
-    for gradient, variable in pairs:
-        tf.raw_ops.ResourceApplyFtrlV2(
-            var=handle(variable),
-            accum=handle(optimizer.accumulator[variable]),
-            linear=handle(optimizer.linear[variable]),
-            grad=gradient,
-            lr=s.learning_rate,
-            l1=s.l1,
-            l2=s.quadratic / 2,
-            l2_shrinkage=s.shrinkage / 2,
-            lr_power=tf.constant(optimizer.learning_rate_power, "float32"),
-        )
-
-
-def decaying_with(optimizer, variables) -> list:
-    """The variables that are decayed, and the slots that are decayed with them."""
-    return [*variables, *[optimizer.linear[v] for v in variables]] if optimizer.fused_kernel == "ftrl" else variables
-
-
 def _excess(decay_rate, complement, t):
     """By what share a kernel's average is too large at step t.
 
@@ -208,7 +187,7 @@ def operation(optimizer) -> str | None:
 
 def is_missing_on_metal(optimizer) -> bool:
     """Whether the CPU would have to take the kernel's place on the Mac's GPU, which has kernels for all of the formula."""
-    return _OPERATIONS.get(optimizer.fused_kernel) in ("ResourceApplyAdaMax", "ResourceApplyFtrlV2") and protection.on_metal()
+    return _OPERATIONS.get(optimizer.fused_kernel) == "ResourceApplyAdaMax" and protection.on_metal()
 
 
 _OPERATIONS = {
@@ -220,7 +199,6 @@ _OPERATIONS = {
     "nadamw": "ResourceApplyAdam",
     "adamax": "ResourceApplyAdaMax",
     "adadelta": "ResourceApplyAdadelta",
-    "ftrl": "ResourceApplyFtrlV2",
 }
 _VARIANTS = {"rmsprop": "ResourceApplyCenteredRMSProp", "adam": "ResourceApplyAdamWithAmsgrad"}
 
@@ -233,5 +211,4 @@ KERNELS = {
     "nadamw": nadamw,
     "adamax": adamax,
     "adadelta": adadelta,
-    "ftrl": ftrl,
 }

@@ -202,7 +202,6 @@ def _update_fused(frame, targets: list[Target]):
             frame.run(target.gradient, target.stand_in())
         return
     if decaying:
-        decaying = fused.decaying_with(optimizer, decaying)
         fused.decay(decaying, frame.once("shrinkage", lambda: tf.cast(optimizer.weight_decay * frame.rate(), "float32")))
     pairs = [(target.gradient, target.variable) for target in targets]
     fused.KERNELS[optimizer.fused_kernel](optimizer, pairs, frame.scalars("float32"))
