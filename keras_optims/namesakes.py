@@ -16,14 +16,20 @@ from keras import ops
 
 from keras_optims import keras_seam
 from keras_optims.algorithms import (
+    SGD,
+    Adadelta,
     Adafactor,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    Ftrl,
     GradientDescent,
     Lamb,
+    Lion,
     Momentum,
     Muon,
+    Nadam,
     RMSprop,
     ScheduleFreeAdamW,
 )
@@ -78,14 +84,29 @@ def _refuse_other_matrices(ours, theirs):
             )
 
 
+def _without_beta_1(ours, theirs):
+    """Keras's Π has β₁ᵗ in it."""
+    power = theirs.beta_1 ** float(ops.convert_to_numpy(theirs.iterations))
+    product = float(ops.convert_to_numpy(theirs._u_product))
+    ours.schedule_product.assign(product / power if power > 0 else 0.0)
+
+
+def _with_beta_1(ours, theirs):
+    theirs._u_product.assign(ours.schedule_product * theirs.beta_1 ** float(ops.convert_to_numpy(theirs.iterations)))
+
+
 _ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
 _MUON = {"velocity": "momentums", "adam_first_moment": "momentums", "adam_second_moment": "adam_velocities"}
 _AS_MUON_OF_KERAS = {"scale": "match_rms", "coefficients": "original", "exclude_head": False, "ns_dtype": None}
+_NADAM = {"first_moment": "_momentums", "second_moment": "_velocities"}
+_ADADELTA = {"mean_square": "_accumulated_grads", "mean_squared_step": "_accumulated_delta_vars"}
+_FTRL = {"accumulator": "_accumulators", "linear": "_linears"}
 _RMSPROP = {"mean_square": "_velocities", "velocity": "_momentums", "mean_gradient": "_average_gradients"}
 
 NAMESAKES = (
     Namesake(GradientDescent, keras.optimizers.SGD, {}),
     Namesake(Momentum, keras.optimizers.SGD, {"velocity": "momentums"}),
+    Namesake(SGD, keras.optimizers.SGD, {"velocity": "momentums"}),
     Namesake(Adagrad, keras.optimizers.Adagrad, {"accumulator": "_accumulators"}, _with_epsilon, _without_epsilon),
     Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
@@ -103,6 +124,11 @@ NAMESAKES = (
         same_with=_AS_MUON_OF_KERAS,
         as_in_keras={"flatten": False},
     ),
+    Namesake(Nadam, keras.optimizers.Nadam, _NADAM, _without_beta_1, _with_beta_1, {"momentum_decay": 1.0}),
+    Namesake(Adamax, keras.optimizers.Adamax, {"first_moment": "_m", "infinity_norm": "_u"}),
+    Namesake(Adadelta, keras.optimizers.Adadelta, _ADADELTA),
+    Namesake(Ftrl, keras.optimizers.Ftrl, _FTRL, same_with={"weight_decay": None}),
+    Namesake(Lion, keras.optimizers.Lion, {"first_moment": "_momentums"}),
 )
 """Where several of ours have one namesake, `from_keras` makes the first that fits."""
 

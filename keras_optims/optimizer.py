@@ -117,6 +117,10 @@ class Optimizer(WithArguments):
     `decay_of(variable)`, as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2
     regularization). `_apply_weight_decay`, by which Keras's optimizers do it, is never called."""
 
+    starts_from_the_weights: ClassVar[bool] = True
+    """Whether a first step without gradients leaves the weights as they are. A formula that computes them from its slots
+    alone, which begin without them (FTRL), has to say that it does not."""
+
     group_below: int | None = None
     """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.
     It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""

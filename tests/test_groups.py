@@ -66,8 +66,9 @@ def assert_same_state(ours, theirs, units=0):
 
 
 def apart(variant):
-    """AdaGrad's kernel takes 1/√ of eight numbers at a time, and of the rest one by one, with another rounding."""
-    return 4 if variant.make is keras_optims.Adagrad else 0
+    """Kernels with 1/√ or a power take it of eight numbers at a time, and of the rest one by one, with another rounding."""
+    has_power = variant.arguments.get("learning_rate_power", -0.5) != -0.5
+    return 4 if variant.make.kernel in ("adagrad", "adadelta") or has_power else 0
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -52,9 +52,9 @@ def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cl
     for ours, theirs in zip(step.weights(), step_late.weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     setattr(late, name, other)
-    for gradient in gradients:
-        step(gradient)
-        step_late(gradient)
+    for gradient in gradients:  # turned and smaller: what remembers the old ones forgets them at another pace
+        step([-0.2 * each for each in gradient])
+        step_late([-0.2 * each for each in gradient])
     assert float(getattr(late, name)) == np.float32(other)
     assert late.get_config()[name] == other
     assert any((ours != theirs).any() for ours, theirs in zip(step.weights(), step_late.weights(), strict=True))

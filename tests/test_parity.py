@@ -126,6 +126,12 @@ NAMESAKES = [
     (keras_optims.Lamb, keras.optimizers.Lamb),
     (keras_optims.ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
     (keras_optims.Muon, keras.optimizers.Muon),
+    (keras_optims.SGD, keras.optimizers.SGD),
+    (keras_optims.Nadam, keras.optimizers.Nadam),
+    (keras_optims.Adamax, keras.optimizers.Adamax),
+    (keras_optims.Adadelta, keras.optimizers.Adadelta),
+    (keras_optims.Ftrl, keras.optimizers.Ftrl),
+    (keras_optims.Lion, keras.optimizers.Lion),
 ]
 # `name`: older versions of Keras write the default out. `lazy`: Keras has no such choice. The others: a class of its own for what
 # is an argument of SGD.
@@ -134,6 +140,7 @@ DIFFERENT = {
     keras_optims.GradientDescent: {*EVERYWHERE, "momentum", "nesterov"},
     keras_optims.Momentum: {*EVERYWHERE, "momentum"},
     keras_optims.Muon: {*EVERYWHERE, "scale", "coefficients", "exclude_head", "flatten", "ns_dtype"},
+    keras_optims.Nadam: {*EVERYWHERE, "momentum_decay"},
 }
 
 

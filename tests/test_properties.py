@@ -19,8 +19,8 @@ from tests.variants import BY_NAME, VARIANTS, distance
 STEPS, SIZE = 8, 24
 ROUNDING = float(np.finfo(np.float32).eps)  # 1.2e-7, the distance from 1 to the next float32
 
-BY_SCALE = [v for v in VARIANTS if v.make.__name__ in ("GradientDescent", "Momentum")]  # the step is linear in the gradient
-ADAPTIVE = [v for v in VARIANTS if v.epsilon_power]
+BY_SCALE = [v for v in VARIANTS if v.overflow == "moves" and v.elementwise]  # the step is linear in the gradient
+ADAPTIVE = [v for v in VARIANTS if v.epsilon_power]  # the gradients' scale is that of ε; all slots start at zero
 DECAYING = {"weight_decay": 0.1}
 
 
@@ -120,6 +120,15 @@ def test_with_epsilon_zero_the_scale_of_the_gradients_does_not_count(name, drawn
     expected = runs.path(values, start, its_gradients)
     scaled = runs.path(values, start, its_gradients * np.float32(factor))
     assert_same_but_for_rounding(scaled, expected, units=10)
+
+
+@pytest.mark.backend("tensorflow")
+@examples(5)
+@given(drawn=st.data(), factor=powers_of_two, start=starts)
+def test_the_scale_of_the_gradients_is_nothing_to_a_sign(drawn, factor, start):
+    values, its_gradients = drawn.draw(hyperparameters(BY_NAME["lion"])), drawn.draw(gradients(STEPS, SIZE))
+    expected = rerun("lion").path(values, start, its_gradients)
+    np.testing.assert_array_equal(rerun("lion").path(values, start, its_gradients * np.float32(factor)), expected)
 
 
 @pytest.mark.parametrize("variant", BY_SCALE, ids=str)

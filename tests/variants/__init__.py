@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import adaptive_later, classics, layerwise, matrix, schedule_free
+from tests.variants import adaptive, adaptive_later, classics, layerwise, matrix, schedule_free
 from tests.variants.variant import Variant
 
 __all__ = ["ALL", "BY_NAME", "BY_ROWS", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
 
-_LATER = (adaptive_later, layerwise, matrix, schedule_free)
+_LATER = (adaptive, adaptive_later, layerwise, matrix, schedule_free)
 ALL = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.VARIANTS)]
 EVERYWHERE = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.EVERYWHERE)]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE

@@ -137,6 +137,8 @@ def path_of(optimizer, variable) -> Path:
         why = f"{dtype} is updated in float32 arithmetic"
     elif optimizer.fused_kernel is None:
         why = f"{name} has a formula of its own"
+    elif fused.is_missing_on_metal(optimizer):
+        why = "tensorflow-metal lacks its kernel"
     elif operation is None:
         why = "epsilon follows a schedule, and the kernel has a constant one"
     else:

@@ -13,6 +13,11 @@ import keras
 import torch
 
 
+def serves(optimizer) -> bool:
+    """Whether there is a kernel here of the formula that the optimizer names."""
+    return optimizer.fused_kernel in _KERNELS
+
+
 def operation_of(optimizer) -> str | None:
     """The name of torch's fused kernel of an optimizer's formula, if there is one."""
     name = optimizer.fused_kernel

@@ -8,6 +8,7 @@ arrays, a hyperparameter a number or a function of the step (0 at the first). Th
 that of each step, where they are not 1, 2, 3 and so on.
 """
 
+from keras_optims.testing.reference.adaptive import adadelta, adamax, ftrl, lion, nadam, nadamw
 from keras_optims.testing.reference.adaptive_later import adabelief, adan, ademamix, adopt, novograd, radam, yogi
 from keras_optims.testing.reference.classics import adagrad, adam, gradient_descent, momentum, rmsprop
 from keras_optims.testing.reference.layerwise import adafactor, lamb, lars
@@ -16,20 +17,26 @@ from keras_optims.testing.reference.schedule_free import prodigy, schedule_free_
 
 __all__ = [
     "adabelief",
+    "adadelta",
     "adafactor",
     "adagrad",
     "adam",
+    "adamax",
     "adan",
     "adaptively_clipped",
     "ademamix",
     "adopt",
     "cautious",
     "centralized",
+    "ftrl",
     "gradient_descent",
     "lamb",
     "lars",
+    "lion",
     "momentum",
     "muon",
+    "nadam",
+    "nadamw",
     "newton_schulz",
     "novograd",
     "prodigy",
