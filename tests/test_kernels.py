@@ -107,13 +107,15 @@ def paths(optimizer):
 
 
 def served_by_torch():
-    from keras_optims.kernels.torch import _KERNELS
+    if keras.backend.backend() != "torch":
+        return []
+    from keras_optims.kernels.torch import fused
 
-    return [variant for variant in VARIANTS if variant.make.kernel in _KERNELS]
+    return [variant for variant in VARIANTS if fused.serves(variant.make)]
 
 
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("variant", served_by_torch() if keras.backend.backend() == "torch" else [], ids=str)
+@pytest.mark.parametrize("variant", served_by_torch(), ids=str)
 def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, monkeypatch):
     from keras_optims.kernels.torch import fused as kernels
 
