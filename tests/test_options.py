@@ -1,5 +1,7 @@
 """Cautious updates, gradient centralization and adaptive clipping: of any optimizer, by rule, in any precision."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -100,7 +102,9 @@ def with_transformed_gradients(given, weights_at, agc=None, centralize=False):
 
 
 @pytest.mark.parametrize(
-    "make", [lambda **o: Momentum(0.05, **o), lambda **o: Adam(0.01, **o), lambda **o: RMSprop(0.01, **o)], ids=str
+    "make",
+    [functools.partial(Momentum, 0.05), functools.partial(Adam, 0.01), functools.partial(RMSprop, 0.01)],
+    ids=["momentum", "adam", "rmsprop"],
 )
 @pytest.mark.parametrize(
     "options", [{"agc": 0.1}, {"gradient_centralization": True}, {"agc": 0.1, "gradient_centralization": True}]
