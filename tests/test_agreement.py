@@ -8,6 +8,7 @@ made it, so nothing old is compared.
 import hashlib
 import importlib.metadata
 import pathlib
+import zlib
 
 import keras
 import numpy as np
@@ -34,7 +35,7 @@ def drawn_arguments(variant, rng):
 
 def ways(variant):
     """The way gone from zero, for each drawn configuration and scale of the gradients: shape `(configurations, scales, SIZE)`."""
-    rng = np.random.default_rng(VARIANTS.index(variant))
+    rng = np.random.default_rng(zlib.crc32(variant.name.encode()))
     gone = []
     for _ in range(CONFIGURATIONS):
         optimizer = variant.make(**drawn_arguments(variant, rng))
@@ -70,7 +71,7 @@ def test_all_backends_go_the_same_way(variant):
     kept = f"{variant.name.replace(' ', '-')}-of-"
     np.save(folder / f"{kept}{environment()}.npy", own)
     lengths = np.linalg.norm(own, axis=-1)
-    assert np.all(lengths > 0)
+    assert np.any(lengths > 0, axis=-1).all()  # FTRL's penalties may keep a weight of small gradients at zero
     for path in folder.glob(f"{kept}*.npy"):
-        apart = np.linalg.norm(own - np.load(path, allow_pickle=False).astype(float), axis=-1) / lengths
+        apart = np.linalg.norm(own - np.load(path, allow_pickle=False).astype(float), axis=-1) / np.maximum(lengths, 1e-30)
         assert np.all(apart < 1e-6), f"{environment()} and {path.stem}: {apart.max():.2g} apart"

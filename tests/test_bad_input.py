@@ -31,7 +31,7 @@ from tests.variants import CLASSES
 pytestmark = pytest.mark.backend("tensorflow")
 
 # Of each class, but for the gradients.
-CASES = {"constructors": 220, "configs": 120, "assignments": 1250, "damaged configs": 80, "gradients": 200}
+CASES = {"constructors": 60, "configs": 40, "assignments": 220, "damaged configs": 40, "gradients": 200}
 FILES = 60  # damaged ones of each kind
 
 
