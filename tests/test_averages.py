@@ -84,6 +84,26 @@ def test_the_callback_validates_the_averages_and_gives_the_weights_back(at_epoch
     assert model.evaluate(*data(), batch_size=16, verbose=0) == of_weights
 
 
+class StopsEarly(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = True
+
+
+def test_after_an_early_stop_the_averages_are_there_to_be_put_in_place():
+    # Keras: SwapEMAWeights(swap_on_epoch=True) and an early stop end at the weights of a training without averages
+    raw, keras_own = (compiled(keras.optimizers.Adam(0.05, **arguments)) for arguments in ({}, AVERAGING))
+    fit(raw, 1)
+    fit(keras_own, 3, callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), StopsEarly()])
+    np.testing.assert_allclose(trainable(keras_own)[0], trainable(raw)[0], rtol=1e-6, atol=1e-7)
+
+    ours = averaging()
+    fit(ours, 3, callbacks=[keras_optims.AveragedWeights(), StopsEarly()])
+    average = averages(ours.optimizer)
+    ours.optimizer.swap_averaged_weights()
+    assert_same(trainable(ours), average)
+    assert_different(average, trainable(raw))
+
+
 @pytest.mark.parametrize("weights_only", [False, True])
 def test_a_model_saved_with_its_averages_trains_on_bit_for_bit(weights_only, tmp_path):
     uninterrupted, model = averaging(), averaging()
