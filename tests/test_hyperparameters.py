@@ -26,10 +26,10 @@ def step_on(optimizer, shape=(3,)):
 def settable():
     for cls in CLASSES:
         for name, declared in cls.hyperparameters().items():
-            if name not in ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "weight_decay"):
+            if name not in ("agc", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "weight_decay"):
                 off = 0.5 if 0.5 in declared.domain else 2.0
                 yield cls, name, declared.default or off
-    for name, value in {"weight_decay": 0.1, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
+    for name, value in {"weight_decay": 0.1, "agc": 0.5, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
         yield Adam, name, value
     yield GradientDescent, "loss_scale_factor", 4.0
 

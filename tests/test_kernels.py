@@ -192,10 +192,13 @@ def test_explain_names_each_variable_its_path_and_why(cls):
     assert [line.shape for line in lines] == [*SHAPES, (4,)]
     assert [line.weight_decay for line in lines] == [True] * 4 + [False]
     table = str(lines)
-    assert len(table.splitlines()) == 6 + bool(optimizer._untracked.shared)  # which has a line of its own
+    assert len(table.splitlines()) == 6 + len(optimizer._untracked.shared)
     assert "33x7" in table
     if keras.backend.backend() == "jax":
         assert {line.path for line in lines} == {"compiled"}
+    elif cls is keras_optims.Muon:  # whose vectors go by Adam
+        assert lines[3].path == "formula"
+        assert {line.path for line in [*lines[:3], lines[4]]} <= {"fused", "compiled", "packed"}
     elif not cls.fused_kernel:
         of_formulas = {"grouped", "compiled"} if keras.backend.backend() == "tensorflow" else {"packed", "blocks"}
         assert {line.path for line in lines} <= (of_formulas if cls.elementwise else {"formula"})

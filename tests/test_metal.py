@@ -32,7 +32,7 @@ KERNELS = {
     keras_optims.Adadelta: "ResourceApplyAdadelta",
 }
 SERVED = [variant for variant in VARIANTS if variant.make in KERNELS]
-OTHERS = [variant for variant in VARIANTS if variant.make not in KERNELS]
+OTHERS = [variant for variant in VARIANTS if variant.make not in (*KERNELS, keras_optims.SOAP)]
 
 
 def kernel_of(variant):
@@ -64,9 +64,17 @@ def test_a_large_variable_takes_one_kernel_and_two_with_weight_decay(variant, de
 def test_a_formula_without_a_kernel_stays_on_the_gpu(variant, shapes):
     """An operation at a time, and for small variables once for all of them."""
     found = covered(lambda: variant.optimizer(weight_decay=0.01), shapes=shapes)
-    assert found.kind == "elementary"
+    # What is no matrix of hidden layers goes by a kernel beside Muon.
+    assert found.kind == "fused" if variant.make is keras_optims.Muon and shapes == SMALL else found.kind == "elementary"
     assert found.stays_on_the_gpu, found
-    assert shapes == LARGE or found.operations == 1
+    assert shapes == LARGE or found.operations == 1 or not variant.takes_rows  # a norm is that of each
+
+
+def test_soap_leaves_the_gpu_for_the_eigenvectors_and_for_when_they_are_due():
+    found = covered(keras_optims.SOAP)
+    assert {"SelfAdjointEigV2 float32"} == {named for named in found.falls if "float32" in named} - {"ReverseV2 float32"}
+    assert {"Qr float32"} == {named for named in found.falls_once if "float32" in named}
+    assert found.decisions == 2  # the first, and the later ones
 
 
 @pytest.mark.parametrize("variant", SERVED, ids=str)
@@ -126,7 +134,7 @@ def test_no_option_leaves_the_gpu_for_more_than_it_must(name, arguments, traced)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [*SERVED, *OTHERS], ids=str)
 def test_half_precision_variables_take_the_formula_and_are_assigned(variant, dtype):
     """There is no kernel that adds to them, and none of the fused ones serves them."""
     found = covered(variant.optimizer, dtype=dtype)

@@ -30,7 +30,14 @@ def operations(step, *arguments) -> list[tuple[str, tuple[str, ...]]]:
     finally:
         context.context().disable_graph_collection()
     functions = [node for function in graph.library.function for node in function.node_def]
-    return [(node.op, _dtypes(node)) for node in [*graph.node, *functions]]
+    return [(operation, _dtypes(node)) for node in [*graph.node, *functions] for operation in _apart(node)]
+
+
+def _apart(node):
+    """The operations of a node: TensorFlow joins chains of one argument into one, on the CPU only."""
+    if node.op == "_UnaryOpsComposition":
+        return [name.decode() for name in node.attr["op_names"].list.s]
+    return [node.op]
 
 
 def _dtypes(node):
