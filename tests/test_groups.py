@@ -1,6 +1,7 @@
 """Small variables in one buffer: faster, and otherwise as if each had its own."""
 
 import functools
+import itertools
 
 import keras
 import numpy as np
@@ -10,13 +11,14 @@ import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, data
 from tests.stepping import assert_eager_graph_and_xla_agree, state_of
-from tests.variants import VARIANTS
+from tests.variants import EVERYWHERE, VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
 SHAPES = [(5,), (3, 4), (), (1, 7), (5,), (2, 2), (), (9,), (30, 20), (0, 3)]
 HALF = (4,)
 WITH_SLOTS = [v for v in VARIANTS if v.elementwise and v.make is not keras_optims.GradientDescent]
+BY_WAY = [v for v in EVERYWHERE if v in WITH_SLOTS]  # one for each way of running
 
 SETTINGS = {
     "plain": {},
@@ -71,8 +73,11 @@ def apart(variant):
     return 4 if variant.make.kernel in ("adagrad", "adadelta") or has_power else 0
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("variant", WITH_SLOTS, ids=str)
+@pytest.mark.parametrize(
+    ("variant", "setting"),
+    [*((variant, "plain") for variant in WITH_SLOTS), *itertools.product(BY_WAY, list(SETTINGS)[1:])],
+    ids=str,
+)
 def test_grouped_and_ungrouped_trainings_are_equal_bit_for_bit(variant, setting):
     grouped_weights, grouped = trained(variant.optimizer(**SETTINGS[setting]), 1000)
     weights, ungrouped = trained(variant.optimizer(**SETTINGS[setting]), 0)
@@ -112,7 +117,7 @@ def test_the_state_has_the_names_of_the_variables_and_no_trace_of_the_groups():
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-@pytest.mark.parametrize("variant", WITH_SLOTS, ids=str)
+@pytest.mark.parametrize("variant", BY_WAY, ids=str)
 def test_a_variable_of_a_group_without_a_gradient_stays_and_so_do_its_slots(variant):
     given = [*gradients(2), *gradients(4, without=(0, 3)), *gradients(2)]
     grouped_weights, grouped = trained(variant.optimizer(weight_decay=0.1), 1000, given)
@@ -150,7 +155,7 @@ def test_excluded_variables_are_a_group_of_their_own_and_are_not_decayed():
     assert [line.weight_decay for line in optimizer.explain()] == [i % 2 == 0 for i in range(18)]
 
 
-@pytest.mark.parametrize("variant", WITH_SLOTS, ids=str)
+@pytest.mark.parametrize("variant", BY_WAY, ids=str)
 def test_eager_graph_and_xla_agree_on_groups(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(5))
 

@@ -11,12 +11,27 @@ from keras_optims.testing.compiled_step import CompiledStep
 from tests.variants import adaptive, adaptive_later, classics, layerwise, matrix, schedule_free
 from tests.variants.variant import Variant
 
-__all__ = ["ALL", "BY_NAME", "BY_ROWS", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
+__all__ = [
+    "ALL",
+    "BY_NAME",
+    "BY_ROWS",
+    "CLASSES",
+    "EVERYWHERE",
+    "ONE_EACH",
+    "SHAPES",
+    "VARIANTS",
+    "Variant",
+    "distance",
+    "random_gradients",
+    "run",
+]
 
 _LATER = (adaptive, adaptive_later, layerwise, matrix, schedule_free)
 ALL = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.VARIANTS)]
 EVERYWHERE = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.EVERYWHERE)]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE
+ONE_EACH = list({variant.make: variant for variant in reversed(VARIANTS)}.values())[::-1]
+"""The first of each class: for what does not depend on a formula's options."""
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
 BY_ROWS = list(dict.fromkeys(variant.make for variant in VARIANTS if variant.takes_rows))
 BY_NAME = {variant.name: variant for variant in ALL}
