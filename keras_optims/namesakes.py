@@ -203,11 +203,11 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     for name, value in arguments.items():
         namesake.check(name, value)
     taken = inspect.signature(namesake.keras.__init__).parameters
-    for name in set(declared) - set(taken) - set(namesake.same_with) - set(namesake.as_in_keras):
-        if getattr(optimizer, name) != declared[name].default:
+    for name in sorted(set(declared) - set(taken) - set(namesake.same_with) - set(namesake.as_in_keras)):
+        if arguments[name] != declared[name].default:
             raise ValueError(
                 f"to_keras cannot take over {name}, which {namesake.keras.__name__} of Keras does not have; it is "
-                f"{getattr(optimizer, name)!r}."
+                f"{arguments[name]!r}."
             )
     new = namesake.keras(name=optimizer.name, **{name: value for name, value in arguments.items() if name in taken})
     _exclude_the_same(new, optimizer)

@@ -19,7 +19,8 @@ from tests.variants import BY_NAME, VARIANTS, distance
 STEPS, SIZE = 8, 24
 ROUNDING = float(np.finfo(np.float32).eps)  # 1.2e-7, the distance from 1 to the next float32
 
-BY_SCALE = [v for v in VARIANTS if v.overflow == "moves" and v.elementwise]  # the step is linear in the gradient
+# Those whose step is linear in the gradient.
+BY_SCALE = [v for v in VARIANTS if v.overflow == "moves" and v.elementwise and "epsilon" not in v.arguments]
 ADAPTIVE = [v for v in VARIANTS if v.epsilon_power]  # the gradients' scale is that of ε; all slots start at zero
 DECAYING = {"weight_decay": 0.1}
 
