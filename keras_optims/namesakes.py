@@ -198,7 +198,9 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
         raise ValueError(
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
         )
-    declared = {name: value for name, value in namesake.ours._declarations.items() if name not in NOT_OF_KERAS}
+    # The other arguments that Keras lacks are of how a step is computed, or have an effect on an argument that is refused.
+    lost = [name for name in NOT_OF_KERAS if name not in ("axes", "compensated_summation", "lazy", "rules")]
+    declared = {name: value for name, value in namesake.ours._declarations.items() if name in lost or name not in NOT_OF_KERAS}
     arguments = {name: _for_keras(optimizer, value) for name, value in declared.items()}
     for name, value in arguments.items():
         namesake.check(name, value)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_optims
+from keras_optims.namesakes import NAMESAKES
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, fit, weights
 from tests.stepping import state_of
@@ -59,7 +60,8 @@ def test_training_goes_on_where_keras_was_and_where_we_were(variant, arguments):
 def test_there_and_back_nothing_is_lost(variant, arguments):
     _, ours = trained(variant.optimizer(**arguments))
     again = keras_optims.from_keras(keras_optims.to_keras(ours))
-    assert again.get_config() == {name: ours.get_config()[name] for name in again.get_config()}
+    namesake = next(namesake for namesake in NAMESAKES if namesake.ours is type(again))
+    assert again.get_config() == {name: ours.get_config()[name] for name in again.get_config()} | namesake.as_in_keras
     before, after = state_of(ours), state_of(again)
     if variant.from_keras is keras_optims.GradientDescent:  # which has neither γ nor a velocity
         before = {name: value for name, value in before.items() if not name.startswith(("momentum", "velocity"))}
@@ -192,6 +194,9 @@ def test_a_state_that_waits_for_the_variables_does_not_get_lost():
         (keras_optims.Lamb(trust_clip=True), "trust_clip"),
         (keras_optims.Adafactor(beta_1=0.9), "beta_1"),
         (keras_optims.ScheduleFreeAdamW(r=1.0), "r"),
+        (keras_optims.Adam(cautious=True), "cautious"),
+        (keras_optims.Momentum(agc=0.01), "agc"),
+        (keras_optims.Lion(gradient_centralization=True), "gradient_centralization"),
     ],
 )
 def test_an_option_that_keras_does_not_have_is_said(optimizer, name):
