@@ -54,7 +54,8 @@ def hyperparameters(variant, **fixed):
     """The numbers of a variant's formula, and its weight decay; those that the variant leaves off stay off."""
     declared = variant.make.hyperparameters()
     names = [name for name, value in variant.arguments.items() if name in declared and value != 0]
-    strategies = {name: numbers_of(declared[name]) for name in {*names, "weight_decay"}}
+    names = [name for name in {*names, "weight_decay"} if declared[name].search]  # what nobody searches stays as it is
+    strategies = {name: numbers_of(declared[name]) for name in names}
     if variant.arguments.get("centered"):
         # v − a² ≥ ρᵗ·v, as the averages began at zero: for these ρ it keeps its digits over ten steps.
         strategies["rho"] = st.floats(0.9, 0.999)

@@ -113,7 +113,7 @@ class ScheduleFree(Optimizer):
     def _mean(self, variable, beta):
         """x, of y and z."""
         y, z = ops.convert_to_tensor(variable), ops.convert_to_tensor(self.base_weights[variable])
-        return y + ops.cast(1 - 1 / ops.convert_to_tensor(beta), y.dtype) * (z - y)
+        return (z - y) * ops.cast(1 - 1 / ops.convert_to_tensor(beta), y.dtype) + y  # Keras's own + fails on a shape like (0, 3)
 
     def count_all_steps_alike(self):
         """Sets x and Σw to what they are where each step so far has had the rate of now, from y, z and the number of steps."""
@@ -148,7 +148,7 @@ class ScheduleFree(Optimizer):
             )
         for variable in recovered:
             y, z = ops.convert_to_tensor(variable), ops.convert_to_tensor(self.base_weights[variable])
-            moved = z + ops.cast(after, y.dtype) * (self._mean(variable, before) - z)
+            moved = (self._mean(variable, before) - z) * ops.cast(after, y.dtype) + z
             kernels.assign(self, variable, ops.where(self.number_of_calls > 0, moved, y))
 
 
