@@ -37,6 +37,7 @@ from keras_optims.algorithms import (
 from keras_optims.axes import Axes, axes_of
 from keras_optims.callbacks import AveragedWeights, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
+from keras_optims.lookahead import Lookahead
 from keras_optims.namesakes import from_keras, to_keras
 from keras_optims.optimizer import Optimizer
 from keras_optims.rules import LayerwiseDecay, Rule
@@ -68,6 +69,7 @@ __all__ = [
     "LayerwiseDecay",
     "Lion",
     "LoadedState",
+    "Lookahead",
     "Momentum",
     "Muon",
     "NAdamW",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import keras
 
-from keras_optims import kernels
+from keras_optims import averages, kernels
 from keras_optims.axes import AxesOfVariables
 from keras_optims.copying import reduced
 from keras_optims.hyperparameter import (
@@ -58,12 +58,23 @@ class WithArguments(keras.optimizers.Optimizer):
     ema_overwrite_frequency = Option(
         None, domain=Interval(1, float("inf")), integer=True, optional=True, meaning="updates between overwriting the weights"
     )
+    lookahead = Option(
+        None,
+        domain=Interval(1, float("inf"), high_open=True),
+        integer=True,
+        optional=True,
+        meaning="updates between synchronizations",
+    )
+    lookahead_alpha = Hyperparameter(
+        None, symbol="α", domain=Interval(0, 1, low_open=True), meaning="share of the way that slow weights go", off=None
+    )
     loss_scale_factor = Hyperparameter(None, symbol="S", domain=POSITIVE, meaning="factor on the loss", off=None)
     gradient_accumulation_steps = Option(
         None, domain=Interval(2, float("inf")), integer=True, optional=True, meaning="calls whose mean gradient makes an update"
     )
     lazy = Option(True, meaning="of a sparse gradient, touch only the rows that the batch has used")
     compensated_summation = Option(False, meaning="keep what rounding takes from half-precision weights")
+    slot_dtype = Option(None, choices=("bfloat16", "int8"), optional=True, meaning="in what slots are kept")
     rules = Rules()
 
     # -- declarations -----------------------------------------------------------------------------
@@ -118,6 +129,7 @@ class WithArguments(keras.optimizers.Optimizer):
     def check_arguments(self):
         """Raises `ValueError` if arguments contradict one another; a class with such arguments of its own overrides it."""
         self.check_clipping()
+        averages.check_arguments(self)
 
     def check_clipping(self):
         """Raises `ValueError` if gradients would be clipped in two ways."""
@@ -264,7 +276,10 @@ class WithArguments(keras.optimizers.Optimizer):
 
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
-NOT_OF_KERAS = ("agc", "gradient_centralization", "cautious", "axes", "lazy", "compensated_summation", "rules")
+NOT_OF_KERAS = (
+    *("agc", "gradient_centralization", "cautious", "axes", "lookahead", "lookahead_alpha"),
+    *("lazy", "compensated_summation", "slot_dtype", "rules"),
+)
 """The arguments common to all that Keras's optimizers lack."""
 
 

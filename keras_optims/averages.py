@@ -1,9 +1,9 @@
 """Weights to evaluate at that are others than those that are trained: moving averages, and what an algorithm says.
 
 They are put in the weights' place for an evaluation or to save them, and the weights back afterwards, exactly. The moving
-averages of `use_ema` are the slot "average"; it holds the weights that are trained meanwhile. What is a function of several slots
-has no place of its own to exchange with, so there the weights that are trained are kept aside for that while. Keras's own
-optimizers overwrite the weights by their averages at the end of `fit`.
+averages of `use_ema` are the slot "average", the slow weights of Lookahead the slot "slow"; it holds the weights that are trained
+meanwhile. What is a function of several slots has no place of its own to exchange with, so there the weights that are trained are
+kept aside for that while. Keras's own optimizers overwrite the weights by their averages at the end of `fit`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,43 @@ from keras_optims.hyperparameter import state_dtype
 from keras_optims.stand_in import is_overwritten, path_of
 
 
+def check_arguments(optimizer):
+    """Raises `ValueError` if arguments contradict one another."""
+    k, has_alpha = optimizer.lookahead, optimizer.lookahead_alpha is not None
+    if has_alpha != (k is not None):
+        raise ValueError(
+            "lookahead and lookahead_alpha are given together or not at all, as by keras_optims.Lookahead(optimizer, k, alpha); "
+            f"received {'lookahead_alpha alone' if has_alpha else f'lookahead={k} alone'}."
+        )
+    if k is not None and optimizer.use_ema:
+        raise ValueError(
+            "lookahead and use_ema=True cannot be combined, as both say at which weights to evaluate; received lookahead="
+            f"{k} and use_ema=True."
+        )
+    if k is not None:
+        _check_lookahead(optimizer)
+
+
+def _check_lookahead(formula):
+    """Raises `ValueError` if Lookahead makes no sense around a formula."""
+    if formula.overrides("evaluation_weights"):
+        why = "has weights to evaluate at of its own"
+    elif not formula.starts_from_the_weights:
+        why = "computes its weights from its slots alone, and would not go on from the slow ones"
+    else:
+        return
+    raise ValueError(f"Lookahead cannot be combined with {type(formula).__name__}, which {why}.")
+
+
 def build(optimizer, variables):
     """Makes what the optimizer needs for it."""
-    if optimizer.use_ema:
+    if optimizer.use_ema or optimizer.lookahead:
         averaged = [variable for variable in variables if not is_overwritten(variable)]
-        optimizer._untracked.average = optimizer.add_ungrouped_slot(averaged, "average", "variable")
+        name = "average" if optimizer.use_ema else "slow"
+        optimizer._untracked.average = optimizer.add_ungrouped_slot(averaged, name, "variable")
+    if optimizer.lookahead:
+        for formula in optimizer.formulas():
+            _check_lookahead(formula)
     if optimizer.evaluates_other_weights:
         optimizer._untracked.averaged = optimizer.add_variable(
             (), dtype=state_dtype(), aggregation="only_first_replica", name="weights_are_averaged"
@@ -38,7 +70,7 @@ def are_in_place(optimizer) -> bool:
 def swap(optimizer):
     """See `Optimizer.swap_averaged_weights`."""
     if not (optimizer.evaluates_other_weights and optimizer.built):
-        why = "is not built yet" if optimizer.evaluates_other_weights else "has not use_ema=True"
+        why = "is not built yet" if optimizer.evaluates_other_weights else "has not use_ema=True, and no lookahead"
         raise ValueError(f"There are no averaged weights: the optimizer {optimizer.name!r} {why}.")
     if are_in_place(optimizer):
         _put_back(optimizer)
@@ -88,9 +120,10 @@ def _put_back(optimizer):
 
 
 def _has_average(optimizer, variable) -> bool:
-    """Whether the weights to evaluate at are those in the slot "average"."""
+    """Whether the weights to evaluate at are those in a slot, "average" or "slow"."""
     of_slots = _evaluating(optimizer, variable).overrides("evaluation_weights")
-    return bool(optimizer.use_ema and not of_slots and variable in optimizer._untracked.average)
+    average = optimizer._untracked.average
+    return average is not None and not of_slots and variable in average
 
 
 def _evaluating(optimizer, variable):
@@ -112,11 +145,27 @@ def in_place(optimizer):
             swap(optimizer)
 
 
+def begin(optimizer):
+    """Before the first update, and before one from the averages: slow weights begin where the weights are now."""
+    if not optimizer.lookahead:
+        return
+
+    def begin_here():
+        for variable, slow in _pairs(optimizer):
+            slow.assign(ops.copy(_exact(optimizer, variable, slow.dtype)))
+
+    are_averaged = ops.convert_to_tensor(optimizer._untracked.averaged) > 0.5
+    is_first = ops.cast(optimizer.iterations, state_dtype()) < 0.5  # (the Mac's GPU compares no integers)
+    kernels.run_if(ops.logical_or(is_first, are_averaged), begin_here, lambda: None, state=_state(optimizer))
+
+
 def move(optimizer):
     """Moves the averages to the weights of this update."""
     if optimizer.evaluates_other_weights:
         if optimizer.use_ema:
             _move(optimizer)
+        elif optimizer.lookahead:
+            optimizer.every(optimizer.lookahead, lambda: _synchronize(optimizer))
         optimizer._untracked.averaged.assign(ops.zeros((), optimizer._untracked.averaged.dtype))
 
 
@@ -142,6 +191,38 @@ def _move(optimizer):
         )
 
 
+def _synchronize(optimizer):
+    """Lookahead (Zhang et al. 2019): φ ← φ + α·(θ − φ), θ ← φ."""
+    for variable, slow in _pairs(optimizer):
+        alpha = ops.cast(ops.convert_to_tensor(optimizer.lookahead_alpha), slow.dtype)
+        new = slow + alpha * (_exact(optimizer, variable, slow.dtype) - slow)
+        if variable.constraint is not None:
+            new = variable.constraint(new)
+        slow.assign(new)
+        kernels.assign(optimizer, variable, ops.copy(new))
+        error = _rounding_error(optimizer, variable)
+        if error is not None:
+            error.assign(ops.cast(new - kernels.rounded(new, variable.dtype), error.dtype))
+
+
+def _exact(optimizer, variable, dtype):
+    """A weight with what rounding has taken from it, where that is kept."""
+    value, error = ops.cast(ops.convert_to_tensor(variable), dtype), _rounding_error(optimizer, variable)
+    return value if error is None else value + ops.cast(ops.convert_to_tensor(error), dtype)
+
+
+def _rounding_error(optimizer, variable):
+    """The slot variable "rounding_error" of one of the model's variables; `None` where it has none."""
+    (error,) = (optimizer.settings_of(variable).formula or optimizer).rounding_error.of([variable])
+    return error
+
+
+def _state(optimizer) -> list:
+    """What slow weights are computed of and set in."""
+    pairs = [(v, slow, _rounding_error(optimizer, v)) for v, slow in _pairs(optimizer)]
+    return [each for triple in pairs for each in triple if each is not None]
+
+
 def _pairs(optimizer):
     average = optimizer._untracked.average
     return [(variable, average[variable]) for variable in average.of_the_model()]
@@ -149,10 +230,10 @@ def _pairs(optimizer):
 
 def begin_fresh(optimizer, loaded):
     """After a part of a state was loaded: averages that were not in it begin with their variables' values of now."""
-    if not optimizer.use_ema:
+    if optimizer._untracked.average is None:
         return
     for variable, average in _pairs(optimizer):
-        if f"average/{path_of(variable)}" in loaded.fresh:
+        if f"{optimizer._untracked.average.name}/{path_of(variable)}" in loaded.fresh:
             average.assign(ops.copy(ops.cast(ops.convert_to_tensor(variable), average.dtype)))
 
 

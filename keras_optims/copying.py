@@ -28,7 +28,7 @@ def reduced(optimizer) -> tuple[Callable, tuple]:
             f"{type(optimizer).__name__} cannot be pickled or copied after exclude_from_weight_decay(var_list=...), as a copy "
             "does not know these variables; give their names instead, var_names=[...], or Rule(..., weight_decay=None)."
         )
-    attributes = {name: vars(optimizer)[name] for name in ("group_below", "torch_compile") if name in vars(optimizer)}
+    attributes = attributes_of(optimizer)
     state: dict[str, Any] = {}
     optimizer.save_own_variables(state)
     pending = optimizer._untracked.pending_state
@@ -38,7 +38,7 @@ def reduced(optimizer) -> tuple[Callable, tuple]:
     state = {key: ops.convert_to_numpy(value) for key, value in state.items()}
     return restored, (
         type(optimizer),
-        _config(optimizer),
+        config_as_it_is(optimizer),
         attributes,
         pattern,
         state,
@@ -76,7 +76,12 @@ def restored(cls, config: dict[str, Any], attributes, pattern, state: dict[str, 
     return optimizer
 
 
-def _config(optimizer) -> dict[str, Any]:
+def attributes_of(optimizer) -> dict[str, Any]:
+    """What is set on an optimizer beside its arguments: name → value."""
+    return {name: vars(optimizer)[name] for name in ("group_below", "torch_compile") if name in vars(optimizer)}
+
+
+def config_as_it_is(optimizer) -> dict[str, Any]:
     """The config with schedules, callables and rules as they are: a pickle knows them by itself, be they registered or not."""
     given = optimizer.arguments_now()
     if optimizer.config_is_of_declarations():

@@ -11,6 +11,7 @@ from keras import ops
 from keras_optims import kernels
 from keras_optims.dtypes import wide
 from keras_optims.paths import BY_ROWS
+from keras_optims.quantized import StoredSmaller
 from keras_optims.stand_in import path_of
 from keras_optims.step import Frame
 
@@ -93,7 +94,7 @@ def explained(optimizer) -> Explanation:
                 shape=tuple(variable.shape),
                 dtype=keras.backend.standardize_dtype(variable.dtype),
                 path=path.name,
-                why=path.why,
+                why=f"{path.why}; slots in {formula.slot_dtype}" if formula.stores_smaller(variable) else path.why,
                 weight_decay=formula.decays(variable),
                 slots={
                     slot.name: _shape_and_dtype(slot[variable]) for slot in slots if slot.name not in formula._untracked.unsaved
@@ -106,6 +107,7 @@ def explained(optimizer) -> Explanation:
 
 
 def _shape_and_dtype(variable) -> tuple[tuple[int, ...], str]:
+    variable = variable.parts[0] if isinstance(variable, StoredSmaller) else variable
     return tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
 
 

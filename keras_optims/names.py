@@ -14,6 +14,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("b2", "beta2"), ("beta_2",)),
     **dict.fromkeys(("max_norm", "max_grad_norm", "clip_grad_norm"), ("global_clipnorm",)),
     **dict.fromkeys(("ema", "ema_decay"), ("use_ema", "ema_momentum")),
+    "sync_period": ("k", "lookahead"),
+    "slow_step_size": ("alpha", "lookahead_alpha"),
     "loss_scale": ("loss_scale_factor",),
     "accumulation_steps": ("gradient_accumulation_steps",),
 }

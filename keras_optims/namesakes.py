@@ -34,7 +34,7 @@ from keras_optims.algorithms import (
     ScheduleFreeAdamW,
 )
 from keras_optims.arguments import NOT_OF_KERAS
-from keras_optims.hyperparameter import Hyperparameter, takes_the_step
+from keras_optims.hyperparameter import Hyperparameter, shown, takes_the_step
 from keras_optims.optimizer import Optimizer
 
 
@@ -102,6 +102,9 @@ _NADAM = {"first_moment": "_momentums", "second_moment": "_velocities"}
 _ADADELTA = {"mean_square": "_accumulated_grads", "mean_squared_step": "_accumulated_delta_vars"}
 _FTRL = {"accumulator": "_accumulators", "linear": "_linears"}
 _RMSPROP = {"mean_square": "_velocities", "velocity": "_momentums", "mean_gradient": "_average_gradients"}
+
+_OF_THE_SAME_RESULT = ("axes", "lazy", "rules")
+"""Arguments that Keras's optimizers lack and may do without: rules are refused by themselves."""
 
 NAMESAKES = (
     Namesake(GradientDescent, keras.optimizers.SGD, {}),
@@ -198,9 +201,12 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
         raise ValueError(
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
         )
-    # The other arguments that Keras lacks are of how a step is computed, or have an effect on an argument that is refused.
-    lost = [name for name in NOT_OF_KERAS if name not in ("axes", "compensated_summation", "lazy", "rules")]
-    declared = {name: value for name, value in namesake.ours._declarations.items() if name in lost or name not in NOT_OF_KERAS}
+    now = optimizer.arguments_now()
+    for name in NOT_OF_KERAS:
+        value, default = now[name], namesake.ours._declarations[name].default
+        if name not in _OF_THE_SAME_RESULT and value != default:
+            raise ValueError(f"to_keras cannot take over {name}, which no optimizer of Keras has; it is {shown(value)}.")
+    declared = {name: value for name, value in namesake.ours._declarations.items() if name not in NOT_OF_KERAS}
     arguments = {name: _for_keras(optimizer, value) for name, value in declared.items()}
     for name, value in arguments.items():
         namesake.check(name, value)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from keras_optims import averages, keras_seam, kernels, saved, step
+from keras_optims import averages, keras_seam, kernels, quantized, saved, step
 from keras_optims.arguments import WithArguments
 from keras_optims.axes import EMBEDDING, VECTOR, Axes, table
 from keras_optims.dtypes import is_half, wide
@@ -45,6 +45,7 @@ def _build_once(build):
         finally:
             self._untracked.build_depth -= 1
         if self._untracked.build_depth == 0:
+            quantized.check(self)
             kernels.finish_build(self)
             saved.take_pending(self)
 
@@ -84,6 +85,9 @@ class Optimizer(WithArguments):
             in their place for an evaluation or to save them.
         ema_momentum: how much of the old average stays at each step: average = m·average + (1−m)·variable.
         ema_overwrite_frequency: overwrite the weights by their average every so many updates; `None`: never.
+        lookahead: k, the number of updates between two synchronizations with slow weights; see `keras_optims.Lookahead`, which
+            sets both arguments. `None`: there are none.
+        lookahead_alpha: α, the share of the way to the weights that the slow ones go in a synchronization.
         loss_scale_factor: the factor by which `scale_loss` multiplies the loss, and by which the step divides the gradients.
         gradient_accumulation_steps: update once every so many calls, with the mean of their gradients (an int >= 2).
             The moving average moves with each update, not with each call.
@@ -94,6 +98,9 @@ class Optimizer(WithArguments):
         compensated_summation: of float16 and bfloat16 variables, whether to keep what rounding takes from a weight in a step and
             give it back in the next one (Kahan 1965, https://doi.org/10.1145/363707.363723), in a slot "rounding_error" of the
             variable's own dtype. bfloat16 has 8 significant bits: without this, updates below about 1/500 of a weight are lost.
+        slot_dtype: in what slots of variables with 4096 elements and more are kept. `"bfloat16"`: half of the memory; `"int8"`: a
+            quarter, but for embeddings (Dettmers et al. 2022, https://arxiv.org/abs/2110.02861). They are computed in float32.
+            `None`: in float32.
         rules: a list of `keras_optims.Rule`: other hyperparameters for some of the variables.
         name: the optimizer's name.
 
@@ -168,6 +175,8 @@ class Optimizer(WithArguments):
             self._untracked.settings.setdefault(self.key_of(variable), each)
         others = self._give_others_a_formula(variables)
         self._become_cautious(variables)
+        if self.slot_dtype is not None:
+            self.__dict__.update(fused_kernel=None)  # the kernels read and write float32
         keras_seam.set_built(self, variables)
         for formula in self.formulas()[1:]:
             formula._untracked.calls_per_update = self.calls_per_update
@@ -206,6 +215,7 @@ class Optimizer(WithArguments):
         if formula is None or not others:
             return []
         formula._untracked.excluded = self._untracked.excluded
+        formula.slot_dtype = formula.slot_dtype or self.slot_dtype
         self._untracked.rest = rest = self._take_in(formula, self.state_name("others_"))
         for variable in others:
             settings = self.settings_of(variable)
@@ -297,8 +307,9 @@ class Optimizer(WithArguments):
     def evaluation_weights(self, variable):
         """The weights at which to evaluate, a tensor, where they are others than those that are trained.
 
-        An algorithm overrides it whose result is a function of its state (Schedule-Free, Lookahead); with `use_ema=True` it is
-        the moving average. All that evaluates uses it: `averaged_weights`, the callback `AveragedWeights`, a search.
+        An algorithm overrides it whose result is a function of its state (Schedule-Free); with `use_ema=True` it is the moving
+        average, with `lookahead` the slow weights. All that evaluates uses it: `averaged_weights`, the callback
+        `AveragedWeights`, a search.
 
         Args:
             variable: a model's variable.
@@ -306,11 +317,8 @@ class Optimizer(WithArguments):
         Returns:
             A tensor of the variable's shape; `None`: the variable is evaluated as it is.
         """
-        return (
-            ops.convert_to_tensor(self._untracked.average[variable])
-            if self.use_ema and variable in self._untracked.average
-            else None
-        )
+        average = self._untracked.average
+        return ops.convert_to_tensor(average[variable]) if average is not None and variable in average else None
 
     def before_change(self, name: str, before, after, variables):
         """Called when a number is set in place of another one; an algorithm whose slots depend on it overrides it.
@@ -323,7 +331,9 @@ class Optimizer(WithArguments):
 
     # -- state ------------------------------------------------------------------------------------
 
-    def add_slot(self, variables, name, initializer="zeros", shape=None, dtype=None, saved=True) -> Slot:
+    def add_slot(
+        self, variables, name, initializer="zeros", shape=None, dtype=None, saved=True, numbers: str = quantized.SIGNED
+    ) -> Slot:
         """Makes a slot of each of `variables`, which may be some of those of the model.
 
         Args:
@@ -336,6 +346,9 @@ class Optimizer(WithArguments):
             dtype: of the slot, or a list with one for each of the variables; `None`: the variable's, or float32 where that is
                 half precision.
             saved: whether the slot is a part of the optimizer's state.
+            numbers: what `slot_dtype` may do with them: `"signed"`: keep them in fewer bits; `"non_negative"`: the same of
+                numbers that are never negative; `"exact"`: nothing, as is right for weights, and for what decides about more
+                than its own element. A slot with a `dtype`, or that begins as a copy of the variable, is exact.
 
         Raises:
             ValueError: a variable has this slot already; another shape, where the formula is `elementwise`.
@@ -343,7 +356,7 @@ class Optimizer(WithArguments):
         variables = list(variables)
         own = {self.key_of(variable) for variable in self.variables_it_updates(variables)}
         left_out = {self.key_of(variable) for variable in variables} - own
-        return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out)
+        return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out, numbers=numbers)
 
     def add_ungrouped_slot(self, variables, name, initializer="zeros", shape=None, dtype=None) -> Slot:
         """As `add_slot`, for what `update_step` has no part in: of any shape, also of variables that other formulas update."""
@@ -635,7 +648,12 @@ class Optimizer(WithArguments):
         with step.Frame(self, self.settings_of(variable)):
             sums_rows = axes.kind == VECTOR or 0 in axes.inputs
             across = (self.gradient_centralization and axes.kind != EMBEDDING) or (self.is_on("agc") and not sums_rows)
-        return self.lazy and self.elementwise and not self.overrides("begin_step") and not across
+        whole = self.overrides("begin_step") or self.stores_smaller(variable)
+        return self.lazy and self.elementwise and not whole and not across
+
+    def stores_smaller(self, variable) -> bool:
+        """Whether slots of a model's variable may be kept in `slot_dtype`."""
+        return quantized.may_be(self, variable)
 
     def place_of(self, variable) -> Place:
         """The place of a model's variable as a whole."""
@@ -728,7 +746,7 @@ class Optimizer(WithArguments):
     @property
     def evaluates_other_weights(self) -> bool:
         """Whether the weights at which to evaluate are others than those that are trained: see `evaluation_weights`."""
-        return bool(self.use_ema or any(formula.overrides("evaluation_weights") for formula in self.formulas()))
+        return bool(self.use_ema or self.lookahead or any(formula.overrides("evaluation_weights") for formula in self.formulas()))
 
     @property
     def weights_are_averaged(self) -> bool:
@@ -741,7 +759,7 @@ class Optimizer(WithArguments):
         The state that is saved in between holds both. Training in between goes on from the averages, and begins new ones there.
 
         Raises:
-            ValueError: there are no averages: the optimizer has not `use_ema=True`, or is not built yet.
+            ValueError: there are no averages: the optimizer has neither `use_ema=True` nor `lookahead`, or is not built yet.
         """
         averages.swap(self)
 
@@ -800,7 +818,7 @@ class Optimizer(WithArguments):
 
 _OF_A_WHOLE_STEP = (
     *("global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps", "rules"),
-    *("use_ema", "ema_momentum", "ema_overwrite_frequency", "axes"),
+    *("use_ema", "ema_momentum", "ema_overwrite_frequency", "lookahead", "lookahead_alpha", "axes"),
 )
 """Arguments that a formula in a rule cannot have."""
 

@@ -346,7 +346,7 @@ MULTIPLIER = Hyperparameter(1.0, symbol="μ", domain=NON_NEGATIVE, meaning="by w
 MULTIPLIER.__set_name__(None, "learning_rate_multiplier")
 
 _A_RULES_VALUE = "a number, a text, a list or what serialize_keras_object makes of a schedule or a callable"
-_OF_ALL_TOGETHER = ("global_clipnorm", "loss_scale_factor")
+_OF_ALL_TOGETHER = ("global_clipnorm", "loss_scale_factor", "lookahead_alpha")
 
 
 def _several(value, name, kind):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_optims import averages, kernels, state
 from keras_optims.fit import check_saved
+from keras_optims.quantized import StoredSmaller
 from keras_optims.stand_in import path_of
 
 
@@ -73,7 +74,10 @@ def named_variables(optimizer) -> list:
         others = [variable for variable in formula.own_variables() if id(variable) not in of_slots]
         of_others = [(untracked.state_keys.get(id(variable), (variable.name, None)), variable) for variable in others]
         named += [(key, variable) for key, variable in of_others if key[0] not in untracked.unsaved]
-        named += [((slot.name, path_of(variable)), slot[variable]) for slot in slots for variable in slot.of_the_model()]
+        each = [(slot, variable) for slot in slots for variable in slot.of_the_model()]
+        named += [
+            ((slot.name, path_of(v)), slot[v]) for slot, v in each if not isinstance(slot[v], StoredSmaller)
+        ]  # theirs: above
     return named
 
 

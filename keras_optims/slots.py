@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_optims import kernels
+from keras_optims import kernels, quantized
 from keras_optims.dtypes import wide
 from keras_optims.hyperparameter import shown
 from keras_optims.stand_in import StandIn, path_of
@@ -25,9 +26,11 @@ class Slot:
         key: the function that gives each variable of a model its hashable identity.
         name: the slot's name.
         is_of_the_formula: whether the formula may read and assign it.
+        numbers: what numbers it holds: see `Optimizer.add_slot`.
     """
 
-    def __init__(self, key, name: str, is_of_the_formula: bool = True):
+    def __init__(self, key, name: str, is_of_the_formula: bool = True, numbers: str = quantized.EXACT):
+        self.numbers = numbers
         self.name = name
         self.is_of_the_formula = is_of_the_formula
         self._key = key
@@ -98,7 +101,19 @@ class Slots:
     def __init__(self):
         self.all: list[Slot] = []
 
-    def add(self, optimizer, variables, name, initializer, shape, dtype, saved, left_out=frozenset(), grouped=True) -> Slot:
+    def add(
+        self,
+        optimizer,
+        variables,
+        name,
+        initializer,
+        shape,
+        dtype,
+        saved,
+        left_out=frozenset(),
+        grouped=True,
+        numbers=quantized.EXACT,
+    ) -> Slot:
         """See `Optimizer.add_slot`.
 
         Args:
@@ -107,8 +122,12 @@ class Slots:
         """
         if not (isinstance(name, str) and name):
             raise ValueError(f"A slot's name must be a text; received {shown(name)}.")
+        if numbers not in (quantized.SIGNED, quantized.NON_NEGATIVE, quantized.EXACT):
+            raise ValueError(f"numbers of a slot must be 'signed', 'non_negative' or 'exact'; received {shown(numbers)}.")
         variables = list(variables)
-        slot = Slot(optimizer.key_of, name, grouped)
+        if dtype is not None or initializer == "variable" or not (grouped and saved):
+            numbers = quantized.EXACT
+        slot = Slot(optimizer.key_of, name, grouped, numbers)
         if not saved:
             optimizer._untracked.unsaved.add(name)
         each = zip(variables, _each(initializer, variables), _each(dtype, variables), strict=True)
@@ -126,7 +145,9 @@ class Slots:
                     f"received shape {its_shape} for the slot {name!r} of {path_of(variable)!r} with shape "
                     f"{tuple(variable.shape)}."
                 )
-            make = _Making(optimizer, variable, name, its_initializer, its_shape, its_dtype)
+            is_smaller = numbers != quantized.EXACT and optimizer.stores_smaller(variable)
+            is_smaller = is_smaller and its_initializer != "variable" and math.prod(its_shape) == math.prod(variable.shape)
+            make = _Making(optimizer, variable, name, its_initializer, its_shape, its_dtype, numbers if is_smaller else None)
             slot.add(variable, make)
             if not (grouped and kernels.may_group(optimizer, variable)):
                 slot.variable_of(variable)
@@ -149,16 +170,19 @@ class _Making:
     Attributes:
         initializer: a function of shape and dtype.
         shape, dtype: those of the slot variable.
+        numbers: what numbers it holds, where it is kept in fewer bits; else `None`.
     """
 
-    def __init__(self, optimizer, variable, name, initializer, shape, dtype):
+    def __init__(self, optimizer, variable, name, initializer, shape, dtype, numbers=None):
         if initializer == "variable":
             initializer = _CopyOf(variable)
         self.initializer = keras.initializers.get(initializer)
-        self.shape, self.dtype = shape, dtype
+        self.shape, self.dtype, self.numbers = shape, dtype, numbers
         self._optimizer, self._variable, self._name = optimizer, variable, name
 
     def __call__(self):
+        if self.numbers is not None:
+            return quantized.made(self._optimizer, self._variable, self._name, self.initializer, self.shape, self.numbers)
         return self._optimizer.add_slot_variable(self._variable, self._name, self.initializer, self.shape, self.dtype)
 
 

@@ -299,6 +299,7 @@ def mean_gradients(optimizer, gradients, variables) -> list:
 
 def update(optimizer, gradients, variables):
     """One update: clip, decay, step, average."""
+    averages.begin(optimizer)
     gradients = clipped(gradients, global_clipnorm=optimizer.global_clipnorm)
     frames: dict[int, Frame] = {}
     parts = []
@@ -348,7 +349,7 @@ def _update_by(own: Frame, parts):
         own.at_work[:] = stand_ins
         with own:
             returned = formula.begin_step([gradient for gradient, _ in everything], stand_ins)
-        commit(stand_ins)
+            commit(stand_ins)
         vars(own.of_step).update(returned or {})
     if formula.overrides("update_steps"):
         kernels.update_list(own, [gradient for gradient, _ in everything], [variable for _, variable in everything])
@@ -361,4 +362,4 @@ def _update_by(own: Frame, parts):
         own.at_work[:] = stand_ins
         with own:
             formula.end_step(stand_ins)
-        commit(stand_ins)
+            commit(stand_ins)

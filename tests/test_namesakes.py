@@ -200,7 +200,7 @@ def test_a_state_that_waits_for_the_variables_does_not_get_lost():
     ],
 )
 def test_an_option_that_keras_does_not_have_is_said(optimizer, name):
-    with pytest.raises(ValueError, match=f"to_keras cannot take over {name}, which .* of Keras does not have"):
+    with pytest.raises(ValueError, match=f"to_keras cannot take over {name}, which .*Keras"):
         keras_optims.to_keras(optimizer)
 
 

@@ -68,7 +68,7 @@ class AdaBelief(Optimizer):
         """Makes the slots `first_moment` (m) and `squared_deviation` (s)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.squared_deviation = self.add_slot(variables, "squared_deviation")
+        self.squared_deviation = self.add_slot(variables, "squared_deviation", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """The rate of m, β₁, 1−β₁, 1−β₂, the ε in s and the one beside its root, and whether there is a division."""

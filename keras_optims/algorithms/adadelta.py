@@ -54,8 +54,8 @@ class Adadelta(Optimizer):
     def build(self, variables):
         """Makes the slots `mean_square` (v) and `mean_squared_step` (d)."""
         super().build(variables)
-        self.mean_square = self.add_slot(variables, "mean_square")
-        self.mean_squared_step = self.add_slot(variables, "mean_squared_step")
+        self.mean_square = self.add_slot(variables, "mean_square", numbers="non_negative")
+        self.mean_squared_step = self.add_slot(variables, "mean_squared_step", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """η, ρ, 1−ρ and ε."""

@@ -99,9 +99,13 @@ class Adafactor(Optimizer):
         super().build(variables)
         factored = [variable for variable in variables if self.factored_axes(variable)]
         whole = [variable for variable in variables if not self.factored_axes(variable)]
-        self.row_mean = self.add_slot(factored, "row_mean", shape=lambda variable: self._shape_along(variable, 0))
-        self.column_mean = self.add_slot(factored, "column_mean", shape=lambda variable: self._shape_along(variable, 1))
-        self.mean_square = self.add_slot(whole, "mean_square")
+        self.row_mean = self.add_slot(
+            factored, "row_mean", shape=lambda variable: self._shape_along(variable, 0), numbers="non_negative"
+        )
+        self.column_mean = self.add_slot(
+            factored, "column_mean", shape=lambda variable: self._shape_along(variable, 1), numbers="non_negative"
+        )
+        self.mean_square = self.add_slot(whole, "mean_square", numbers="non_negative")
         self.mean_step = self.add_slot(variables, "mean_step") if self.is_on("beta_1") else None
 
     def factored_axes(self, variable) -> tuple[tuple[int, ...], tuple[int, ...]] | None:

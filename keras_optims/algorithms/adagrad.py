@@ -61,7 +61,7 @@ class Adagrad(Optimizer):
         """Makes the slot `accumulator` (G + ε)."""
         super().build(variables)
         starts = [keras.initializers.Constant(self._start(variable)) for variable in variables]
-        self.accumulator = self.add_slot(variables, "accumulator", starts)
+        self.accumulator = self.add_slot(variables, "accumulator", starts, numbers="non_negative")
 
     def _start(self, variable) -> float:
         """What the accumulator of a variable holds at first."""

@@ -65,8 +65,10 @@ class Adam(Optimizer):
         """Makes the slots `first_moment` (m), `second_moment` (v), and for AMSGrad `largest_second_moment` (v̂)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
-        self.largest_second_moment = self.add_slot(variables, "largest_second_moment") if self.amsgrad else None
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
+        self.largest_second_moment = (
+            self.add_slot(variables, "largest_second_moment", numbers="non_negative") if self.amsgrad else None
+        )
 
     def step_scalars(self, learning_rate):
         """α, β₁, β₂, 1−β₁, 1−β₂ and ε."""

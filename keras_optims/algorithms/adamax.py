@@ -56,7 +56,7 @@ class Adamax(Optimizer):
         """Makes the slots `first_moment` (m) and `infinity_norm` (u)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.infinity_norm = self.add_slot(variables, "infinity_norm")
+        self.infinity_norm = self.add_slot(variables, "infinity_norm", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """α = η/(1−β₁ᵗ), β₁, 1−β₁, β₂ and ε."""

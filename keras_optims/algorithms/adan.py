@@ -83,7 +83,7 @@ class Adan(Optimizer):
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
         self.difference_moment = self.add_slot(variables, "difference_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
         self.previous_gradient = self.add_slot(variables, "previous_gradient")
 
     def step_scalars(self, learning_rate):

@@ -91,8 +91,8 @@ class AdEMAMix(Optimizer):
         """Makes the slots `first_moment` (m₁), unless β₁ is 0, `slow_first_moment` (m₂) and `second_moment` (v)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment") if self.is_on("beta_1") else None
-        self.slow_first_moment = self.add_slot(variables, "slow_first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.slow_first_moment = self.add_slot(variables, "slow_first_moment", numbers="exact")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """η·√(1−β₂ᵗ), 1/(1−β₁ᵗ), α(t), the 1−β and ε·√(1−β₂ᵗ)."""

@@ -74,7 +74,7 @@ class ADOPT(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """η, 1−β₁, 1−β₂, ε and (t−1)^¼; in the first step those with which v alone is set."""

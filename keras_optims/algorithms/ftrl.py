@@ -79,8 +79,8 @@ class Ftrl(Optimizer):
         """Makes the slots `accumulator` (n) and `linear` (z)."""
         super().build(variables)
         start = keras.initializers.Constant(self.initial_accumulator_value)
-        self.accumulator = self.add_slot(variables, "accumulator", start)
-        self.linear = self.add_slot(variables, "linear")
+        self.accumulator = self.add_slot(variables, "accumulator", start, numbers="non_negative")
+        self.linear = self.add_slot(variables, "linear", numbers="exact")
 
     def step_scalars(self, learning_rate):
         """η, λ₁, 2·λₛ, and 2·λ₂ + β/η."""

@@ -70,7 +70,7 @@ class Lamb(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """1−β₁, 1−β₂, the corrections of m and of √v, and ε in units of √v."""

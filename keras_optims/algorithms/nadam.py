@@ -63,7 +63,7 @@ class Nadam(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v), and the shared `schedule_product` (Πₜ / β₁ᵗ)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
         self.schedule_product = self.add_shared("schedule_product", 1.0)
 
     def _factor(self, t):

@@ -65,7 +65,7 @@ class NAdamW(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """α = η·√(1−β₂ᵗ) / (1−β₁ᵗ), β₁, β₂, 1−β₁, 1−β₂, and ε beside the uncorrected root, ε·√(1−β₂ᵗ)."""

@@ -66,7 +66,7 @@ class NovoGrad(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v), which is one number."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment", shape=())
+        self.second_moment = self.add_slot(variables, "second_moment", shape=(), numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """η, β₁, the weight of what enters m, 1−β₂ and ε."""

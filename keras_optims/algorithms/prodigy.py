@@ -106,7 +106,7 @@ class Prodigy(Optimizer):
         """Makes the slots m, v, s and θ₀, and d, the largest estimate so far, and N."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
         own = self.variables_it_updates(variables)
         shapes = None if self.slice_p == 1 else lambda variable: self._seen(variable).shape
         self.sum_of_gradients = self.add_ungrouped_slot(own, "sum_of_gradients", shape=shapes)

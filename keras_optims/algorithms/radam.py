@@ -65,7 +65,7 @@ class RAdam(Optimizer):
         """Makes the slots `first_moment` (m) and `second_moment` (v)."""
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """The rate of m, 1−β₁, 1−β₂, ε, and whether there is a division."""

@@ -63,9 +63,10 @@ class RMSprop(Optimizer):
     def build(self, variables):
         """Makes the slots `mean_square` (v), and where they are used `velocity` (u) and `mean_gradient` (a)."""
         super().build(variables)
-        self.mean_square = self.add_slot(variables, "mean_square")
+        kept = "exact" if self.centered else "non_negative"  # or the difference of the two might be negative
+        self.mean_square = self.add_slot(variables, "mean_square", numbers=kept)
         self.velocity = self.add_slot(variables, "velocity") if self.is_on("momentum") else None
-        self.mean_gradient = self.add_slot(variables, "mean_gradient") if self.centered else None
+        self.mean_gradient = self.add_slot(variables, "mean_gradient", numbers=kept) if self.centered else None
 
     def step_scalars(self, learning_rate):
         """η, ρ, 1−ρ, γ and ε."""

@@ -80,7 +80,7 @@ class ScheduleFreeAdamW(ScheduleFree):
     def build(self, variables):
         """Makes the slots `base_weights` (z), `second_moment` (v) and, where it is needed, `mean_weights` (x)."""
         super().build(variables)
-        self.second_moment = self.add_slot(variables, "second_moment")
+        self.second_moment = self.add_slot(variables, "second_moment", numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """η_t, β₁, how far y goes along a step, 1−β₂, the correction of √v and ε in units of √v; beside c, of `begin_step`."""

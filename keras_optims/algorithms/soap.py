@@ -89,7 +89,7 @@ class SOAP(Optimizer):
         """
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment", shape=self._sizes)
-        self.second_moment = self.add_slot(variables, "second_moment", shape=self._sizes)
+        self.second_moment = self.add_slot(variables, "second_moment", shape=self._sizes, numbers="non_negative")
         self.sides, self.bases = [], []
         for axis, name in ((1, "left"), (2, "right")):
             turned = [variable for variable in variables if self._turns(variable, axis)]
@@ -98,8 +98,8 @@ class SOAP(Optimizer):
                 sizes = self._sizes(variable)
                 return sizes[0], sizes[axis], sizes[axis]
 
-            self.sides.append(self.add_slot(turned, name, shape=square))
-            self.bases.append(self.add_slot(turned, f"{name}_basis", _identity, shape=square))
+            self.sides.append(self.add_slot(turned, name, shape=square, numbers="exact"))
+            self.bases.append(self.add_slot(turned, f"{name}_basis", _identity, shape=square, numbers="exact"))
 
     def _sizes(self, variable) -> tuple[int, int, int]:
         """(number of matrices, inputs, outputs); a vector is one column."""

@@ -66,7 +66,7 @@ class Yogi(Optimizer):
         super().build(variables)
         self.first_moment = self.add_slot(variables, "first_moment")
         start = keras.initializers.Constant(self.initial_accumulator_value)
-        self.second_moment = self.add_slot(variables, "second_moment", start)
+        self.second_moment = self.add_slot(variables, "second_moment", start, numbers="non_negative")
 
     def step_scalars(self, learning_rate):
         """The rate of m, 1−β₁, 1−β₂ and ε."""

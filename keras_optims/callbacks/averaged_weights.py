@@ -28,7 +28,8 @@ class AveragedWeights(keras.callbacks.Callback):
             end of an epoch, too. What is saved so holds the weights that are trained as well, as the optimizer's slot "average".
 
     Raises:
-        ValueError: (as training or evaluation begins) the model's optimizer is none of this package, or has not `use_ema=True`.
+        ValueError: (as training or evaluation begins) the model's optimizer is none of this package, or has neither
+            `use_ema=True` nor `lookahead`.
     """
 
     def __init__(self, at_epoch_end: bool = False):
@@ -82,7 +83,7 @@ class AveragedWeights(keras.callbacks.Callback):
         optimizer = averaging_optimizer(self.model)
         if optimizer is None:
             raise ValueError(
-                "AveragedWeights needs a model that is compiled with an optimizer of keras_optims with use_ema=True; received "
-                f"{type(self.model.optimizer).__name__}."
+                "AveragedWeights needs a model that is compiled with an optimizer of keras_optims with lookahead or use_ema=True"
+                f"; received {type(self.model.optimizer).__name__}."
             )
         return optimizer

@@ -9,6 +9,7 @@ the list of tensors that it returns.
 `assign(optimizer, variable, value)`: sets a model's variable, in its own dtype.
 `decayed(value, decay, rate)`: weights after weight decay, θ − θ·λ·η, with the rounding of Keras on that backend.
 `rounded(value, dtype)`: a float32 tensor with its numbers rounded to a half-precision dtype, still as float32.
+`bits(value)`, `of_bits(value)`: the bits of a float32 tensor as int32, and back.
 `apart(values, read)`: the tensors `values`, which are about to be written to variables, none of which shares memory with another
 one or with one of `read`, which were read from variables.
 `update(frame, gradients, variables)`: weight decay and formula of variables with the same settings, by the fused kernel that
@@ -47,6 +48,8 @@ run_if = _backend.run_if
 assign = _backend.assign
 decayed = _backend.decayed
 rounded = _backend.rounded
+bits = _backend.bits
+of_bits = _backend.of_bits
 apart = _backend.apart
 update = _backend.update
 update_list = _backend.update_list

@@ -87,6 +87,16 @@ def rounded(value, dtype):
     return jax.lax.reduce_precision(value, exponent_bits, mantissa_bits)
 
 
+def bits(value):
+    """See `keras_optims.kernels`."""
+    return jax.lax.bitcast_convert_type(value, np.int32)
+
+
+def of_bits(value):
+    """See `keras_optims.kernels`."""
+    return jax.lax.bitcast_convert_type(value, np.float32)
+
+
 def update(frame, gradients, variables):
     """See `keras_optims.kernels`: XLA fuses each variable's formula into one pass by itself."""
     for gradient, variable in zip(gradients, variables, strict=True):

@@ -141,6 +141,26 @@ def test_half_precision_keeps_what_rounding_takes():
         np.testing.assert_array_equal(ours, single)
 
 
+@pytest.mark.parametrize("slot_dtype", ["bfloat16", "int8"])
+def test_slots_in_fewer_bits_are_those_of_one_device(slot_dtype):
+    # Gradients that are whole numbers, as above: the last bit of a sum may decide which way a number is rounded.
+    results = []
+    for name, scope in SCOPES.items():
+        with scope():
+            weights = keras.Variable(np.linspace(-1, 1, 5000), name="weights")
+            optimizer = Adam(0.01, slot_dtype=slot_dtype, gradient_accumulation_steps=2)
+            optimizer.build([weights])
+        for i in range(STEPS):
+            gradients = (np.arange(10_000) % 23 - 9.0).reshape(2, 5000) * (i + 1.0)
+            apply(optimizer, weights, gradients, name == "mirrored")
+        state = {}
+        optimizer.save_own_variables(state)
+        results.append((np.asarray(weights), *state.values()))
+    assert np.abs(results[0][0] - np.linspace(-1, 1, 5000)).max() > 1e-3
+    for ours, single in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, single)
+
+
 def test_a_loss_scale_skips_the_step_where_a_gradient_is_not_finite():
     # On the first replica: LossScaleOptimizer of Keras 3.15 looks at no other.
     results = []

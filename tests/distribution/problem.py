@@ -137,6 +137,8 @@ _OPTIONS = [
     {"gradient_accumulation_steps": 3},
     {"loss_scale_factor": 1024.0},
     {"use_ema": True, "ema_momentum": 0.7},
+    {"lookahead": 2, "lookahead_alpha": 0.7},
+    {"lookahead": 2, "lookahead_alpha": 0.7, "gradient_accumulation_steps": 2},
     ALL_TOGETHER,
 ]
 

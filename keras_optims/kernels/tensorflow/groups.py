@@ -198,7 +198,7 @@ def groups_of(optimizer):
 
 def may_group(optimizer, variable) -> bool:
     """See `keras_optims.kernels`."""
-    if not optimizer.elementwise or is_overwritten(variable) or is_distributed(optimizer):
+    if not optimizer.elementwise or is_overwritten(variable) or is_distributed(optimizer) or optimizer.stores_smaller(variable):
         return False  # (distributed, a buffer would have to be gathered on each replica)
     limit = optimizer.group_below
     if limit is None:

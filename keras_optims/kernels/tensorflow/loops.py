@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_optims.dtypes import is_half
 from keras_optims.kernels.tensorflow.fused import in_xla, native
 from keras_optims.metal import protection
+from keras_optims.quantized import StoredSmaller, offset_of_step
 from keras_optims.stand_in import Place, StandIn
 
 
@@ -43,7 +44,7 @@ class Argument(Place):
 
     Args:
         of: the variable outside, whose name and slots it has.
-        native: the `tf.Variable`.
+        native: the `tf.Variable`, or a list of those that it is kept in.
         slots: the same of its slots.
         decays: whether it is decayed.
     """
@@ -54,11 +55,17 @@ class Argument(Place):
 
     def read(self):
         """The value."""
+        if isinstance(self.variable, StoredSmaller):
+            return tf.cast(self.variable.decoded([part.read_value() for part in self._native]), self.dtype)
         return tf.cast(self._native.read_value(), self.dtype)
 
     def write(self, value):
         """Sets it."""
-        self._native.assign(tf.cast(value, self._native.dtype))
+        if isinstance(self.variable, StoredSmaller):
+            for part, kept in zip(self._native, self.variable.encoded_in_a_step(value), strict=True):
+                part.assign(kept)
+        else:
+            self._native.assign(tf.cast(value, self._native.dtype))
 
     def slot(self, slot) -> Argument:
         """The argument that is this slot."""
@@ -81,8 +88,9 @@ def run(frame, targets: list[Target]):
     by_kind: dict = {}
     for target in targets:
         slots = tuple(slot for slot in frame.optimizer._untracked.slots.all if slot.is_of_the_formula and target.variable in slot)
-        by_kind.setdefault((target.decays, target.dtype, slots), []).append(target)
-    for (decays, dtype, slots), alike in by_kind.items():
+        kept = tuple(isinstance(slot.variable_of(target.variable), StoredSmaller) for slot in slots)
+        by_kind.setdefault((target.decays, target.dtype, slots, kept), []).append(target)
+    for (decays, dtype, slots, _), alike in by_kind.items():
         _run_alike(frame, alike, decays, dtype, slots)
 
 
@@ -92,6 +100,7 @@ def _run_alike(frame, targets, decays, dtype, slots):
     frame.rate_in(arithmetic)
     if decays:
         frame.decay_in(arithmetic)
+    offset_of_step(frame.optimizer)
     at_hand: list = []  # the variable outside whose turn it is; what is traced depends on its shape, and not on itself
 
     def each(gradient, variable, *its_slots):
@@ -105,4 +114,9 @@ def _run_alike(frame, targets, decays, dtype, slots):
         at_hand[:] = [target.variable]
         variable = native(target.variable)
         with tf.device(variable.device):
-            compiled(target.gradient, variable, *[native(slot.variable_of(target.variable)) for slot in slots])
+            compiled(target.gradient, variable, *[_natives(slot.variable_of(target.variable)) for slot in slots])
+
+
+def _natives(variable):
+    """The `tf.Variable` of a slot variable, or a list of those that it is kept in."""
+    return [native(part) for part in variable.parts] if isinstance(variable, StoredSmaller) else native(variable)

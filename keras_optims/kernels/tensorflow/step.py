@@ -67,6 +67,16 @@ def rounded(value, dtype):
     return tf.cast(tf.cast(value, dtype), value.dtype)
 
 
+def bits(value):
+    """See `keras_optims.kernels`."""
+    return tf.bitcast(value, tf.int32)
+
+
+def of_bits(value):
+    """See `keras_optims.kernels`."""
+    return tf.bitcast(value, tf.float32)
+
+
 def finish_build(optimizer):
     """See `keras_optims.kernels`."""
     if fused.may_fuse(optimizer) and fused.needs_scratch(optimizer):  # a slot that a kernel writes though the algorithm has none

@@ -57,6 +57,16 @@ def rounded(value, dtype):
     return ops.cast(ops.cast(value, dtype), value.dtype)
 
 
+def bits(value):
+    """See `keras_optims.kernels`."""
+    return value.view(torch.int32)
+
+
+def of_bits(value):
+    """See `keras_optims.kernels`."""
+    return value.view(torch.float32)
+
+
 def prepared(optimizer, gradients, variables):
     """See `keras_optims.kernels`; torch's sparse embeddings have sparse COO gradients."""
     return [_prepared(gradient, variable) for gradient, variable in zip(gradients, variables, strict=True)]
@@ -96,6 +106,8 @@ def _path_of_formula(optimizer, variable, why) -> Path:
         return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
     if not pieces.are_possible(variable):
         return Path("formula", f"{why}; lists and blocks are for contiguous memory")
+    if optimizer.stores_smaller(variable):
+        return Path("formula", "an operation at a time")
     if optimizer.torch_compile:
         return Path("compiled", f"torch's compiler makes one loop of it; {why}")
     if pieces.are_lists(variable._value.device.type):
@@ -113,7 +125,7 @@ def update(frame, gradients, variables):
     for gradient, variable in zip(gradients, variables, strict=True):
         if fused.serves(optimizer) and variable._value.dtype is torch.float32:
             by_kernel.append((gradient, variable))
-        elif optimizer.elementwise and pieces.are_possible(variable):
+        elif optimizer.elementwise and pieces.are_possible(variable) and not optimizer.stores_smaller(variable):
             in_pieces.append((gradient, variable))
         else:
             frame.run(gradient, StandIn(optimizer.place_of(variable)))

@@ -34,13 +34,15 @@ def config_of(make_optimizer: MakeOptimizer) -> dict[str, Any]:
 
 
 def bare(make_optimizer: MakeOptimizer, **arguments) -> Any:
-    """A new optimizer without clipping, decay, averaging, loss scale and accumulation, but for what `arguments` ask for."""
+    """A new optimizer without clipping, decay, averages, slow weights, loss scale, accumulation, but for what is asked for."""
     config = config_of(make_optimizer)
     off: dict[str, Any] = {name: None for name in (*CLIPPINGS, "loss_scale_factor", "gradient_accumulation_steps")}
     off = {name: value for name, value in off.items() if config.get(name) is not None}
     off |= {name: 0.0 for name in weight_decays(make_optimizer) if config[name]}
     if config.get("use_ema"):
         off["use_ema"] = False
+    if config.get("lookahead"):
+        off |= {"lookahead": None, "lookahead_alpha": None}
     return made(make_optimizer, **(off | arguments))
 
 
