@@ -31,6 +31,7 @@ __all__ = [
 _LATER = (adaptive, adaptive_later, layerwise, matrix, schedule_free)
 ALL = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.VARIANTS)]
 EVERYWHERE = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.EVERYWHERE)]
+_ON_THE_NEWEST = keras.backend.backend() == "tensorflow" and not importlib.metadata.version("tensorflow").startswith("2.19.")
 VARIANTS = ALL if _ON_THE_NEWEST else EVERYWHERE
 ONE_EACH = list({variant.make: variant for variant in reversed(VARIANTS)}.values())[::-1]
 """The first of each class: for what does not depend on a formula's options."""
