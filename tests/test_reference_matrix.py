@@ -272,6 +272,7 @@ def test_muon_is_for_hidden_matrices():
     assert by_muon(Muon(exclude_layers=["gru", "head"]), made) == {path for path in MATRICES if "gru" not in path}
     assert by_muon(Muon(exclude_embeddings=False), made) == {*MATRICES, "head/kernel", "tokens/embeddings"}
     flat = {*(path for path in MATRICES if "attention" not in path and "conv" not in path), "gru/gru_cell/bias"}
+    flat |= {f"attention/{name}/bias" for name in ("query", "key", "value")}
     assert by_muon(Muon(flatten=False), made) == {*flat, "head/kernel"}
 
 

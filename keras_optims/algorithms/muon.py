@@ -85,7 +85,8 @@ class Muon(Optimizer):
     Conventions: the defaults are Keras's; by the authors' advice set `exclude_head=True` too. Keras's own takes matrices with two
     axes only: kernels of convolutions and attention go by AdamW there, silently (here with `flatten=False`), and vectors with two
     axes, as a GRU's bias, by Muon. M is not (1−μ)-weighted, which the norm takes back. Decay is η·λ, without s, for all
-    variables, and of those by Adam without `adam_lr_ratio`. The authors' code scales a convolution by its kernel's height and
+    variables, and of those by Adam without `adam_lr_ratio`, unless a rule sets their
+    `weight_decay`, which is times their own rate. The authors' code scales a convolution by its kernel's height and
     width, here by all its inputs. optax corrects the two terms of Nesterov's momentum apart.
 
     References: K. Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks",
