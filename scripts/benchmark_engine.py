@@ -17,15 +17,15 @@ import platform
 import tempfile
 import time
 
-from tuning.quiet import import_keras_quietly
+from tuning.runtime.quiet import import_keras_quietly
 
 import_keras_quietly()
 
 import tuning  # noqa: E402
-from tuning import trial as trials  # noqa: E402
-from tuning.model import ProblemModel  # noqa: E402
 from tuning.oracles import make_oracle  # noqa: E402
 from tuning.problems import make_problem  # noqa: E402
+from tuning.training import trainer as trials  # noqa: E402
+from tuning.training.problem_model import ProblemModel  # noqa: E402
 
 
 class InstantTrainer(trials.Trainer):

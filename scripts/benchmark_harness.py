@@ -51,8 +51,8 @@ def measure(oracle: str, trials: int, workdir: str | os.PathLike) -> dict[str, f
     import keras_tuner
 
     import tuning
-    from tuning.trial import EpochEnded, ExecutionEnded
-    from tuning.view import View
+    from tuning.console.live import View
+    from tuning.training.trainer import EpochEnded, ExecutionEnded
 
     space = tuning.Space.of("adam")
     objective = keras_tuner.Objective("val_loss", "min")

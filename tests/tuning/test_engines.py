@@ -14,12 +14,12 @@ import pytest
 import tuning
 from tests.tuning.conftest import load, start, without_times
 from tests.tuning.test_interruption import arguments, count, wait_for
-from tuning import epochs
 from tuning.engines import dispatch, work
 from tuning.engines.local import _Process, cores, worker_environment
 from tuning.problems import make_problem
-from tuning.result import SearchResult
-from tuning.trial import Chosen, EpochEnded, ExecutionEnded
+from tuning.results.search import SearchResult
+from tuning.training import epochs
+from tuning.training.trainer import Chosen, EpochEnded, ExecutionEnded
 
 # -- the dispatcher, with workers that are scripts --------------------------------------------------
 

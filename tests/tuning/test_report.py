@@ -10,14 +10,14 @@ import pytest
 from tests.tuning.conftest import load, one_sentence
 from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_hostile, make_search
 from tuning import SearchError, Store, write_report
-from tuning.axes import Axis, axes_of, number
 from tuning.report import figure
 from tuning.report.curves import learning_curves
 from tuning.report.importance import importance
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, parallel, sensitivity
-from tuning.stored import StoredSearch
+from tuning.results.stored import StoredSearch
+from tuning.space.axes import Axis, axes_of, number
 
 pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
 

@@ -17,8 +17,8 @@ import pytest
 import tuning
 from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
-from tuning.result import SearchResult
-from tuning.store import FILE_NAME, SCHEMA_VERSION, Lock, exists
+from tuning.results.search import SearchResult
+from tuning.store.database import FILE_NAME, SCHEMA_VERSION, Lock, exists
 
 CONFIG = {
     "optimizer": "adam",
@@ -151,8 +151,8 @@ class Light(tuning.Tuner):
     def run_trial(self, trial, *args, **kwargs):
         number, score = int(trial.trial_id), trial.hyperparameters["x"] ** 2
         for epoch in range(self.epochs):
-            self.record(tuning.trial.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
-        self.record(tuning.trial.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
+            self.record(tuning.training.trainer.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
+        self.record(tuning.training.trainer.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
         return {"val_loss": score}
 
 
@@ -292,7 +292,7 @@ def test_a_kill_while_a_store_is_upgraded_leaves_the_old_one(tmp_path, monkeypat
     begun = light(tmp_path / "begun", 3)
     begun.search()
     path = version_1(tmp_path / "old", begun)
-    monkeypatch.setattr(tuning.store, "SCHEMA_VERSION", "(")  # the last statement of the upgrade fails
+    monkeypatch.setattr(tuning.store.database, "SCHEMA_VERSION", "(")  # the last statement of the upgrade fails
     monkeypatch.setattr(Store, "_check", lambda self: None)
     with pytest.raises(SearchError):
         Store.open(path.parent)

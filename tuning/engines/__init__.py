@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
 
 
 class Engine(Protocol):

@@ -27,7 +27,7 @@ from tuning.errors import SearchError, one_line
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
 
 SIGN_SECONDS = 5.0  # between a worker's signs of life
 LOST_SECONDS = 60.0  # without one, after which a worker counts as dead
@@ -249,7 +249,7 @@ def _encode(message: dict[str, Any]) -> bytes:
 
 
 def _decode_event(content: dict[str, Any]):
-    from tuning import trial
+    from tuning.training import trainer as trial
 
     arguments = dict(content)
     return getattr(trial, arguments.pop("kind"))(**arguments)

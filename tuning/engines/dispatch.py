@@ -12,7 +12,7 @@ from tuning.errors import SearchError
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
 
 TRIES = 3  # of a trial whose worker dies; after that it counts as failed
 START_TRIES = 3  # of starting a worker, one after the other and with none alive, before the search gives up
@@ -100,7 +100,7 @@ def dispatch(tuner: Tuner, pool: Pool) -> None:
 
 class _Dispatch:
     def __init__(self, tuner, pool):
-        from tuning.trial import EpochEnded
+        from tuning.training.trainer import EpochEnded
 
         self.pool = pool
         self.in_flight = InFlight(tuner)

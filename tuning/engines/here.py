@@ -11,11 +11,11 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from tuning import together
 from tuning.errors import SearchError, StoreError, one_line
+from tuning.training import together
 
 if TYPE_CHECKING:
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
 
 
 class HereEngine:

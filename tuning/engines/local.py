@@ -21,8 +21,8 @@ from tuning.engines.dispatch import dispatch, prunes
 from tuning.errors import SearchError, one_line
 
 if TYPE_CHECKING:
-    from tuning.trial import Trainer
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
+    from tuning.training.trainer import Trainer
 
 
 class LocalEngine:

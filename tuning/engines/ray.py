@@ -28,10 +28,10 @@ from tuning.engines import work
 from tuning.engines.dispatch import dispatch, prunes
 from tuning.engines.local import worker_environment
 from tuning.errors import SearchError, missing_packages_explained, one_line
-from tuning.quiet import stderr_kept_back
+from tuning.runtime.quiet import stderr_kept_back
 
 if TYPE_CHECKING:
-    from tuning.tuner import Tuner
+    from tuning.study.tuner import Tuner
 
 PLACEMENT_SECONDS = 120.0  # without any worker placed, after which a search gives up
 CONNECT_SECONDS = 10.0
@@ -340,7 +340,7 @@ def _silent():
 
 def _module_folder(hypermodel) -> pathlib.Path | None:
     """The current folder, if the problem is a module in it."""
-    from tuning.model import ProblemModel
+    from tuning.training.problem_model import ProblemModel
 
     if not isinstance(hypermodel, ProblemModel) or not isinstance(hypermodel.source, str) or ":" not in hypermodel.source:
         return None

@@ -43,7 +43,7 @@ class OptunaOracle(keras_tuner.Oracle):
         **kwargs: of `keras_tuner.Oracle`.
     """
 
-    per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracle_state`
+    per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracles.state`
 
     def __init__(self, sampler="tpe", **kwargs):
         super().__init__(**kwargs)

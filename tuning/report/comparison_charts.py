@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import Axis, learning_rate_axis
 from tuning.report.curves import mean_curve
 from tuning.report.figure import PALETTE, Chart, figure, hover_text, plain, rounded, scaled, titled
 from tuning.report.progress import best_so_far
 from tuning.report.response import score_axis
-from tuning.stored import StoredSearch
+from tuning.results.stored import StoredSearch
+from tuning.space.axes import Axis, learning_rate_axis
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

@@ -8,12 +8,12 @@ import os
 import pathlib
 from typing import Any
 
-from tuning.axes import number
 from tuning.errors import SearchError
 from tuning.report import comparison_charts, page, reproduction
 from tuning.report.page import Cell, Table, duration
 from tuning.report.search_page import leaderboard
-from tuning.stored import StoredSearch, within_directory
+from tuning.results.stored import StoredSearch, within_directory
+from tuning.space.axes import number
 
 FILE_NAME = "comparison.json"
 LEADERS = 5

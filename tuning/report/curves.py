@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.report.figure import GREY, ORANGE, PALETTE, PURPLE, Chart, figure, plain, rounded, setting_text, titled, titled_values
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import StoredSearch
 
 HIGHLIGHTED = 5
 MOST_POINTS = 25_000  # of all other trials and metrics together; beyond it the page would be slow

@@ -12,9 +12,9 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tuning.axes import Axis, number, value_text
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch, half_interval
+from tuning.results.search import TrialRecord
+from tuning.results.stored import StoredSearch, half_interval
+from tuning.space.axes import Axis, number, value_text
 
 # After Okabe and Ito, so that they differ for the colour-blind, at lightnesses that show on white and on near-black.
 BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN = "#2a7fc1", "#d9660a", "#0c9d74", "#c4689c", "#3aa3d8", "#a8801a"

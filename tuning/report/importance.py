@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tuning.axes import Axis
 from tuning.report.figure import BLUE, ORANGE, Chart, figure, plain, rounded, titled
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import StoredSearch
+from tuning.space.axes import Axis
 
 LEAST_TRIALS, LEAST_PER_AXIS = 10, 4  # with fewer completed trials the numbers would be guesses
 MOST_TRIALS = 200  # that fANOVA gets: its time grows with their square
@@ -63,8 +63,8 @@ def _measured(search: StoredSearch, trials, axes: list[Axis]) -> dict[str, dict[
     """Evaluator -> axis -> importance, in percent of the sum."""
     import optuna
 
-    from tuning.export import quiet_optuna
-    from tuning.optuna_study import add_trials, parameter_name
+    from tuning.results.export import quiet_optuna
+    from tuning.results.optuna_study import add_trials, parameter_name
 
     evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {
         "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)

@@ -7,8 +7,8 @@ from typing import Any
 
 from tuning.report.figure import BLUE, GREY, STATE_COLOUR, Chart, figure, hover_text, plain, rounded, titled
 from tuning.report.response import score_axis
-from tuning.result import TrialRecord
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import STATES, StoredSearch
 
 _PAUSE = 300.0  # seconds in which no trial ran: the search was interrupted
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import StoredSearch
 
 
 def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | None:

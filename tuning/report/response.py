@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import Axis, learning_rate_axis, number, round_values
 from tuning.report.figure import (
     GREY,
     MARGIN_BELOW_COLOURS,
@@ -26,8 +25,9 @@ from tuning.report.figure import (
     titled,
     titled_values,
 )
-from tuning.result import TrialRecord
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import STATES, StoredSearch
+from tuning.space.axes import Axis, learning_rate_axis, number, round_values
 
 MOST_MAPS = 3
 

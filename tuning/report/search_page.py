@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from tuning.axes import number, value_text
 from tuning.report import page, reproduction
 from tuning.report.curves import learning_curves
 from tuning.report.figure import interval_of
@@ -13,9 +12,10 @@ from tuning.report.importance import importance
 from tuning.report.page import Cell, Table, duration, moment
 from tuning.report.progress import budget
 from tuning.report.response import divergence, main_axes, maps, parallel, sensitivity
-from tuning.result import TrialRecord
-from tuning.store import FILE_NAME as STORE
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import TrialRecord
+from tuning.results.stored import STATES, StoredSearch
+from tuning.space.axes import number, value_text
+from tuning.store.database import FILE_NAME as STORE
 
 MOST_TRACEBACKS = 20
 

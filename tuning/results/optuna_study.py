@@ -1,0 +1,106 @@
+"""A search in Optuna's terms: its parameters, distributions and trials.
+
+Optuna has linear and logarithmic scales. A hyperparameter that was searched in log(1-x) becomes the parameter `1 - NAME`
+on a logarithmic scale, which is the same thing; the hyperparameter's own value stands in the trial's user attribute NAME.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from tuning.results.search import TrialRecord, json_ready
+from tuning.results.stored import StoredSearch
+from tuning.space.axes import Axis
+
+STATES = {"completed": "COMPLETE", "pruned": "PRUNED", "running": "RUNNING", "diverged": "FAIL", "failed": "FAIL"}
+
+
+def add_trials(study, search: StoredSearch, trials: Iterable[TrialRecord] | None = None) -> None:
+    """Adds trials of a search (all, if none are given) to an Optuna study, in their order."""
+    for trial in search.trials if trials is None else trials:
+        study.add_trial(frozen_trial(search, trial))
+
+
+def parameter_name(axis: Axis) -> str:
+    """What the axis is called in Optuna."""
+    return f"1 - {axis.name}" if axis.scale == "log1m" and axis.is_number else axis.name
+
+
+def frozen_trial(search: StoredSearch, trial: TrialRecord):
+    """One trial as an `optuna.trial.FrozenTrial`, whose number the study gives."""
+    import optuna
+
+    parameters, distributions = {}, {}
+    for axis in search.axes:
+        if axis.name in trial.hyperparameters:
+            name = parameter_name(axis)
+            parameters[name], distributions[name] = _parameter(axis, trial.hyperparameters[axis.name])
+    state = optuna.trial.TrialState[STATES.get(trial.state, "FAIL")]
+    curve = _objective_curve(search, trial)
+    value = trial.score
+    if trial.state == "pruned" and value is None:
+        value = next((score for score in reversed(curve) if math.isfinite(score)), None)
+    return optuna.trial.FrozenTrial(
+        number=trial.number,
+        trial_id=-1,
+        state=state,
+        value=value if state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED) else None,
+        datetime_start=datetime.datetime.fromtimestamp(trial.begun),
+        datetime_complete=None if trial.state == "running" else datetime.datetime.fromtimestamp(search.end_of(trial)),
+        params=parameters,
+        distributions=distributions,
+        user_attrs=_attributes(search, trial),
+        system_attrs={},
+        intermediate_values=dict(enumerate(curve)),
+    )
+
+
+def _parameter(axis: Axis, value: Any):
+    """(value, distribution) of one hyperparameter."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if not axis.is_number:
+        return _category(value), CategoricalDistribution([_category(choice) for choice in axis.choices])
+    if axis.scale == "log1m" and axis.high < 1:
+        complement = round(1 - value, 15)  # without the binary noise of the subtraction
+        low, high = (round(1 - bound, 15) for bound in (axis.high, axis.low))
+        return complement, FloatDistribution(min(low, complement), max(high, complement), log=True)
+    logarithmic = axis.scale == "log" and axis.low > 0
+    if axis.kind == "int":
+        return value, IntDistribution(int(axis.low), int(axis.high), log=logarithmic)
+    return float(value), FloatDistribution(float(axis.low), float(axis.high), log=logarithmic)
+
+
+def _category(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
+
+
+def _objective_curve(search: StoredSearch, trial: TrialRecord) -> list[float]:
+    """After each epoch the mean of the objective over the executions that came so far; NaN where it was not a number."""
+    curves = [curve[search.result.objective] for curve in trial.curves if search.result.objective in curve]
+    means = []
+    for epoch in range(max(map(len, curves), default=0)):
+        values = [curve[epoch] for curve in curves if epoch < len(curve)]
+        known = [value for value in values if value is not None]
+        means.append(sum(known) / len(known) if len(known) == len(values) else math.nan)
+    return means
+
+
+def _attributes(search: StoredSearch, trial: TrialRecord) -> dict[str, Any]:
+    own = {axis.name: trial.hyperparameters.get(axis.name) for axis in search.axes if parameter_name(axis) != axis.name}
+    seeds = [execution.seed for execution in search.executions.get(trial.number, [])]
+    about = {
+        "trial": trial.number,
+        "state": trial.state,
+        "epochs": trial.epochs,
+        "executions": trial.executions,
+        "seeds": seeds,
+        "line": trial.line,
+        "message": trial.message,
+    }
+    known = {**own, **{name: value for name, value in about.items() if value not in (None, [])}}
+    return json_ready(known)
