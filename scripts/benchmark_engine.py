@@ -24,18 +24,19 @@ import_keras_quietly()
 import tuning  # noqa: E402
 from tuning.oracles import make_oracle  # noqa: E402
 from tuning.problems import make_problem  # noqa: E402
-from tuning.training import trainer as trials  # noqa: E402
+from tuning.training.events import EpochEnded, ExecutionEnded  # noqa: E402
 from tuning.training.problem_model import ProblemModel  # noqa: E402
+from tuning.training.trainer import Trainer  # noqa: E402
 
 
-class InstantTrainer(trials.Trainer):
+class InstantTrainer(Trainer):
     """Says that it has trained."""
 
     def run(self, trial, hp, report, **hooks):
         """One epoch and one execution, at once."""
         metrics = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
-        report(trials.EpochEnded(trial, 0, 0, metrics))
-        report(trials.ExecutionEnded(trial, 0, 1, 0.9, 0, time.time(), 0.0))
+        report(EpochEnded(trial, 0, 0, metrics))
+        report(ExecutionEnded(trial, 0, 1, 0.9, 0, time.time(), 0.0))
         return [metrics]
 
 
@@ -67,7 +68,7 @@ class TimedTuner(tuning.Tuner):
 
     def record(self, event):
         """As the base's."""
-        self.event_bytes = len(pickle.dumps(event)) if isinstance(event, trials.EpochEnded) else self.event_bytes
+        self.event_bytes = len(pickle.dumps(event)) if isinstance(event, EpochEnded) else self.event_bytes
         with self._counted("record"):
             return super().record(event)
 

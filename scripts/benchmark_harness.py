@@ -52,7 +52,7 @@ def measure(oracle: str, trials: int, workdir: str | os.PathLike) -> dict[str, f
 
     import tuning
     from tuning.console.live import View
-    from tuning.training.trainer import EpochEnded, ExecutionEnded
+    from tuning.training.events import EpochEnded, ExecutionEnded
 
     space = tuning.Space.of("adam")
     objective = keras_tuner.Objective("val_loss", "min")

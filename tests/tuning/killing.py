@@ -25,7 +25,7 @@ import tuning
 import tuning.oracles
 import tuning.study.tuner
 from tuning.store.database import Store, exists
-from tuning.training.trainer import EpochEnded, ExecutionEnded
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 EPOCHS = 4
 

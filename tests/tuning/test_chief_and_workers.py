@@ -19,7 +19,7 @@ PROGRAM = """
     import keras_tuner
     import tuning
     from tuning.engines import chief
-    from tuning.training.trainer import EpochEnded, ExecutionEnded
+    from tuning.training.events import EpochEnded, ExecutionEnded
 
     chief.SIGN_SECONDS, chief.LOST_SECONDS, chief.ASK_AGAIN_SECONDS = 0.3, 3.0, 0.1
     WHO = os.environ["KERASTUNER_TUNER_ID"]

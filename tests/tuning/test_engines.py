@@ -19,7 +19,7 @@ from tuning.engines.local import _Process, cores, worker_environment
 from tuning.problems import make_problem
 from tuning.results.search import SearchResult
 from tuning.training import epochs
-from tuning.training.trainer import Chosen, EpochEnded, ExecutionEnded
+from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 # -- the dispatcher, with workers that are scripts --------------------------------------------------
 

@@ -6,7 +6,7 @@ import keras
 
 from tuning import SearchResult, search
 from tuning.runtime.machine import machine, versions
-from tuning.study.tuner import check_same_search
+from tuning.study.identity import check_same_search
 
 
 def test_machine_and_versions_are_plain_facts():

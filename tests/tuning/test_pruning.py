@@ -10,7 +10,7 @@ from tests.tuning.conftest import load, one_sentence, without_times
 from tuning import SearchError
 from tuning.results.search import SearchResult
 from tuning.schedulers.pruning import Pruning
-from tuning.training.trainer import EpochEnded, ExecutionEnded
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 MIN = keras_tuner.Objective("val_loss", "min")
 MAX = keras_tuner.Objective("val_accuracy", "max")

@@ -18,7 +18,8 @@ import tuning
 from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
 from tuning.results.search import SearchResult
-from tuning.store.database import FILE_NAME, SCHEMA_VERSION, Lock, exists
+from tuning.store.database import FILE_NAME, SCHEMA_VERSION, exists
+from tuning.store.lock import Lock
 
 CONFIG = {
     "optimizer": "adam",
@@ -151,8 +152,8 @@ class Light(tuning.Tuner):
     def run_trial(self, trial, *args, **kwargs):
         number, score = int(trial.trial_id), trial.hyperparameters["x"] ** 2
         for epoch in range(self.epochs):
-            self.record(tuning.training.trainer.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
-        self.record(tuning.training.trainer.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
+            self.record(tuning.training.events.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
+        self.record(tuning.training.events.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
         return {"val_loss": score}
 
 

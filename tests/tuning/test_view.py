@@ -8,7 +8,7 @@ import pytest
 
 from tuning import Space
 from tuning.console.live import View, _duration, _value
-from tuning.training.trainer import EpochEnded, ExecutionEnded
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 
 class Terminal(io.StringIO):

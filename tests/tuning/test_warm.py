@@ -7,8 +7,9 @@ import pytest
 
 import keras_optims
 from tuning.training import epochs
+from tuning.training.events import EpochEnded
 from tuning.training.problem_model import _TestData as EvaluationOfTestData
-from tuning.training.trainer import EpochEnded, Trainer
+from tuning.training.trainer import Trainer
 from tuning.training.warm import WarmModels, structure
 
 LAYERS = keras.layers

@@ -14,7 +14,7 @@ from tuning.results.statistics import Summary, plus_minus, summary
 if TYPE_CHECKING:
     from tuning.results.search import SearchResult
     from tuning.space.space import Space
-    from tuning.training.trainer import Chosen, EpochEnded, ExecutionEnded
+    from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 SHOWN_TRIALS = 8  # in the live table
 

@@ -249,7 +249,7 @@ def _encode(message: dict[str, Any]) -> bytes:
 
 
 def _decode_event(content: dict[str, Any]):
-    from tuning.training import trainer as trial
+    from tuning.training import events
 
     arguments = dict(content)
-    return getattr(trial, arguments.pop("kind"))(**arguments)
+    return getattr(events, arguments.pop("kind"))(**arguments)

@@ -100,7 +100,7 @@ def dispatch(tuner: Tuner, pool: Pool) -> None:
 
 class _Dispatch:
     def __init__(self, tuner, pool):
-        from tuning.training.trainer import EpochEnded
+        from tuning.training.events import EpochEnded
 
         self.pool = pool
         self.in_flight = InFlight(tuner)

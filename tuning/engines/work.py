@@ -3,7 +3,7 @@
 Messages of a worker are pairs (kind, content):
 
     ready   None: the trainer and its data are loaded
-    event   what a trial reports while it runs: `tuning.training.trainer.EpochEnded`, `ExecutionEnded`, ...
+    event   what a trial reports while it runs: `tuning.training.events.EpochEnded`, `ExecutionEnded`, ...
     done    the metrics of the trial's executions, and the hyperparameters that the model has added to the space, if any
     failed  (message, traceback): the trial raised
     fatal   a sentence: this worker cannot train anything, nor can another
@@ -54,7 +54,7 @@ def train(trainer, number: int, config: dict[str, Any], ways, send: Send, answer
     """
     import keras_tuner
 
-    from tuning.training.trainer import EpochEnded
+    from tuning.training.events import EpochEnded
 
     def report(event) -> bool:
         send(("event", event))

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.experiments.search import DEFAULT_ORACLE, DEFAULT_TRIALS, _check_number, _check_seed, _objective, folder_name
+from tuning.experiments.arguments import DEFAULT_TRIALS, check_number, check_seed, folder_name, objective_of
 from tuning.experiments.search import search as search_one
+from tuning.names import DEFAULT_ORACLE
 from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
+from tuning.store.lock import Lock
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
 CHOOSES = ("sampler", "pruner")  # arguments of a search that have no place where nothing is chosen, and none may be stopped
@@ -77,16 +79,16 @@ def compare(
         "confirmations": confirmations,
         "train_samples": train_samples,
     }.items():
-        _check_number(name, value, int, optional=True)
-    _check_number("repeats", repeats, int)
-    _check_seed(seed)
-    _check_number("max_minutes", max_minutes, float, optional=True)
+        check_number(name, value, int, optional=True)
+    check_number("repeats", repeats, int)
+    check_seed(seed)
+    check_number("max_minutes", max_minutes, float, optional=True)
     deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
     with missing_packages_explained():
         import keras
 
         from tuning.problems import make_problem
-        from tuning.study.tuner import check_same_search
+        from tuning.study.identity import check_same_search
 
     contestants = _contestants(optimizers)
     changes = _changes(contestants, dict(search or {}), dict(fix or {}))
@@ -98,7 +100,7 @@ def compare(
         raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
     trials = DEFAULT_TRIALS if trials is None and oracle != "hyperband" else trials
     confirmations = max(LEAST_CONFIRMATIONS, repeats) if confirmations is None else confirmations
-    objective = _objective(made)
+    objective = objective_of(made)
     header = {
         "problem": problem if isinstance(problem, str) else made.name,
         "objective": objective.name,
@@ -119,7 +121,7 @@ def compare(
         "command": command,
         "complete": False,
     }
-    with stores.Lock(folder):
+    with Lock(folder):
         if fresh:
             _remove(folder, contestants)
         elif (folder / FILE_NAME).is_file():
@@ -272,7 +274,7 @@ def _remove(folder: pathlib.Path, contestants: Mapping[str, Any]) -> None:
     for name in dict.fromkeys(names):
         for place in (folder / name, *folder.glob(f"{name}-confirmation*")):
             if place.is_dir():
-                with stores.Lock(place):
+                with Lock(place):
                     stores.remove(place)
     (folder / FILE_NAME).unlink(missing_ok=True)
 

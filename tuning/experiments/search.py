@@ -10,12 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.experiments.arguments import (
+    DEFAULT_TRIALS,
+    check_jit,
+    check_number,
+    check_seed,
+    default_directory,
+    engine_of,
+    objective_of,
+)
 from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, DEFAULT_SAMPLER, JIT, ORACLES, check_name
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
 from tuning.store import database as stores
-
-DEFAULT_TRIALS = 16
 
 
 def search(
@@ -89,20 +96,20 @@ def search(
         SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another search.
         KeyboardInterrupt: the search was interrupted; the same call resumes it.
     """
-    _check_number("trials", trials, int, optional=True)
-    _check_number("epochs", epochs, int, optional=True)
-    _check_number("repeats", repeats, int)
-    _check_number("train_samples", train_samples, int, optional=True)
-    _check_number("workers", workers, int)
-    _check_number("max_minutes", max_minutes, float, optional=True)
-    _check_seed(seed)
+    check_number("trials", trials, int, optional=True)
+    check_number("epochs", epochs, int, optional=True)
+    check_number("repeats", repeats, int)
+    check_number("train_samples", train_samples, int, optional=True)
+    check_number("workers", workers, int)
+    check_number("max_minutes", max_minutes, float, optional=True)
+    check_seed(seed)
     check_name("oracle", oracle, ORACLES)
     check_name("jit", jit, JIT)
     if batch_trials != "auto":
-        _check_number("batch_trials", batch_trials, int)
+        check_number("batch_trials", batch_trials, int)
     if oracle == "optuna" and sampler is None:
         sampler = DEFAULT_SAMPLER
-    chosen_engine = _engine(engine, workers, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker)
+    chosen_engine = engine_of(engine, workers, address=address, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker)
     with missing_packages_explained():
         import keras
 
@@ -116,7 +123,7 @@ def search(
         from tuning.study.tuner import Tuner
         from tuning.training.problem_model import ProblemModel
 
-    _check_jit(jit, keras.backend.backend())
+    check_jit(jit, keras.backend.backend())
     if chosen_engine is not None and batch_trials not in ("auto", 1):
         raise SearchError(
             f"Trials train together in one process: choose batch_trials or workers; received batch_trials={batch_trials}, "
@@ -131,7 +138,7 @@ def search(
             raise SearchError(f"A setting to confirm has values of {', '.join(space.axes)}; received {dict(confirm)}.")
         oracle, seed = "confirmation", fresh_seed(seed)
         folder = folder if directory is not None else folder.with_name(f"{folder.name}-confirmation")
-    objective = _objective(made)
+    objective = objective_of(made)
     points = None
     if oracle == "grid":
         points = space.grid_points(DEFAULT_TRIALS if trials is None else trials)
@@ -198,81 +205,3 @@ def search(
     if confirm is None:
         result.write_best()
     return result
-
-
-def _engine(name: str, workers: int, **ray_options):
-    """The engine by name; `None`: this process trains."""
-    if os.environ.get("KERASTUNER_ORACLE_IP"):
-        raise SearchError(
-            "KERASTUNER_ORACLE_IP is set: chief and workers are for programs of your own with tuning.Tuner; "
-            "unset it, and use the engine 'ray' for several machines."
-        )
-    if name == "ray":
-        from tuning.engines.ray import RayEngine
-
-        return RayEngine(workers, **ray_options)
-    if name != "local":
-        raise SearchError(f"The engine must be 'local' or 'ray'; received {name!r}.")
-    for option, value in ray_options.items():
-        if value is not None:
-            raise SearchError(f"{option} is for the engine 'ray' alone; received {option} {value!r} with the engine 'local'.")
-    if workers == 1:
-        return None
-    from tuning.engines.local import LocalEngine
-
-    return LocalEngine(workers)
-
-
-def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
-    """`results/adam-digits_mlp`."""
-    import keras_optims
-
-    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
-    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{folder_name(problem_name)}"
-
-
-def folder_name(problem_name: str) -> str:
-    """A problem's name as part of a folder's."""
-    return problem_name.replace(":", ".").replace(os.sep, "_")
-
-
-def _objective(problem):
-    import keras_tuner
-
-    if problem.direction is not None:
-        return keras_tuner.Objective(problem.objective, problem.direction)
-    try:
-        return keras_tuner.engine.oracle.Objective(problem.objective, _known_direction(problem.objective))
-    except ValueError as error:
-        raise SearchError(
-            f"Whether {problem.objective} should be small or large is not known: give the Problem a direction, 'min' or 'max'."
-        ) from error
-
-
-def _known_direction(metric: str) -> str:
-    from keras_tuner.engine import metrics_tracking
-
-    direction = metrics_tracking.infer_metric_direction(metric)
-    if direction is None:
-        raise ValueError(metric)
-    return direction
-
-
-def _check_seed(seed: Any) -> None:
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
-
-
-def _check_jit(jit: str, backend: str) -> None:
-    refused = {"jax": ("off", "JAX compiles everything"), "torch": ("on", "torch runs operation by operation here")}
-    if backend in refused and refused[backend][0] == jit:
-        raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {refused[backend][1]}: leave it at 'auto'.")
-
-
-def _check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:
-    if value is None and optional:
-        return
-    kinds = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not (value >= 1 if kind is int else 0 < value < math.inf):
-        allowed = "an int of at least 1" if kind is int else "a number above 0"
-        raise SearchError(f"{name} must be {allowed}; received {value!r}.")

@@ -10,8 +10,8 @@ import keras
 from tuning.errors import SearchError
 from tuning.problems import make_problem
 from tuning.training import epochs as compiled_epochs
+from tuning.training.curve import Seeds, averages_validated
 from tuning.training.problem_model import compiled, fit_arguments
-from tuning.training.trainer import Seeds, averages_validated
 from tuning.training.warm import reseed, seed_everything
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -24,8 +23,11 @@ from tuning.runtime.interruption import Interruption
 from tuning.runtime.machine import machine, versions
 from tuning.schedulers.pruning import make_pruning
 from tuning.store import database as stores
+from tuning.store.lock import Lock
+from tuning.study.identity import check_same_search
 from tuning.training import epochs
 from tuning.training import trainer as trials
+from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
 
@@ -36,13 +38,13 @@ class Listener(Protocol):
     def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
         """A trial begins; it will train `epochs` epochs, if that is known."""
 
-    def epoch_ended(self, event: trials.EpochEnded) -> None:
+    def epoch_ended(self, event: EpochEnded) -> None:
         """A running trial has trained one more epoch."""
 
-    def execution_ended(self, event: trials.ExecutionEnded) -> None:
+    def execution_ended(self, event: ExecutionEnded) -> None:
         """One training of a running trial is over."""
 
-    def chosen(self, event: trials.Chosen) -> None:
+    def chosen(self, event: Chosen) -> None:
         """The first trial has measured how all of them are trained."""
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
@@ -146,7 +148,7 @@ class Tuner(keras_tuner.Tuner):
         if self._role == "worker":  # the store is the chief's
             return
         if overwrite:
-            with stores.Lock(self.project_dir):
+            with Lock(self.project_dir):
                 stores.remove(self.project_dir)
         if stores.exists(self.project_dir):
             with stores.Store.open(self.project_dir, read_only=True) as store:
@@ -212,7 +214,7 @@ class Tuner(keras_tuner.Tuner):
         engine = chief.Chief() if self._role == "chief" else self.engine
         self._trainer = None
         with contextlib.ExitStack() as stack:
-            stack.enter_context(stores.Lock(self.project_dir))
+            stack.enter_context(Lock(self.project_dir))
             if stores.exists(self.project_dir):
                 self._store = stack.enter_context(stores.Store.open(self.project_dir))
                 self._restore(self._store)
@@ -312,19 +314,19 @@ class Tuner(keras_tuner.Tuner):
         """Whether the next trial measures how all are trained, so that no other one may begin before it has."""
         return len(self.ways or ()) > 1
 
-    def record(self, event: trials.EpochEnded | trials.ExecutionEnded | trials.Chosen) -> bool:
+    def record(self, event: EpochEnded | ExecutionEnded | Chosen) -> bool:
         """Writes what a running trial reports to the store, or sends it to the chief; whether the trial is to stop here."""
         self._interruption.check()
         if self._chief is not None:
             return self._chief.record(event)
-        if isinstance(event, trials.EpochEnded):
+        if isinstance(event, EpochEnded):
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
             if self._pruning is not None and self._pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
                 self._pruned.add(event.trial)
             return event.trial in self._pruned
-        elif isinstance(event, trials.Chosen):
+        elif isinstance(event, Chosen):
             self._opened.set_choice(event.name, {"value": event.value, "seconds_per_step": event.seconds_per_step})
             if self.listener is not None:
                 self.listener.chosen(event)
@@ -423,29 +425,6 @@ class Tuner(keras_tuner.Tuner):
         self.oracle.ongoing_trials = {}
 
 
-IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command", "data_dir")
-
-
-def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:
-    """Raises `SearchError` naming what differs, if the stored search (or comparison) is not the one that is wanted."""
-    wanted = json.loads(json.dumps(wanted))  # as the store has it: tuples are lists there
-    differences = []
-    for name in sorted({*stored, *wanted} - set(IDENTITY_EXCLUDES)):
-        old, new = stored.get(name), wanted.get(name)
-        if old != new:
-            differences.append(f"{name} ({_brief(old)} there, {_brief(new)} now)")
-    if differences:
-        raise SearchError(
-            f"The {what} in {directory} is another one: it differs in {', '.join(differences)}; "
-            f"choose another --directory, or --fresh to delete it and start over."
-        )
-
-
 def split_values(values: dict[str, Any], epochs: int | None) -> tuple[dict[str, Any], int | None]:
     """The hyperparameters without Hyperband's bookkeeping, and for how many epochs this trial trains."""
     return {name: value for name, value in values.items() if not name.startswith("tuner/")}, values.get("tuner/epochs", epochs)
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -17,7 +17,9 @@ import numpy as np
 
 from keras_optims.callbacks import averaging_optimizer
 from tuning.training import epochs
-from tuning.training.trainer import Chosen, Curve, ExecutionEnded, Report, Trainer, best_epoch, execution_seed
+from tuning.training.curve import Curve
+from tuning.training.events import Chosen, ExecutionEnded, Report
+from tuning.training.trainer import Trainer, best_epoch, execution_seed
 
 SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
 

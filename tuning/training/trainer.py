@@ -7,7 +7,6 @@ A trial is a setting of hyperparameters; an execution is one training with it. E
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,51 +16,11 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_optims.callbacks import AveragedWeights, averaging_optimizer
 from tuning.errors import SearchError
 from tuning.training import epochs
+from tuning.training.curve import Curve, Seeds, averages_validated
+from tuning.training.events import Chosen, ExecutionEnded, Report
 from tuning.training.warm import WarmModels, reseed, seed_everything
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochEnded:
-    """One point of a learning curve: metric name -> value after `epoch` (from 0)."""
-
-    trial: int
-    execution: int
-    epoch: int
-    metrics: dict[str, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class ExecutionEnded:
-    """One training is over: the objective at its best epoch (not finite if it diverged), and how long it took."""
-
-    trial: int
-    execution: int
-    seed: int
-    score: float
-    best_epoch: int
-    begun: float
-    seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Chosen:
-    """What the first trial measured and chose for all: how epochs are compiled, or how many trials train at once.
-
-    Args:
-        name: `"way"` or `"batch_trials"`.
-        value: of the choice; `None`: there was nothing to choose.
-        seconds_per_step: of each candidate.
-    """
-
-    name: str
-    value: str | int | None
-    seconds_per_step: dict[str, float]
-
-
-Report = Callable[[EpochEnded | ExecutionEnded | Chosen], bool | None]  # True: the trial is to stop here, as it is not promising
 
 
 def execution_seed(search_seed: int, trial: int, execution: int) -> int:
@@ -201,56 +160,6 @@ class Trainer:
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     """Whether the objective of any execution is not finite."""
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
-
-
-def averages_validated(model: keras.Model) -> list[keras.callbacks.Callback]:
-    """The callback that validates the averages, if the optimizer keeps them: without it, no result would depend on them."""
-    return [] if averaging_optimizer(model) is None else [AveragedWeights()]
-
-
-class Seeds(keras.callbacks.Callback):
-    """Seeds again when training begins: a model that still had to be built has drawn random numbers, a warm one has not."""
-
-    def __init__(self, seed):
-        super().__init__()
-        self.seed = seed
-
-    def on_train_begin(self, logs=None):
-        """Seeds the generators that are not state of the model."""
-        reseed((self.seed + 1) % 2**32)
-
-
-class Curve(keras.callbacks.Callback):
-    """Reports each epoch, and stops a training that diverged."""
-
-    def __init__(self, trial, execution, objective, report, model, epoch_began, epoch_ended):
-        super().__init__()
-        self.trial, self.execution, self.objective, self.report = trial, execution, objective, report
-        self.trained_model = model  # or anything with an attribute stop_training
-        self.epoch_began, self.epoch_ended = epoch_began, epoch_ended
-        self.epochs: list[dict[str, float]] = []
-        self.diverged = False
-        self.stopped = False  # by whoever hears the reports
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Passes it on."""
-        if self.epoch_began is not None:
-            self.epoch_began(self.trained_model, epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Reports the epoch, and stops the training if it diverged or whoever hears the report says so."""
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
-        self.epochs.append(metrics)
-        self.stopped = bool(self.report(EpochEnded(self.trial, self.execution, epoch, metrics)))
-        if self.epoch_ended is not None:
-            self.epoch_ended(self.trained_model, epoch, dict(logs or {}))
-        watched = [metrics.get("loss", 0.0), metrics.get("val_loss", 0.0)]
-        if self.objective.has_value(metrics):
-            watched.append(self.objective.get_value(metrics))
-        if not all(map(math.isfinite, watched)):
-            self.diverged = True
-        if self.diverged or self.stopped:
-            self.trained_model.stop_training = True
 
 
 def best_epoch(epochs: Sequence[dict[str, float]], curve: Curve, objective) -> tuple[dict[str, float], int]:
