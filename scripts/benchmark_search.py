@@ -149,6 +149,7 @@ class Ours:
         import tuning
         from tuning.engines.here import HereEngine
         from tuning.results.search import SearchResult
+        from tuning.study.ledger import Listener
 
         outer, last = self, [time.perf_counter()]
 
@@ -158,8 +159,8 @@ class Ours:
                     outer._trainer = super().trainer(*args)
                 return outer._trainer
 
-            def trial_done(self, trial, results):
-                super().trial_done(trial, results)
+        class Counting(Listener):
+            def trial_ended(self, *arguments):
                 outer.seconds.append(time.perf_counter() - last[0])
                 last[0] = time.perf_counter()
 
@@ -172,6 +173,7 @@ class Ours:
             project_name=name,
             engine=HereEngine(self.together),
             jit="auto",
+            listener=Counting(),
         )
         last[0] = time.perf_counter()
         tuner.search(epochs=self.epochs)

@@ -20,6 +20,7 @@ from tuning import SearchError, Store
 from tuning.results.search import SearchResult
 from tuning.store.database import FILE_NAME, SCHEMA_VERSION, exists
 from tuning.store.lock import Lock
+from tuning.study.ledger import Listener
 
 CONFIG = {
     "optimizer": "adam",
@@ -206,15 +207,12 @@ def test_what_is_written_for_a_trial_does_not_grow(oracle, tmp_path, monkeypatch
         connection.set_trace_callback(lambda statement: written.append(written.pop() + len(statement)))
         return connection
 
-    class Counting(Light):
-        def trial_done(self, trial, results):
-            super().trial_done(trial, results)
+    class Counting(Listener):
+        def trial_ended(self, number, state, score, message):
             written.append(0)
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    tuner = light(tmp_path, 150, oracle)
-    tuner.__class__ = Counting
-    tuner.search()
+    light(tmp_path, 150, oracle, listener=Counting()).search()
     early, late = written[10:30], written[-21:-1]
     assert len(written) == 151
     assert sum(early) > 20 * 1000  # the statements with their values were seen

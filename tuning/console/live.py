@@ -73,7 +73,7 @@ class View:
             yield
 
     def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
-        """See `tuning.study.tuner.Listener`."""
+        """See `tuning.study.ledger.Listener`."""
         self._running[number] = {
             "hyperparameters": hyperparameters,
             "epochs": epochs,
@@ -83,7 +83,7 @@ class View:
         }
 
     def epoch_ended(self, event: EpochEnded) -> None:
-        """See `tuning.study.tuner.Listener`."""
+        """See `tuning.study.ledger.Listener`."""
         running = self._running.get(event.trial)
         if running is None:
             return
@@ -93,12 +93,12 @@ class View:
         running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
 
     def execution_ended(self, event: ExecutionEnded) -> None:
-        """See `tuning.study.tuner.Listener`."""
+        """See `tuning.study.ledger.Listener`."""
         if event.trial in self._running:
             self._running[event.trial]["scores"].append(event.score)
 
     def chosen(self, event: Chosen) -> None:
-        """See `tuning.study.tuner.Listener`."""
+        """See `tuning.study.ledger.Listener`."""
         if len(event.seconds_per_step) < 2 or self._stream is None:
             return
         times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in event.seconds_per_step.items())
@@ -108,7 +108,7 @@ class View:
             self._line(self._choices[-1])
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
-        """See `tuning.study.tuner.Listener`."""
+        """See `tuning.study.ledger.Listener`."""
         running = self._running.pop(number)
         seconds = time.monotonic() - running["begun"]
         scores = running["scores"]

@@ -44,4 +44,5 @@ class Chosen:
     seconds_per_step: dict[str, float]
 
 
-Report = Callable[[EpochEnded | ExecutionEnded | Chosen], bool | None]  # True: the trial is to stop here, as it is not promising
+Event = EpochEnded | ExecutionEnded | Chosen
+Report = Callable[[Event], bool | None]  # True: the trial is to stop here, as it is not promising

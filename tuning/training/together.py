@@ -43,11 +43,10 @@ class TrialsTogether:
     Args:
         trainer: of the search; its models are used.
         size: how many at most.
-        build: takes the place of the HyperModel's.
     """
 
-    def __init__(self, trainer: Trainer, size: int, build=None):
-        self.trainer, self.size, self.build = trainer, size, build
+    def __init__(self, trainer: Trainer, size: int):
+        self.trainer, self.size = trainer, size
         self._compiled: dict[int, Any] = {}
 
     def run(self, members: Sequence[tuple[int, Any]], report: Report) -> list[list[dict[str, float]]] | None:
@@ -83,7 +82,7 @@ class TrialsTogether:
         trainer, models, states, order_seeds = self.trainer, [], [], []
         arguments = _arguments(trainer)
         for (_, hp), seed in zip(members, seeds, strict=True):
-            models.append(trainer.model(hp, seed, self.build))
+            models.append(trainer.model(hp, seed))
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
@@ -107,11 +106,11 @@ class TrialsTogether:
         return curves
 
 
-def measure_size(trainer: Trainer, hp, report: Report, build=None) -> None:
+def measure_size(trainer: Trainer, hp, report: Report) -> None:
     """Measures how many models of a setting train fastest together, and reports it."""
     from tuning.training.epochs.together import fastest_size
 
-    model, arguments = trainer.model(hp, 0, build), _arguments(trainer)
+    model, arguments = trainer.model(hp, 0), _arguments(trainer)
     train, batch_size = _build(model, arguments), arguments.get("batch_size") or 32
     way = epochs.settled_way(model, train, batch_size)
     trainer.settle(report, model)

@@ -39,6 +39,7 @@ class Trainer:
         fit_args, fit_kwargs: of `fit`.
         ways: how `tuning.training.epochs.fit` may compile epochs: if there are several, the first trial measures which is
             fastest. `None`: as each model was compiled.
+        build: takes the place of the HyperModel's, in this process alone.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Trainer:
         fit_args: Sequence[Any],
         fit_kwargs: Mapping[str, Any],
         ways: tuple[str, ...] | None = None,
+        build: Callable[[Any], keras.Model] | None = None,
     ):
         self.hypermodel = hypermodel
         self.objective = objective
@@ -59,6 +61,7 @@ class Trainer:
         self.fit_args = fit_args
         self.fit_kwargs = dict(fit_kwargs)
         self.models = WarmModels(ways=ways)
+        self.build = build
         epochs.forget_data()
 
     def run(
@@ -67,7 +70,6 @@ class Trainer:
         hp,
         report: Report,
         *,
-        build: Callable[[Any], keras.Model] | None = None,
         epoch_began: Callable[[Any, int], None] | None = None,
         epoch_ended: Callable[[Any, int, dict], None] | None = None,
     ) -> list[dict[str, float]]:
@@ -80,7 +82,6 @@ class Trainer:
             trial: its number.
             hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
             report: hears of every epoch and execution as they end; if it returns True for an epoch, the trial stops.
-            build: takes the place of the HyperModel's.
             epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
 
         Returns:
@@ -90,7 +91,7 @@ class Trainer:
         for execution in range(self.executions):
             begun, clock = time.time(), time.perf_counter()
             seed = execution_seed(self.search_seed, trial, execution)
-            model = self.model(hp, seed, build)
+            model = self.model(hp, seed)
             curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
             kwargs = {"verbose": 0, **self.fit_kwargs}
             started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
@@ -110,10 +111,10 @@ class Trainer:
                 break
         return results
 
-    def model(self, hp, seed: int, build: Callable[[Any], keras.Model] | None = None) -> keras.Model:
+    def model(self, hp, seed: int) -> keras.Model:
         """The model with this setting, in the state in which its training begins."""
         seed_everything(seed)
-        fresh = (build or self.hypermodel.build)(hp)
+        fresh = (self.build or self.hypermodel.build)(hp)
         if not isinstance(fresh, keras.Model):
             raise SearchError(f"The model function must return a keras.Model; received {type(fresh).__name__}.")
         model = self.models.take(fresh)
@@ -150,7 +151,7 @@ class Trainer:
         report(Chosen("way", way, epochs.measurements_of(model)))
 
     def __getstate__(self):
-        return {**vars(self), "models": self.ways}
+        return {**vars(self), "models": self.ways, "build": None}
 
     def __setstate__(self, state):
         vars(self).update(state)
