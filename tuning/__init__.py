@@ -13,6 +13,7 @@ import importlib
 _HOMES = {
     "search": "tuning.experiments.search",
     "compare": "tuning.experiments.comparison",
+    "Plan": "tuning.experiments.plan",
     "Comparison": "tuning.results.comparison",
     "train": "tuning.experiments.training",
     "SearchError": "tuning.errors",

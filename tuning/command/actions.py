@@ -13,38 +13,36 @@ from typing import Any
 
 from tuning.command.arguments import CHECK_FAILED, DONE, NO_USABLE_TRIAL, Interrupted
 from tuning.errors import SearchError, missing_packages_explained
+from tuning.experiments import plan as plans
+from tuning.experiments.plan import Plan
 from tuning.names import SURFACES, check_name
 
 
-def _search_options(options) -> dict[str, Any]:
-    """The arguments of `tuning.search` that `_search_arguments` gives."""
-    from tuning.space.text import parse_fix, parse_search
-
-    return {
-        "search": _pairs("--search", options.search, parse_search),
-        "fix": _pairs("--fix", options.fix, parse_fix),
-        **{name: getattr(options, name) for name in _PASSED_ON},
-        "command": options.command_line,
-    }
-
-
-_PASSED_ON = (
-    *("problem", "trials", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "max_minutes"),
-    *("engine", "workers", "address", "cpus_per_worker", "gpus_per_worker", "jit", "batch_trials"),
-    *("directory", "data_dir", "fresh"),
-)
+def _plan(options, optimizers: Sequence[str]) -> Plan:
+    """The plan that a command line describes: what is given there, over what its --plan says."""
+    asked = plans.read(options.plan) if options.plan is not None else {}
+    given: dict[str, Any] = {"optimizers": list(optimizers)} if optimizers else {}
+    for name, option in plans.OPTIONS.items():
+        value = getattr(options, name, None)
+        if value is not None:
+            given[name] = value if option.reads is None else plans.pairs(option, value)
+    asked = plans.over(asked, given)
+    if "optimizers" not in asked:
+        raise SearchError("Name an OPTIMIZER, see `keras-optims optimizers`, or give a --plan FILE that does.")
+    return Plan(**asked)
 
 
 def tune(options) -> int:
     """Searches, and says what the best setting is."""
-    arguments = _search_options(options)
+    plan = _plan(options, [options.optimizer] if options.optimizer else [])
+    _ = plan.optimizer  # says so if there are several
     from tuning.runtime.quiet import import_keras_quietly
 
     with _searching(options):
         import_keras_quietly()
-        from tuning.experiments.search import search as run_search
+        from tuning.experiments.search import run
 
-        result = run_search(options.optimizer, **arguments)
+        result = run(plan, fresh=options.fresh, command=options.command_line)
     if options.json:
         _print_json(result.to_json())
     _say_best(result)
@@ -53,7 +51,7 @@ def tune(options) -> int:
 
 def compare(options) -> int:
     """Compares optimizers, and prints the table."""
-    arguments = _search_options(options)
+    plan = _plan(options, options.optimizers)
     from tuning.console.comparison_table import table
     from tuning.runtime.quiet import import_keras_quietly
 
@@ -61,7 +59,7 @@ def compare(options) -> int:
         import_keras_quietly()
         from tuning.experiments.comparison import compare
 
-        result = compare(options.optimizers, confirmations=options.confirmations, **arguments)
+        result = compare(plan, fresh=options.fresh, command=options.command_line)
     if options.json:
         _print_json(result.to_json())
     print(f"\n{table(result, _width(sys.stderr))}\nKept in {result.directory} (comparison.json)", file=sys.stderr)
@@ -142,10 +140,10 @@ def landscape(options) -> int:
         _print_columns(SURFACES)
         return DONE
     from tuning.landscape import check_writable, landscape
-    from tuning.space.text import parse_contestant, parse_fix, parse_point
+    from tuning.space.text import parse_contestant, parse_point
 
     check_name("surface", options.surface, SURFACES)
-    fix = _pairs("--fix", options.fix, parse_fix)
+    fix = plans.pairs(plans.OPTIONS["fix"], options.fix)
     start = None if options.start is None else parse_point("--start", options.start)
     for text in options.optimizers:
         parse_contestant(text)
@@ -224,16 +222,6 @@ def problems(options) -> int:
         return DONE
     _print_columns({name: entry.description for name, entry in PROBLEMS.items()})
     return DONE
-
-
-def _pairs(flag: str, texts: Sequence[str], parse) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for text in texts:
-        name, value = parse(text)
-        if name in pairs:
-            raise SearchError(f"{flag} is given once for each name; received {name} twice.")
-        pairs[name] = value
-    return pairs
 
 
 def _print_json(value: Any) -> None:

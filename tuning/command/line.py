@@ -10,26 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from tuning.command import actions
-from tuning.command.arguments import (
-    DONE,
-    INTERRUPTED,
-    at_least_0,
-    at_least_0_float,
-    at_least_1,
-    at_least_1_or_auto,
-    positive,
-)
+from tuning.command.arguments import DONE, INTERRUPTED, reading
 from tuning.errors import SearchError
-from tuning.names import (
-    DEFAULT_ORACLE,
-    DEFAULT_PRUNER,
-    DEFAULT_SAMPLER,
-    DEFAULT_SURFACE,
-    JIT,
-    ORACLES,
-    PRUNERS,
-    SAMPLERS,
-)
+from tuning.experiments.plan import COUNT, OPTIONS
+from tuning.names import DEFAULT_SURFACE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Searches good hyperparameters of an optimizer on a problem. Results are kept as they come: after Ctrl-C, "
         "or whatever ends it, the same command goes on where it stopped.",
     )
-    tune.add_argument("optimizer", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
-    _search_arguments(tune)
+    tune.add_argument("optimizer", nargs="?", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    _search_arguments(tune, "results/OPTIMIZER-PROBLEM")
     tune.set_defaults(run=actions.tune)
 
     compare = commands.add_parser(
@@ -80,14 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         "with fresh seeds and reports the test data, which selected nothing. After Ctrl-C, or whatever ends it, the same command "
         "goes on where it stopped.",
     )
-    compare.add_argument("optimizers", nargs="+", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
-    compare.add_argument(
-        "--confirmations",
-        type=at_least_1,
-        metavar="K",
-        help="trainings of each best setting with fresh seeds (default: 10, or --repeats if that is more)",
-    )
-    _search_arguments(compare, directory="results/compare-PROBLEM, with a folder for each optimizer")
+    compare.add_argument("optimizers", nargs="*", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    _search_arguments(compare, "results/compare-PROBLEM, with a folder for each optimizer", compares=True)
     compare.set_defaults(run=actions.compare)
 
     show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
@@ -134,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "--fix", action="append", default=[], metavar="NAME=VALUE", help="a setting of all optimizers that have it"
     )
     landscape.add_argument("--start", metavar="X,Y", help="the first weights (default: the surface's own); as --start=-1,2")
-    landscape.add_argument("--steps", type=at_least_1, metavar="N", help="of each optimizer (default: the surface's own)")
+    landscape.add_argument("--steps", type=reading(COUNT), metavar="N", help="of each optimizer (default: the surface's own)")
     landscape.add_argument(
         "--out", metavar="FILE", help="what to write, by its suffix: .png .svg .gif .mp4 .html (default: landscape-S.png)"
     )
@@ -165,78 +143,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _search_arguments(parser: argparse.ArgumentParser, directory: str = "results/OPTIMIZER-PROBLEM") -> None:
-    """What every command that searches takes; `tuning.command.actions` reads it."""
+def _search_arguments(parser: argparse.ArgumentParser, directory: str, compares: bool = False) -> None:
+    """What every command that searches takes: the options of a plan, each `None` unless it is given."""
     parser.add_argument(
-        "--problem",
-        default="digits_mlp",
-        metavar="P",
-        help="see `keras-optims problems`; or your own, module:function (default: %(default)s)",
+        "--plan",
+        metavar="FILE",
+        help="a TOML file with these options as keys, such as train_samples = 500; what is given here as well wins",
     )
-    parser.add_argument("--trials", type=at_least_1, metavar="N", help="settings to try (default: 16; hyperband: one sweep)")
-    parser.add_argument("--epochs", type=at_least_1, metavar="N", help="of a trial (default: what the problem suggests)")
-    parser.add_argument("--oracle", choices=ORACLES, default=DEFAULT_ORACLE, help="who proposes settings (default: %(default)s)")
-    parser.add_argument("--sampler", choices=SAMPLERS, help=f"of the oracle optuna (default: {DEFAULT_SAMPLER})")
-    parser.add_argument(
-        "--pruner",
-        choices=PRUNERS,
-        default=DEFAULT_PRUNER,
-        help="stop trials that are not promising: below the median, or by successive halving (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--search",
-        action="append",
-        default=[],
-        metavar="NAME=LOW:HIGH[:SCALE]",
-        help="search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
-    )
-    parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="pin a hyperparameter or an option")
-    parser.add_argument(
-        "--seed", type=at_least_0, default=0, metavar="S", help="the same seed gives the same trials (default: 0)"
-    )
-    parser.add_argument("--repeats", type=at_least_1, default=1, metavar="K", help="trainings per setting (default: 1)")
-    parser.add_argument("--train-samples", type=at_least_1, metavar="N", help="use only so many training samples")
-    parser.add_argument("--max-minutes", type=positive, metavar="M", help="begin no trial later than this")
-    parser.add_argument(
-        "--engine", choices=("local", "ray"), default="local", help="where trials run: on this machine, or on a Ray cluster"
-    )
-    parser.add_argument(
-        "--workers",
-        type=at_least_1,
-        default=1,
-        metavar="N",
-        help="processes that train (default: 1); one that dies is replaced, and its trial run again, 3 times in all",
-    )
-    parser.add_argument(
-        "--address", metavar="A", help="ray: of a running cluster, auto or HOST:PORT (default: a Ray of this search's own)"
-    )
-    parser.add_argument("--cpus-per-worker", type=positive, metavar="N", help="ray: CPUs of a worker (default: an equal share)")
-    parser.add_argument(
-        "--gpus-per-worker", type=at_least_0_float, metavar="N", help="ray: GPUs of a worker (default: 1, or a share of fewer)"
-    )
-    parser.add_argument(
-        "--jit",
-        choices=JIT,
-        default="auto",
-        help="compile with XLA; auto: the first trial measures both ways and keeps the faster (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--batch-trials",
-        type=at_least_1_or_auto,
-        default="auto",
-        metavar="N|auto",
-        help="train so many trials in one program, on JAX; auto: as many as are measured to be fastest (default: %(default)s)",
-    )
-    parser.add_argument("--directory", metavar="DIR", help=f"of the results (default: {directory})")
-    parser.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
+    for option in OPTIONS.values():
+        if option.help is None or option.compares > compares:
+            continue
+        help, kind = option.help.format(directory=directory), option.kind
+        if option.reads is not None:
+            parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
+        elif kind.names is not None:
+            parser.add_argument(option.flag, choices=tuple(kind.names), help=help)
+        else:
+            parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
     parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
-
-
-# -- the commands ---------------------------------------------------------------------------------
-
-
-# -- helpers --------------------------------------------------------------------------------------
 
 
 def _version() -> str:

@@ -1,38 +1,35 @@
-"""The arguments of searches and comparisons: what is allowed, and what is meant by default."""
+"""What a plan means: engine, folder, objective."""
 
 from __future__ import annotations
 
-import math
 import os
 import pathlib
 from typing import Any
 
 from tuning.errors import SearchError
+from tuning.experiments.plan import Plan
 
 DEFAULT_TRIALS = 16
 
 
-def engine_of(name: str, workers: int, **ray_options):
-    """The engine by name; `None`: this process trains."""
+def engine_of(plan: Plan):
+    """The engine that a plan wants; `None`: this process trains."""
     if os.environ.get("KERASTUNER_ORACLE_IP"):
         raise SearchError(
             "KERASTUNER_ORACLE_IP is set: chief and workers are for programs of your own with tuning.Tuner; "
             "unset it, and use the engine 'ray' for several machines."
         )
-    if name == "ray":
+    if plan.engine == "ray":
         from tuning.engines.ray import RayEngine
 
-        return RayEngine(workers, **ray_options)
-    if name != "local":
-        raise SearchError(f"The engine must be 'local' or 'ray'; received {name!r}.")
-    for option, value in ray_options.items():
-        if value is not None:
-            raise SearchError(f"{option} is for the engine 'ray' alone; received {option} {value!r} with the engine 'local'.")
-    if workers == 1:
+        return RayEngine(
+            plan.workers, address=plan.address, cpus_per_worker=plan.cpus_per_worker, gpus_per_worker=plan.gpus_per_worker
+        )
+    if plan.workers == 1:
         return None
     from tuning.engines.local import LocalEngine
 
-    return LocalEngine(workers)
+    return LocalEngine(plan.workers)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
@@ -71,10 +68,17 @@ def _known_direction(metric: str) -> str:
     return direction
 
 
-def check_seed(seed: Any) -> None:
-    """Raises `SearchError` unless it is one."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+def of_problem(problem, made, objective) -> dict[str, Any]:
+    """What the problem adds to the identity of a search or a comparison, and the backend."""
+    import keras
+
+    return {
+        "problem": problem if isinstance(problem, str) else made.name,
+        "batch_size": made.batch_size,
+        "objective": objective.name,
+        "direction": objective.direction,
+        "backend": keras.backend.backend(),
+    }
 
 
 def check_jit(jit: str, backend: str) -> None:
@@ -82,13 +86,3 @@ def check_jit(jit: str, backend: str) -> None:
     refused = {"jax": ("off", "JAX compiles everything"), "torch": ("on", "torch runs operation by operation here")}
     if backend in refused and refused[backend][0] == jit:
         raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {refused[backend][1]}: leave it at 'auto'.")
-
-
-def check_number(name: str, value: Any, kind: type, optional: bool = False) -> None:
-    """Raises `SearchError` unless it is an int of at least 1, or a number above 0."""
-    if value is None and optional:
-        return
-    kinds = (int,) if kind is int else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not (value >= 1 if kind is int else 0 < value < math.inf):
-        allowed = "an int of at least 1" if kind is int else "a number above 0"
-        raise SearchError(f"{name} must be {allowed}; received {value!r}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import pathlib
@@ -12,38 +13,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, check_number, check_seed, folder_name, objective_of
-from tuning.experiments.search import search as search_one
-from tuning.names import DEFAULT_ORACLE
+from tuning.experiments.arguments import DEFAULT_TRIALS, folder_name, objective_of, of_problem
+from tuning.experiments.plan import Plan, plan_of, shows_options
+from tuning.experiments.search import run
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
 from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
 from tuning.store.lock import Lock
+from tuning.study.identity import check_same_search
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
-CHOOSES = ("sampler", "pruner")  # arguments of a search that have no place where nothing is chosen, and none may be stopped
-IDENTITY = (
-    *("problem", "objective", "direction", "epochs", "repeats", "seed", "oracle", "search", "fix", "train_samples"),
-    *("batch_size", "backend"),
-)
 
 
+@shows_options
 def compare(
-    optimizers: Sequence[str | type],
-    problem: Any = "digits_mlp",
+    optimizers: Sequence[str | type] | Plan,
+    problem: Any = None,
     *,
-    confirmations: int | None = None,
-    trials: int | None = None,
-    epochs: int | None = None,
-    oracle: str = DEFAULT_ORACLE,
-    search: Mapping[str, Any] | None = None,
-    fix: Mapping[str, Any] | None = None,
-    seed: int = 0,
-    repeats: int = 1,
-    train_samples: int | None = None,
-    max_minutes: float | None = None,
-    directory: str | os.PathLike | None = None,
-    data_dir: str | os.PathLike | None = None,
     fresh: bool = False,
     progress: bool = True,
     command: str | None = None,
@@ -56,15 +43,13 @@ def compare(
     at the epoch that is best on the validation data. What is finished is kept: the same call resumes.
 
     Args:
-        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`.
+        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
         problem: as `tuning.search` takes it.
-        confirmations: trainings of each best setting with fresh seeds; by default 10, or `repeats` if that is more.
-        search, fix: as `tuning.search` takes them; for those optimizers that have a hyperparameter of this name.
-        max_minutes: for all of it; no trial begins later than this after the call.
-        directory: of the comparison, with each optimizer's search in a folder of it; by default `results/compare-PROBLEM`.
         fresh: delete the comparison in `directory` and start over.
-        trials, epochs, oracle, seed, repeats, train_samples, data_dir, progress, command: of each search; see `tuning.search`.
-        **options: more arguments of `tuning.search`.
+        progress, command: as `tuning.search` takes them.
+        **options: all that a `tuning.Plan` has; with a plan, changes of it. `search` and `fix` go to those optimizers that have a
+            hyperparameter of this name, `max_minutes` is for all of it, and each optimizer's search is in a folder of
+            `directory`.
 
     Returns:
         A `Comparison` with `optimizers`, `differences`, `to_json()`, `to_dataframe()`. An optimizer may have no completed trial.
@@ -73,49 +58,28 @@ def compare(
         SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another comparison.
         KeyboardInterrupt: it was interrupted; the same call resumes it.
     """
-    for name, value in {
-        "trials": trials,
-        "epochs": epochs,
-        "confirmations": confirmations,
-        "train_samples": train_samples,
-    }.items():
-        check_number(name, value, int, optional=True)
-    check_number("repeats", repeats, int)
-    check_seed(seed)
-    check_number("max_minutes", max_minutes, float, optional=True)
-    deadline = math.inf if max_minutes is None else time.monotonic() + 60 * max_minutes
+    plan = plan_of(optimizers, problem, options)
+    if plan.confirm is not None:
+        raise SearchError("confirm is for a search alone: a comparison confirms the best settings itself.")
+    deadline = math.inf if plan.max_minutes is None else time.monotonic() + 60 * plan.max_minutes
     with missing_packages_explained():
-        import keras
-
         from tuning.problems import make_problem
-        from tuning.study.identity import check_same_search
 
-    contestants = _contestants(optimizers)
-    changes = _changes(contestants, dict(search or {}), dict(fix or {}))
-    made = make_problem(problem, data_dir)
-    if options.get("workers", 1) == 1:
-        made.load(train_samples)  # what is wrong with the data is said before a folder is made
-    folder = pathlib.Path(directory) if directory is not None else pathlib.Path("results") / f"compare-{folder_name(made.name)}"
+    contestants = _contestants(plan.optimizers)
+    changes = _changes(contestants, plan.search or {}, plan.fix or {})
+    made = make_problem(plan.problem, plan.data_dir)
+    if plan.workers == 1:
+        made.load(plan.train_samples)  # what is wrong with the data is said before a folder is made
+    folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
     if stores.exists(folder):
         raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
-    trials = DEFAULT_TRIALS if trials is None and oracle != "hyperband" else trials
-    confirmations = max(LEAST_CONFIRMATIONS, repeats) if confirmations is None else confirmations
-    objective = objective_of(made)
+    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle != "hyperband" else plan.trials
+    confirmations = max(LEAST_CONFIRMATIONS, plan.repeats) if plan.confirmations is None else plan.confirmations
+    identity = plan.settled(made.epochs).identity("comparison") | of_problem(plan.problem, made, objective_of(made))
     header = {
-        "problem": problem if isinstance(problem, str) else made.name,
-        "objective": objective.name,
-        "direction": objective.direction,
+        **identity,
         "trials": trials,
-        "epochs": made.epochs if epochs is None else epochs,
-        "repeats": repeats,
         "confirmations": confirmations,
-        "seed": seed,
-        "oracle": oracle,
-        "search": {name: _plain(wanted) for name, wanted in (search or {}).items()},
-        "fix": {name: getattr(value, "item", lambda value=value: value)() for name, value in (fix or {}).items()},
-        "train_samples": train_samples,
-        "batch_size": made.batch_size,
-        "backend": keras.backend.backend(),
         "versions": versions(),
         "machine": None,
         "command": command,
@@ -126,58 +90,62 @@ def compare(
             _remove(folder, contestants)
         elif (folder / FILE_NAME).is_file():
             there = Comparison.load(folder).content
-            stored, wanted = ({name: content.get(name) for name in IDENTITY} for content in (there, header))
-            check_same_search(stored, wanted, folder, "comparison")
+            check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
         _check_budgets(folder, contestants, trials)
 
-        common = {
-            "problem": problem,
-            "seed": seed,
-            "train_samples": train_samples,
-            "data_dir": data_dir,
-            "progress": progress,
-            "command": command,
-            **options,
-        }
-        contest = _Contest(folder, header, contestants, deadline, sys.stderr if progress else None)
-        for name in contestants:
-            budget: dict[str, Any] = {"trials": trials, "epochs": epochs, "oracle": oracle, "repeats": repeats}
-            contest.phase(name, "search", folder / name, **common, **changes[name], **budget)
-        for name in contestants:
+        contest = _Contest(folder, header, contestants, deadline, progress)
+        each = dataclasses.replace(plan, confirmations=None)
+        for name, optimizer in contestants.items():
+            own = dataclasses.replace(each, optimizers=[optimizer], directory=folder / name, trials=trials, **changes[name])
+            contest.phase(name, "search", own)
+        for name, optimizer in contestants.items():
             best = contest.best(name)
             if best is not None:
-                place = _confirmation_place(folder, name, best)
-                budget = {"trials": confirmations, "epochs": best.epochs, "confirm": best.hyperparameters}
-                rest = {option: value for option, value in common.items() if option not in CHOOSES}
-                contest.phase(name, "confirmation", place, **rest, **changes[name], **budget)
+                confirming = dataclasses.replace(
+                    each,
+                    optimizers=[optimizer],
+                    directory=_confirmation_place(folder, name, best),
+                    trials=confirmations,
+                    epochs=best.epochs,
+                    repeats=1,
+                    confirm=best.hyperparameters,
+                    # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
+                    oracle=DEFAULT_ORACLE,
+                    sampler=None,
+                    pruner=DEFAULT_PRUNER,
+                    **changes[name],
+                )
+                contest.phase(name, "confirmation", confirming)
         return contest.result()
 
 
 class _Contest:
     """Runs the searches of a comparison one after the other, and writes down what is known after each."""
 
-    def __init__(self, folder: pathlib.Path, header: dict[str, Any], contestants: Mapping[str, Any], deadline: float, stream):
+    def __init__(
+        self, folder: pathlib.Path, header: dict[str, Any], contestants: Mapping[str, Any], deadline: float, progress: bool
+    ):
         self.folder = folder
         self.header = header
-        self.contestants = contestants
         self.names = list(contestants)
         self.deadline = deadline
-        self.stream = stream
+        self.progress = progress
         self.complete = True
 
-    def phase(self, name: str, what: str, place: pathlib.Path, *, trials: int | None, **arguments: Any) -> None:
+    def phase(self, name: str, what: str, plan: Plan) -> None:
         """Runs a search or a confirmation, if there is time; that all its trials fail is no reason to stop the others."""
         left = self.deadline - time.monotonic()
         if left > 0:
             self._say(f"{name}: {what} ({self.names.index(name) + 1} of {len(self.names)})")
-            minutes = None if math.isinf(left) else left / 60
+            timed = dataclasses.replace(plan, max_minutes=None if math.isinf(left) else left / 60)
             try:
-                search_one(self.contestants[name], directory=place, trials=trials, max_minutes=minutes, **arguments)
+                run(timed, progress=self.progress, command=self.header["command"])
             except NoUsableTrialError as error:
                 self._say(str(error))
         if time.monotonic() >= self.deadline:
-            found = load_search(place)
-            self.complete = self.complete and found is not None and trials is not None and len(found.trials) >= trials
+            found = load_search(pathlib.Path(str(plan.directory)))
+            wanted = plan.trials
+            self.complete = self.complete and found is not None and wanted is not None and len(found.trials) >= wanted
         self.result(complete=False)
 
     def best(self, name: str):
@@ -195,8 +163,8 @@ class _Contest:
         return comparison
 
     def _say(self, text: str) -> None:
-        if self.stream is not None:
-            print(text, file=self.stream, flush=True)
+        if self.progress:
+            print(text, file=sys.stderr, flush=True)
 
 
 def _contestants(optimizers) -> dict[str, str | type]:
@@ -204,8 +172,6 @@ def _contestants(optimizers) -> dict[str, str | type]:
     import keras_optims
     from tuning.space.space import optimizer_class
 
-    if isinstance(optimizers, (str, type)) or not isinstance(optimizers, Sequence) or not optimizers:
-        raise SearchError(f"The optimizers must be a list of names or classes, at least one; received {optimizers!r}.")
     names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
     contestants: dict[str, str | type] = {}
     for optimizer in optimizers:
@@ -217,7 +183,9 @@ def _contestants(optimizers) -> dict[str, str | type]:
     return contestants
 
 
-def _changes(contestants: Mapping[str, str | type], search: dict[str, Any], fix: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _changes(
+    contestants: Mapping[str, str | type], search: Mapping[str, Any], fix: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """For each optimizer, those changes of the space that concern it; an error if one concerns none."""
     from tuning.space.space import Space, optimizer_class
 
@@ -277,10 +245,3 @@ def _remove(folder: pathlib.Path, contestants: Mapping[str, Any]) -> None:
                 with Lock(place):
                     stores.remove(place)
     (folder / FILE_NAME).unlink(missing_ok=True)
-
-
-def _plain(wanted: Any) -> Any:
-    """A search range as JSON has it."""
-    if wanted is None or isinstance(wanted, (tuple, list)):
-        return wanted
-    return [getattr(wanted, name, None) for name in ("low", "high", "scale")]
