@@ -27,7 +27,8 @@ from tuning.report.figure import (
 )
 from tuning.results.search import TrialRecord
 from tuning.results.stored import STATES, StoredSearch
-from tuning.space.axes import Axis, learning_rate_axis, number, round_values
+from tuning.space.axes import Axis, learning_rate_axis, number
+from tuning.space.scale import round_values
 
 MOST_MAPS = 3
 

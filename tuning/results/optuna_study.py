@@ -15,6 +15,7 @@ from typing import Any
 from tuning.results.search import TrialRecord, json_ready
 from tuning.results.stored import StoredSearch
 from tuning.space.axes import Axis
+from tuning.space.scale import SCALES
 
 STATES = {"completed": "COMPLETE", "pruned": "PRUNED", "running": "RUNNING", "diverged": "FAIL", "failed": "FAIL"}
 
@@ -27,7 +28,7 @@ def add_trials(study, search: StoredSearch, trials: Iterable[TrialRecord] | None
 
 def parameter_name(axis: Axis) -> str:
     """What the axis is called in Optuna."""
-    return f"1 - {axis.name}" if axis.scale == "log1m" and axis.is_number else axis.name
+    return SCALES[axis.scale].in_optuna(axis.name) if axis.is_number else axis.name
 
 
 def frozen_trial(search: StoredSearch, trial: TrialRecord):
@@ -65,14 +66,10 @@ def _parameter(axis: Axis, value: Any):
 
     if not axis.is_number:
         return _category(value), CategoricalDistribution([_category(choice) for choice in axis.choices])
-    if axis.scale == "log1m" and axis.high < 1:
-        complement = round(1 - value, 15)  # without the binary noise of the subtraction
-        low, high = (round(1 - bound, 15) for bound in (axis.high, axis.low))
-        return complement, FloatDistribution(min(low, complement), max(high, complement), log=True)
-    logarithmic = axis.scale == "log" and axis.low > 0
+    placed, low, high, logarithmic = SCALES[axis.scale].as_optuna(value, axis.low, axis.high)
     if axis.kind == "int":
         return value, IntDistribution(int(axis.low), int(axis.high), log=logarithmic)
-    return float(value), FloatDistribution(float(axis.low), float(axis.high), log=logarithmic)
+    return placed, FloatDistribution(low, high, log=logarithmic)
 
 
 def _category(value: Any) -> Any:

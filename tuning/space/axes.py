@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tuning.space.scale import SCALES
+
 LEARNING_RATES = ("learning_rate", "lr")
-_MOST_TICKS = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +55,7 @@ class Axis:
             return next((float(i) for i, choice in enumerate(self.choices) if _same(choice, value)), None)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             return None
-        if self.scale == "log":
-            return math.log10(value) if value > 0 else None
-        if self.scale == "log1m":
-            return -math.log10(1 - value) if value < 1 else None
-        return float(value)
+        return SCALES[self.scale].position(value)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -72,26 +69,11 @@ class Axis:
         """(position, text) of a handful of round values."""
         if not self.is_number:
             return [(float(i), str(choice)) for i, choice in enumerate(self.choices)]
-        values = [value for value in self._round_values() if self.low <= value <= self.high] or [self.low, self.high]
+        values = SCALES[self.scale].round_values(self.low, self.high) or [self.low, self.high]
         if self.kind == "int":
             values = [value for value in values if value == round(value)]
         places = [(self.position(value), number(value)) for value in dict.fromkeys(values)]
         return [(position, text) for position, text in places if position is not None]
-
-    def _round_values(self) -> Sequence[float]:
-        first, last = sorted(self.ends)
-        if self.scale == "linear" or last - first < 0.6:
-            return round_values(self.low, self.high)
-        decades = range(math.floor(first) - 1, math.ceil(last) + 1)
-        sign = 1 if self.scale == "log" else -1  # log1m counts the decades of 1-x downwards
-        for digits in ((1,), (1, 3), (1, 2, 5)):
-            magnitudes = sorted(digit * 10.0 ** (sign * decade) for decade in decades for digit in digits)
-            values = magnitudes if self.scale == "log" else [float(f"{1 - size:.12g}") for size in reversed(magnitudes)]
-            inside = [value for value in values if self.low <= value <= self.high]
-            if len(inside) >= 4:
-                break
-        step = math.ceil(len(inside) / _MOST_TICKS)
-        return inside[::step]
 
 
 def axes_of(config: Mapping[str, Any], oracle_state: Mapping[str, Any], settings: Iterable[Mapping[str, Any]]) -> list[Axis]:
@@ -161,7 +143,7 @@ def _of_keras_tuner(kind: str, described: Mapping[str, Any]) -> Axis | None:
     if kind in ("Float", "Int", "SearchAxis"):
         scale = described.get("scale") or described.get("sampling") or "linear"
         low, high = described["min_value"], described["max_value"]
-        if scale not in ("linear", "log", "log1m") or (scale == "log" and low <= 0):
+        if scale not in SCALES or (scale == "log" and low <= 0):
             scale = "linear"
         return Axis(name, kind="int" if kind == "Int" else "float", scale=scale, low=low, high=high)
     return None
@@ -190,14 +172,3 @@ def _distinct(values: Iterable[Any]) -> tuple[Any, ...]:
 
 def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other  # True is not 1 here
-
-
-def round_values(low: float, high: float) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten between two numbers."""
-    if high <= low:
-        return [low]
-    rough = (high - low) / 5
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
-    first = math.ceil(low / step - 1e-9)
-    return [float(f"{i * step:.10g}") for i in range(first, math.floor(high / step + 1e-9) + 1)]

@@ -20,8 +20,7 @@ from keras_tuner.engine.hyperparameters import Float as _Float
 import keras_optims
 from keras_optims.hyperparameter import SearchRange
 from tuning.errors import SearchError
-
-SIGNIFICANT_DIGITS = 6  # of a sampled value, so that what is printed is what was trained
+from tuning.space.scale import SCALES, Scale
 
 
 class SearchAxis(_Float):
@@ -44,26 +43,18 @@ class SearchAxis(_Float):
 
     def prob_to_value(self, prob: float) -> float:
         """The value at `prob` in [0, 1] of the way along the scale."""
-        low, high = self._position(self.min_value), self._position(self.max_value)
-        position = low + float(prob) * (high - low)
-        if self.scale == "log":
-            value = _significant(math.exp(position))
-        elif self.scale == "log1m":
-            complement = _significant(math.exp(-position))
-            value = float(f"{1 - complement:.15g}")  # 15 digits drop the binary noise of the subtraction
-        else:
-            value = _significant(position)
+        low, high = self._scale.forward(self.min_value), self._scale.forward(self.max_value)
+        value = self._scale.backward(low + float(prob) * (high - low))
         return min(max(value, self.min_value), self.max_value)
 
     def value_to_prob(self, value: float) -> float:
         """The inverse of `prob_to_value`, but for its rounding."""
-        low, high = self._position(self.min_value), self._position(self.max_value)
-        return (self._position(value) - low) / (high - low)
+        low, high = self._scale.forward(self.min_value), self._scale.forward(self.max_value)
+        return (self._scale.forward(value) - low) / (high - low)
 
-    def _position(self, value: float) -> float:
-        if self.scale == "log":
-            return math.log(value)
-        return -math.log1p(-value) if self.scale == "log1m" else value
+    @property
+    def _scale(self) -> Scale:
+        return SCALES.get(self.scale, SCALES["linear"])
 
     @property
     def values(self):
@@ -254,7 +245,3 @@ def _fixed(optimizer, name, value):
     if callable(value):
         raise SearchError(f"{name} can be fixed to a number only, not to a schedule; received {value!r}.")
     return value
-
-
-def _significant(value: float) -> float:
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
