@@ -155,7 +155,7 @@ def test_a_file_may_say_everything(file):
         ("trials = 'many'", ["trials", "at least 1", "'many'"]),
         ("repeats = true", ["repeats", "True"]),
         ("oracle = 'psychic'", ["oracle", "quasirandom", "'psychic'"]),
-        ("workers =", ["not TOML", "line 1"]),
+        ("workers =", ["not TOML", "Invalid value"]),
         ("search = [3]", ["NAME=LOW:HIGH", "3"]),
         ("search = 3", ["search", "mapping", "3"]),
         ("fix = ['amsgrad']", ["NAME=VALUE"]),
