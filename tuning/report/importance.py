@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from tuning.report.figure import BLUE, ORANGE, Chart, figure, plain, rounded, titled
-from tuning.results.search import TrialRecord
-from tuning.results.stored import StoredSearch
+from tuning.results.search import SearchResult, TrialRecord
 from tuning.space.axes import Axis
 
 LEAST_TRIALS, LEAST_PER_AXIS = 10, 4  # with fewer completed trials the numbers would be guesses
@@ -23,10 +22,10 @@ class Importance:
     note: str
 
 
-def importance(search: StoredSearch) -> Importance:
+def importance(search: SearchResult) -> Importance:
     """The importance of each hyperparameter, or why it cannot be told."""
     axes = [axis for axis in search.axes if axis.ends[0] != axis.ends[1]]
-    completed = search.result.ranking()
+    completed = search.ranking()
     if len(axes) < 2:
         return Importance(None, "There is nothing to compare: at most one hyperparameter was searched.")
     longest = [trial for trial in completed if trial.epochs == completed[0].epochs]
@@ -59,7 +58,7 @@ def importance(search: StoredSearch) -> Importance:
     return Importance(_chart(in_all, measured), note)
 
 
-def _measured(search: StoredSearch, trials, axes: list[Axis]) -> dict[str, dict[str, float]]:
+def _measured(search: SearchResult, trials, axes: list[Axis]) -> dict[str, dict[str, float]]:
     """Evaluator -> axis -> importance, in percent of the sum."""
     import optuna
 

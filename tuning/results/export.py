@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tuning.errors import SearchError
-from tuning.results.stored import StoredSearch, half_interval
+from tuning.results.search import SearchResult
 from tuning.store.files import replacing
 
 _TRIAL_COLUMNS = ("trial", "state", "score")
@@ -48,11 +48,11 @@ def export_search(directory: str | os.PathLike, to: str, output: str | os.PathLi
     if to not in FORMATS:
         raise SearchError(f"A search can be exported to {', '.join(FORMATS)}; received {to!r}.")
     write, name = FORMATS[to]
-    search = StoredSearch.load(directory)
+    search = SearchResult.load(directory)
     return write(search, pathlib.Path(output) if output is not None else pathlib.Path(directory) / name)
 
 
-def _to_csv(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
+def _to_csv(search: SearchResult, path: pathlib.Path) -> list[pathlib.Path]:
     curves = path.with_name(f"{path.stem}-curves{path.suffix or '.csv'}")
     names = [axis.name for axis in search.axes]
     header = [*_TRIAL_COLUMNS, "half_interval_95", *names, "epochs", "seconds", "begun", "executions", "seeds", "message"]
@@ -61,25 +61,24 @@ def _to_csv(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
     return [path, curves]
 
 
-def _trial_rows(search: StoredSearch, names: list[str]) -> Iterable[list]:
+def _trial_rows(search: SearchResult, names: list[str]) -> Iterable[list]:
     for trial in search.trials:
-        executions = search.executions.get(trial.number, [])
         yield [
             trial.number,
             trial.state,
             trial.score,
-            half_interval([each.score for each in executions]),
+            trial.half,
             *(trial.hyperparameters.get(name) for name in names),
             trial.epochs,
             trial.seconds,
             trial.begun,
-            " ".join("" if each.score is None else repr(each.score) for each in executions),
-            " ".join(str(each.seed) for each in executions),
+            " ".join("" if score is None else repr(score) for score in trial.executions),
+            " ".join(map(str, trial.seeds)),
             trial.message,
         ]
 
 
-def _curve_rows(search: StoredSearch) -> Iterable[list]:
+def _curve_rows(search: SearchResult) -> Iterable[list]:
     for trial in search.trials:
         for execution, curve in enumerate(trial.curves):
             for metric, values in curve.items():
@@ -107,20 +106,20 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _to_json(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
+def _to_json(search: SearchResult, path: pathlib.Path) -> list[pathlib.Path]:
     def is_ours(existing: pathlib.Path) -> bool:
         with contextlib.suppress(ValueError):
             content = json.loads(existing.read_text(encoding="utf-8"))
             return isinstance(content, dict) and {"directory", "counts", "trials", "config"} <= content.keys()
         return False
 
-    content = search.result.to_json()
+    content = search.to_json()
     with replacing(path, is_ours) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     return [path]
 
 
-def _to_optuna(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
+def _to_optuna(search: SearchResult, path: pathlib.Path) -> list[pathlib.Path]:
     try:
         import optuna
     except ModuleNotFoundError as error:
@@ -135,7 +134,7 @@ def _to_optuna(search: StoredSearch, path: pathlib.Path) -> list[pathlib.Path]:
                 direction="maximize" if search.direction == "max" else "minimize",
                 storage=storage,
             )
-            study.set_metric_names([search.result.objective])
+            study.set_metric_names([search.objective])
             study.set_user_attr("exported_by", "keras-optims")
             for name in ("command", "problem", "oracle", "seed", "backend"):
                 if search.config.get(name) is not None:
@@ -173,7 +172,7 @@ def quiet_optuna():
         optuna.logging.set_verbosity(verbosity)
 
 
-FORMATS: dict[str, tuple[Callable[[StoredSearch, pathlib.Path], list[pathlib.Path]], str]] = {
+FORMATS: dict[str, tuple[Callable[[SearchResult, pathlib.Path], list[pathlib.Path]], str]] = {
     "csv": (_to_csv, "trials.csv"),
     "json": (_to_json, "search.json"),
     "optuna": (_to_optuna, "optuna.db"),

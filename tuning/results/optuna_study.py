@@ -12,15 +12,14 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from tuning.results.search import TrialRecord, json_ready
-from tuning.results.stored import StoredSearch
+from tuning.results.search import SearchResult, TrialRecord, json_ready, mean_curve
 from tuning.space.axes import Axis
 from tuning.space.scale import SCALES
 
-STATES = {"completed": "COMPLETE", "pruned": "PRUNED", "running": "RUNNING", "diverged": "FAIL", "failed": "FAIL"}
+_STATES = {"completed": "COMPLETE", "pruned": "PRUNED", "running": "RUNNING", "diverged": "FAIL", "failed": "FAIL"}
 
 
-def add_trials(study, search: StoredSearch, trials: Iterable[TrialRecord] | None = None) -> None:
+def add_trials(study, search: SearchResult, trials: Iterable[TrialRecord] | None = None) -> None:
     """Adds trials of a search (all, if none are given) to an Optuna study, in their order."""
     for trial in search.trials if trials is None else trials:
         study.add_trial(frozen_trial(search, trial))
@@ -31,7 +30,7 @@ def parameter_name(axis: Axis) -> str:
     return SCALES[axis.scale].in_optuna(axis.name) if axis.is_number else axis.name
 
 
-def frozen_trial(search: StoredSearch, trial: TrialRecord):
+def frozen_trial(search: SearchResult, trial: TrialRecord):
     """One trial as an `optuna.trial.FrozenTrial`, whose number the study gives."""
     import optuna
 
@@ -40,8 +39,8 @@ def frozen_trial(search: StoredSearch, trial: TrialRecord):
         if axis.name in trial.hyperparameters:
             name = parameter_name(axis)
             parameters[name], distributions[name] = _parameter(axis, trial.hyperparameters[axis.name])
-    state = optuna.trial.TrialState[STATES.get(trial.state, "FAIL")]
-    curve = _objective_curve(search, trial)
+    state = optuna.trial.TrialState[_STATES.get(trial.state, "FAIL")]
+    curve = [math.nan if value is None else value for value in mean_curve(trial.curves, search.objective)]
     value = trial.score
     if trial.state == "pruned" and value is None:
         value = next((score for score in reversed(curve) if math.isfinite(score)), None)
@@ -51,7 +50,7 @@ def frozen_trial(search: StoredSearch, trial: TrialRecord):
         state=state,
         value=value if state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED) else None,
         datetime_start=datetime.datetime.fromtimestamp(trial.begun),
-        datetime_complete=None if trial.state == "running" else datetime.datetime.fromtimestamp(search.end_of(trial)),
+        datetime_complete=None if trial.state == "running" else datetime.datetime.fromtimestamp(trial.ended),
         params=parameters,
         distributions=distributions,
         user_attrs=_attributes(search, trial),
@@ -76,26 +75,14 @@ def _category(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
-def _objective_curve(search: StoredSearch, trial: TrialRecord) -> list[float]:
-    """After each epoch the mean of the objective over the executions that came so far; NaN where it was not a number."""
-    curves = [curve[search.result.objective] for curve in trial.curves if search.result.objective in curve]
-    means = []
-    for epoch in range(max(map(len, curves), default=0)):
-        values = [curve[epoch] for curve in curves if epoch < len(curve)]
-        known = [value for value in values if value is not None]
-        means.append(sum(known) / len(known) if len(known) == len(values) else math.nan)
-    return means
-
-
-def _attributes(search: StoredSearch, trial: TrialRecord) -> dict[str, Any]:
+def _attributes(search: SearchResult, trial: TrialRecord) -> dict[str, Any]:
     own = {axis.name: trial.hyperparameters.get(axis.name) for axis in search.axes if parameter_name(axis) != axis.name}
-    seeds = [execution.seed for execution in search.executions.get(trial.number, [])]
     about = {
         "trial": trial.number,
         "state": trial.state,
         "epochs": trial.epochs,
         "executions": trial.executions,
-        "seeds": seeds,
+        "seeds": trial.seeds,
         "line": trial.line,
         "message": trial.message,
     }

@@ -1,4 +1,4 @@
-"""What a search found, read from its store; importing this needs neither Keras nor pandas."""
+"""What a search found: the one reader of its store. Importing this needs neither Keras nor pandas."""
 
 from __future__ import annotations
 
@@ -7,13 +7,34 @@ import json
 import math
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.results.statistics import Summary, summary
+from tuning.space.axes import Axis, axes_of
 from tuning.store import database as stores
 from tuning.store.files import replacing
 
 STATES = ("completed", "pruned", "diverged", "failed", "running")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One training of a trial.
+
+    Args:
+        seed: of all that is random in it.
+        score: the objective at its best epoch; `None` if it diverged.
+        best_epoch: from 0: the epoch whose objective is its score.
+        begun: in seconds since 1970.
+        seconds: how long it took.
+    """
+
+    seed: int
+    score: float | None
+    best_epoch: int | None
+    begun: float
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,14 +48,14 @@ class TrialRecord:
         epochs: how many it trains.
         score: mean over executions of the objective at its best epoch, of a pruned trial the best until it was stopped; `None`
             unless completed or pruned.
-        executions: the score of each training; `None` if it diverged.
+        trainings: an `Execution` for each that has ended; `executions`, `seeds` and `best_epochs` list their scores, seeds and
+            best epochs.
         curves: for each execution, metric -> its value after each epoch; `None` where it was not a number.
         message: why it failed.
         begun: in seconds since 1970.
         seconds: how long it took; `None` while it runs.
         line: the setting as a line of Python.
-        seeds: of each training.
-        best_epochs: of each training, from 0: the epoch whose objective is its score.
+        traceback: where it failed.
     """
 
     number: int
@@ -42,20 +63,46 @@ class TrialRecord:
     hyperparameters: dict[str, Any]
     epochs: int | None
     score: float | None
-    executions: list[float | None]
+    trainings: list[Execution]
     curves: list[dict[str, list[float | None]]]
     message: str | None
     begun: float
     seconds: float | None
     line: str
-    seeds: list[int] = dataclasses.field(default_factory=list)
-    best_epochs: list[int | None] = dataclasses.field(default_factory=list)
+    traceback: str | None = None
+
+    @property
+    def executions(self) -> list[float | None]:
+        """The score of each training; `None` if it diverged."""
+        return [training.score for training in self.trainings]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of each training."""
+        return [training.seed for training in self.trainings]
+
+    @property
+    def best_epochs(self) -> list[int | None]:
+        """Of each training, from 0."""
+        return [training.best_epoch for training in self.trainings]
+
+    @property
+    def ended(self) -> float:
+        """When it ended, or when a running one was last heard of."""
+        if self.seconds is not None:
+            return self.begun + self.seconds
+        return max([self.begun, *(training.begun + training.seconds for training in self.trainings)])
 
     @property
     def summary(self) -> Summary | None:
         """Mean, standard deviation and 95 % interval over the executions; `None` unless the trial has a score."""
         scores = [score for score in self.executions if score is not None and math.isfinite(score)]
         return summary(scores) if self.score is not None and scores else None
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of the 95 % interval of the score; `None` unless it is the mean of several trainings."""
+        return None if self.summary is None else self.summary.half
 
     @property
     def spread(self) -> dict[str, float | None]:
@@ -65,7 +112,10 @@ class TrialRecord:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; infinities, which JSON does not have, become null."""
-        return json_ready({**dataclasses.asdict(self), **self.spread})
+        own = dataclasses.asdict(self)
+        del own["trainings"], own["traceback"]
+        listed = {name: getattr(self, name) for name in ("executions", "seeds", "best_epochs")}
+        return json_ready({**own, **listed, **self.spread})
 
 
 class SearchResult:
@@ -75,12 +125,27 @@ class SearchResult:
         directory: of the store.
         config: what was searched, how, and with which versions.
         trials: all `TrialRecord`s, in the order of beginning.
+        axes: what was searched; by default what follows from the others.
+        created: when the search began, in seconds since 1970.
+        choices: what the first trial measured: name -> `{"value": ..., "seconds_per_step": ...}`.
     """
 
-    def __init__(self, directory: str | os.PathLike, config: dict[str, Any], trials: list[TrialRecord]):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        config: dict[str, Any],
+        trials: list[TrialRecord],
+        *,
+        axes: list[Axis] | None = None,
+        created: float = 0.0,
+        choices: dict[str, Any] | None = None,
+    ):
         self.directory = pathlib.Path(directory)
         self.config = config
         self.trials = trials
+        self.axes = axes_of(config, {}, (trial.hyperparameters for trial in trials)) if axes is None else axes
+        self.created = created
+        self.choices = {} if choices is None else choices
 
     def __repr__(self) -> str:
         best = self.best
@@ -93,9 +158,11 @@ class SearchResult:
         with stores.Store.open(directory, read_only=True) as store:
             config, trials = store.config, store.rows("trials")
             executions, epochs = store.rows("executions"), store.rows("epochs")
-        executed: dict[int, list] = {}
+            oracle, created, choices = store.oracle_state, store.created, store.choices()
+        fields = [field.name for field in dataclasses.fields(Execution)]
+        trainings: dict[int, list[Execution]] = {}
         for row in executions:
-            executed.setdefault(row["trial"], []).append(row)
+            trainings.setdefault(row["trial"], []).append(Execution(**{name: row[name] for name in fields}))
         curves: dict[int, dict[int, dict[str, list]]] = {}
         for row in epochs:
             curve = curves.setdefault(row["trial"], {}).setdefault(row["execution"], {})
@@ -104,21 +171,39 @@ class SearchResult:
             TrialRecord(
                 number=row["number"],
                 state=row["state"],
-                hyperparameters=json.loads(row["hyperparameters"]),
+                hyperparameters=(setting := json.loads(row["hyperparameters"])),
                 epochs=row["epochs"],
                 score=row["score"],
-                executions=[execution["score"] for execution in executed.get(row["number"], [])],
+                trainings=trainings.get(row["number"], []),
                 curves=list(curves.get(row["number"], {}).values()),
                 message=row["message"],
                 begun=row["begun"],
                 seconds=None if row["ended"] is None else row["ended"] - row["begun"],
-                line=python_line(config, json.loads(row["hyperparameters"])),
-                seeds=[execution["seed"] for execution in executed.get(row["number"], [])],
-                best_epochs=[execution["best_epoch"] for execution in executed.get(row["number"], [])],
+                line=python_line(config, setting),
+                traceback=row["traceback"],
             )
             for row in trials
         ]
-        return cls(directory, config, records)
+        axes = axes_of(config, oracle, (trial.hyperparameters for trial in records))
+        return cls(directory, config, records, axes=axes, created=created, choices=choices)
+
+    @property
+    def direction(self) -> str:
+        """`"max"` or `"min"`."""
+        return self.config.get("direction") or "max"
+
+    @property
+    def name(self) -> str:
+        """What was tuned on what."""
+        optimizer, problem = self.config.get("optimizer"), self.config.get("problem")
+        if not optimizer:
+            return self.directory.resolve().name
+        return f"{optimizer} on {problem}" if problem else str(optimizer)
+
+    @property
+    def way(self) -> str | None:
+        """How epochs were compiled, if that was chosen."""
+        return self.choices.get("way", {}).get("value")
 
     @property
     def objective(self) -> str:
@@ -136,7 +221,7 @@ class SearchResult:
 
     def ranking(self) -> list[TrialRecord]:
         """The completed trials, best first; those that trained for more epochs stand before all that trained for fewer."""
-        sign = -1 if self.config.get("direction", "max") == "max" else 1
+        sign = -1 if self.direction == "max" else 1
         completed = [trial for trial in self.trials if trial.state == "completed"]
         return sorted(completed, key=lambda trial: (-(trial.epochs or 0), sign * (trial.score or 0.0), trial.number))
 
@@ -199,6 +284,17 @@ class SearchResult:
             "versions": self.config.get("versions"),
         }
         return write_json(self.directory / "best.json", content)
+
+
+def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:
+    """After each epoch the mean over the trainings that went on so long; `None` where one was not a number."""
+    found = [curve[metric] for curve in curves if metric in curve]
+    means: list[float | None] = []
+    for epoch in range(max(map(len, found), default=0)):
+        values = [curve[epoch] for curve in found if epoch < len(curve)]
+        known = [value for value in values if value is not None]
+        means.append(sum(known) / len(known) if len(known) == len(values) else None)
+    return means
 
 
 def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
