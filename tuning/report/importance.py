@@ -62,13 +62,13 @@ def _measured(search: SearchResult, trials, axes: list[Axis]) -> dict[str, dict[
     """Evaluator -> axis -> importance, in percent of the sum."""
     import optuna
 
-    from tuning.results.export import quiet_optuna
-    from tuning.results.optuna_study import add_trials, parameter_name
+    from tuning.results.optuna_study import add_trials
+    from tuning.space.in_optuna import parameter_name, quietly
 
     evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {
         "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)
     }
-    with quiet_optuna():
+    with quietly():
         if len(trials) >= 4 * LEAST_GOOD:
             quantile = max(0.1, LEAST_GOOD / len(trials))
             evaluators["PED-ANOVA"] = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)

@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -125,8 +124,9 @@ def _to_optuna(search: SearchResult, path: pathlib.Path) -> list[pathlib.Path]:
     except ModuleNotFoundError as error:
         raise SearchError("An export to Optuna needs the package optuna: pip install 'keras-optims[tuning]'.") from error
     from tuning.results.optuna_study import add_trials
+    from tuning.space.in_optuna import quietly
 
-    with replacing(path, _is_our_study) as temporary, quiet_optuna():
+    with replacing(path, _is_our_study) as temporary, quietly():
         storage = optuna.storages.RDBStorage(f"sqlite:///{temporary.resolve()}")
         try:
             study = optuna.create_study(
@@ -155,21 +155,6 @@ def _is_our_study(path: pathlib.Path) -> bool:
         finally:
             connection.close()
     return False
-
-
-@contextlib.contextmanager
-def quiet_optuna():
-    """Without Optuna's notes about what it creates and what of it is experimental."""
-    import optuna
-
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 FORMATS: dict[str, tuple[Callable[[SearchResult, pathlib.Path], list[pathlib.Path]], str]] = {

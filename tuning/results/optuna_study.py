@@ -7,14 +7,12 @@ on a logarithmic scale, which is the same thing; the hyperparameter's own value 
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from tuning.results.search import SearchResult, TrialRecord, json_ready, mean_curve
-from tuning.space.axes import Axis
-from tuning.space.scale import SCALES
+from tuning.space.in_optuna import parameter, parameter_name
 
 _STATES = {"completed": "COMPLETE", "pruned": "PRUNED", "running": "RUNNING", "diverged": "FAIL", "failed": "FAIL"}
 
@@ -25,11 +23,6 @@ def add_trials(study, search: SearchResult, trials: Iterable[TrialRecord] | None
         study.add_trial(frozen_trial(search, trial))
 
 
-def parameter_name(axis: Axis) -> str:
-    """What the axis is called in Optuna."""
-    return SCALES[axis.scale].in_optuna(axis.name) if axis.is_number else axis.name
-
-
 def frozen_trial(search: SearchResult, trial: TrialRecord):
     """One trial as an `optuna.trial.FrozenTrial`, whose number the study gives."""
     import optuna
@@ -38,7 +31,7 @@ def frozen_trial(search: SearchResult, trial: TrialRecord):
     for axis in search.axes:
         if axis.name in trial.hyperparameters:
             name = parameter_name(axis)
-            parameters[name], distributions[name] = _parameter(axis, trial.hyperparameters[axis.name])
+            parameters[name], distributions[name] = parameter(axis, trial.hyperparameters[axis.name])
     state = optuna.trial.TrialState[_STATES.get(trial.state, "FAIL")]
     curve = [math.nan if value is None else value for value in mean_curve(trial.curves, search.objective)]
     value = trial.score
@@ -57,22 +50,6 @@ def frozen_trial(search: SearchResult, trial: TrialRecord):
         system_attrs={},
         intermediate_values=dict(enumerate(curve)),
     )
-
-
-def _parameter(axis: Axis, value: Any):
-    """(value, distribution) of one hyperparameter."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if not axis.is_number:
-        return _category(value), CategoricalDistribution([_category(choice) for choice in axis.choices])
-    placed, low, high, logarithmic = SCALES[axis.scale].as_optuna(value, axis.low, axis.high)
-    if axis.kind == "int":
-        return value, IntDistribution(int(axis.low), int(axis.high), log=logarithmic)
-    return placed, FloatDistribution(low, high, log=logarithmic)
-
-
-def _category(value: Any) -> Any:
-    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value)
 
 
 def _attributes(search: SearchResult, trial: TrialRecord) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import PRUNERS, check_name
+from tuning.space.in_optuna import new_study, quietly
 
 
 class Pruning:
@@ -55,8 +56,6 @@ class Pruning:
             self.ended(number, by_number[number]["state"], by_number[number]["score"])
 
     def _new_study(self) -> None:
-        from tuning.oracles.optuna import new_study
-
         self._storage, self._study, self._study_id = new_study(self._objective, pruner=self._pruner)
 
     def began(self, number: int, epochs: int | None) -> None:
@@ -84,8 +83,6 @@ class Pruning:
         self._storage.set_trial_intermediate_value(identity, epoch + 1, value)
         if epoch + 1 == self._epochs[number]:
             return False
-        from tuning.oracles.optuna import quietly
-
         with quietly():
             return bool(self._pruner.prune(self._study, copy.copy(self._storage.get_trial(identity))))
 
