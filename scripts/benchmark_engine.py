@@ -17,39 +17,46 @@ import platform
 import tempfile
 import time
 
-from tuning.quiet import import_keras_quietly
+from tuning.runtime.quiet import import_keras_quietly
 
 import_keras_quietly()
 
 import tuning  # noqa: E402
-from tuning import trial as trials  # noqa: E402
-from tuning.model import ProblemModel  # noqa: E402
 from tuning.oracles import make_oracle  # noqa: E402
 from tuning.problems import make_problem  # noqa: E402
+from tuning.training.events import EpochEnded, ExecutionEnded  # noqa: E402
+from tuning.training.problem_model import ProblemModel  # noqa: E402
+from tuning.training.trainer import Trainer  # noqa: E402
 
 
-class InstantTrainer(trials.Trainer):
+class InstantTrainer(Trainer):
     """Says that it has trained."""
 
     def run(self, trial, hp, report, **hooks):
         """One epoch and one execution, at once."""
         metrics = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
-        report(trials.EpochEnded(trial, 0, 0, metrics))
-        report(trials.ExecutionEnded(trial, 0, 1, 0.9, 0, time.time(), 0.0))
+        report(EpochEnded(trial, 0, 0, metrics))
+        report(ExecutionEnded(trial, 0, 1, 0.9, 0, time.time(), 0.0))
         return [metrics]
 
 
-class TimedTuner(tuning.Tuner):
-    """Counts the driver's time in the calls that an engine makes."""
+class Timed:
+    """An engine around another, which counts the driver's time in the calls that the other makes of the search's source."""
 
-    def trainer(self, fit_args, fit_kwargs):
-        """One that does not train."""
-        real = super().trainer(fit_args, fit_kwargs)
-        self.trainer_bytes = len(pickle.dumps(real))
+    def __init__(self, engine):
+        self.engine = engine
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def run(self, source, trainer, run_trial):
+        """With a trainer that does not train."""
+        self.source = source
+        self.trainer_bytes = len(pickle.dumps(trainer))
         self.spent = collections.Counter()
         self.ended = []
-        settings = {"objective": real.objective, "search_seed": 0, "executions": 1, "fit_args": (), "fit_kwargs": {}}
-        return InstantTrainer(None, **settings)
+        settings = {"objective": trainer.objective, "search_seed": 0, "executions": 1, "fit_args": (), "fit_kwargs": {}}
+        self.engine.run(self, InstantTrainer(None, **settings), run_trial)
 
     @contextlib.contextmanager
     def _counted(self, name):
@@ -57,24 +64,24 @@ class TimedTuner(tuning.Tuner):
         yield
         self.spent[name] += time.perf_counter() - begun
 
-    def next_trial(self, worker):
-        """As the base's."""
+    def next_trial(self, seat):
+        """As the source's."""
         with self._counted("next_trial"):
-            trial = super().next_trial(worker)
+            trial = self.source.next_trial(seat)
         if trial is not None:
             self.trial_bytes = len(pickle.dumps((0, trial.hyperparameters.get_config())))
         return trial
 
     def record(self, event):
-        """As the base's."""
-        self.event_bytes = len(pickle.dumps(event)) if isinstance(event, trials.EpochEnded) else self.event_bytes
+        """As the source's."""
+        self.event_bytes = len(pickle.dumps(event)) if isinstance(event, EpochEnded) else self.event_bytes
         with self._counted("record"):
-            return super().record(event)
+            return self.source.record(event)
 
     def trial_done(self, trial, results):
-        """As the base's."""
+        """As the source's."""
         with self._counted("trial_done"):
-            super().trial_done(trial, results)
+            self.source.trial_done(trial, results)
         self.ended.append(time.perf_counter())
         if len(self.ended) == 1:
             self.spent.clear()
@@ -86,28 +93,29 @@ def measure(engine, workers, count, address=None):
     space = tuning.Space.of("adam", None, None)
     objective = trials_objective()
     with tempfile.TemporaryDirectory() as directory:
-        tuner = TimedTuner(
+        timed = Timed(make_engine(engine, workers, address))
+        tuner = tuning.Tuner(
             make_oracle(
                 "quasirandom", objective=objective, hyperparameters=space.hyperparameters(None), trials=count, epochs=1, seed=0
             ),
             ProblemModel(space, "digits_mlp", None, None, problem),
             directory=directory,
             project_name="benchmark",
-            engine=make_engine(engine, workers, address),
+            engine=timed,
         )
         tuner.search(epochs=1)
-    seconds = tuner.ended[-1] - tuner.ended[0]
-    kept = len(tuner.ended) - 1
+    seconds = timed.ended[-1] - timed.ended[0]
+    kept = len(timed.ended) - 1
     return {
         "engine": engine,
         "workers": workers,
         "trials": kept,
         "seconds": seconds,
         "trials_per_second": kept / seconds,
-        "first_quarter": (kept // 4) / (tuner.ended[kept // 4] - tuner.ended[0]),
-        "last_quarter": (kept // 4) / (tuner.ended[-1] - tuner.ended[-1 - kept // 4]),
-        "milliseconds_per_trial": {name: 1000 * spent / kept for name, spent in tuner.spent.items()},
-        "bytes": {"trainer": tuner.trainer_bytes, "trial": tuner.trial_bytes, "epoch": tuner.event_bytes},
+        "first_quarter": (kept // 4) / (timed.ended[kept // 4] - timed.ended[0]),
+        "last_quarter": (kept // 4) / (timed.ended[-1] - timed.ended[-1 - kept // 4]),
+        "milliseconds_per_trial": {name: 1000 * spent / kept for name, spent in timed.spent.items()},
+        "bytes": {"trainer": timed.trainer_bytes, "trial": timed.trial_bytes, "epoch": timed.event_bytes},
         "machine": f"{platform.processor() or platform.machine()}, Python {platform.python_version()}",
     }
 

@@ -51,8 +51,8 @@ def measure(oracle: str, trials: int, workdir: str | os.PathLike) -> dict[str, f
     import keras_tuner
 
     import tuning
-    from tuning.trial import EpochEnded, ExecutionEnded
-    from tuning.view import View
+    from tuning.console.live import View
+    from tuning.training.events import EpochEnded, ExecutionEnded
 
     space = tuning.Space.of("adam")
     objective = keras_tuner.Objective("val_loss", "min")
@@ -65,8 +65,9 @@ def measure(oracle: str, trials: int, workdir: str | os.PathLike) -> dict[str, f
             self.record(ExecutionEnded(number, 0, number, loss, 0, time.time(), 0.0))
             return {"val_loss": loss}
 
-        def trial_done(self, trial, results):
-            super().trial_done(trial, results)
+    class Counting(View):
+        def trial_ended(self, *arguments):
+            super().trial_ended(*arguments)
             ends.append(time.perf_counter())
             memory.append(resident_kilobytes())
 
@@ -78,7 +79,7 @@ def measure(oracle: str, trials: int, workdir: str | os.PathLike) -> dict[str, f
         epochs=1,
         seed=0,
     )
-    view = View(space, "nothing", objective, trials, Terminal())
+    view = Counting(space, "nothing", objective, trials, Terminal())
     tuner = Idle(made, directory=str(workdir), project_name=oracle, overwrite=True, listener=view)
     with view.showing(None):
         tuner.search(epochs=1)

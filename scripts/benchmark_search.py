@@ -66,7 +66,7 @@ def measure(case: str, trials: int, rounds: int) -> dict:
     """Seconds per trial of both searches, and what they found."""
     from tuning.problems import make_problem
     from tuning.problems.problem import Data, take
-    from tuning.space import Space
+    from tuning.space.space import Space
 
     name, samples, epochs = CASES[case]
     problem = make_problem(name)
@@ -136,8 +136,8 @@ class Ours:
     """
 
     def __init__(self, problem, data, epochs, settings, folder, together=1):
-        from tuning.model import ProblemModel
-        from tuning.space import Space
+        from tuning.space.space import Space
+        from tuning.training.problem_model import ProblemModel
 
         self.problem, self.epochs, self.folder, self.together = problem, epochs, folder, together
         self.model = ProblemModel(Space.of("adam"), problem, made=problem)
@@ -148,7 +148,8 @@ class Ours:
         """Searches these settings."""
         import tuning
         from tuning.engines.here import HereEngine
-        from tuning.result import SearchResult
+        from tuning.results.search import SearchResult
+        from tuning.study.ledger import Listener
 
         outer, last = self, [time.perf_counter()]
 
@@ -158,8 +159,8 @@ class Ours:
                     outer._trainer = super().trainer(*args)
                 return outer._trainer
 
-            def trial_done(self, trial, results):
-                super().trial_done(trial, results)
+        class Counting(Listener):
+            def trial_ended(self, *arguments):
                 outer.seconds.append(time.perf_counter() - last[0])
                 last[0] = time.perf_counter()
 
@@ -172,11 +173,12 @@ class Ours:
             project_name=name,
             engine=HereEngine(self.together),
             jit="auto",
+            listener=Counting(),
         )
         last[0] = time.perf_counter()
         tuner.search(epochs=self.epochs)
         self.scores += [trial.score for trial in SearchResult.load(f"{self.folder}/{name}").trials]
-        from tuning.store import Store
+        from tuning.store.database import Store
 
         with Store.open(f"{self.folder}/{name}", read_only=True) as store:
             self.choices |= store.choices()
@@ -232,8 +234,8 @@ class Bare:
         """Trains as often as there are settings."""
         import numpy as np
 
-        from tuning import epochs
-        from tuning.model import fit_arguments
+        from tuning.training import epochs
+        from tuning.training.problem_model import fit_arguments
 
         (model,) = self.ours._trainer.models._kept.values()
         arguments = fit_arguments(self.ours.problem, self.ours.model.load())

@@ -20,8 +20,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from tuning.result import SearchResult
-from tuning.store import exists
+from tuning.results.search import SearchResult
+from tuning.store.database import exists
 
 
 def main() -> int:

@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.accelerator import table  # noqa: E402
 from scripts.accelerator.children import LEAST, OUT_OF_TIME, Child  # noqa: E402
-from tuning.machine import hardware  # noqa: E402
+from tuning.runtime.machine import hardware  # noqa: E402
 
 BACKENDS = ("torch", "jax", "tensorflow")  # the quickest first: what it leaves of its time the others have
 DOCTOR_ON = ("tensorflow", "jax", "torch")  # the first that is there: most checks are of TensorFlow

@@ -67,7 +67,7 @@ def searched(problem: str, optimizer: str, trials: int | None, epochs: int | Non
 
 def search(arguments):
     """The subcommand: searches, and puts what was found into the table in place of what it had of these."""
-    from tuning.quiet import import_keras_quietly
+    from tuning.runtime.quiet import import_keras_quietly
 
     import_keras_quietly()
     for problem in arguments.problem:

@@ -22,8 +22,8 @@ from scripts.sensitivity_trials import (
     shown_axes,
     value_on,
 )
-from tuning.axes import Axis, number
 from tuning.report.figure import BLUE, ORANGE
+from tuning.space.axes import Axis, number
 
 WIDTH, ROW, GAP, ABOVE, BELOW, LEFT, RIGHT, BETWEEN = 720, 170, 84, 62, 142, 78, 12, 52  # pixels; the file has twice as many
 FONT = 16  # legible on a telephone, where the picture is about half as wide

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from scripts.sensitivity_trials import BUDGETS, Search, Training, axes, shown_axes, value_on
-from tuning.axes import Axis, number
+from tuning.space.axes import Axis, number
 
 
 def brief(axis: Axis, value: float) -> str:

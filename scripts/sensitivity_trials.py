@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 import keras_optims
-from tuning.axes import Axis
-from tuning.files import replacing
+from tuning.space.axes import Axis
+from tuning.store.files import replacing
 
 STUDIED = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam", "adamw")
 """The optimizers whose sensitivity was measured."""

@@ -20,8 +20,8 @@ import keras_optims
 from scripts import picture_claims
 from tests import pages
 from tests.pages import PAGES, ROOT, commands, words_of
-from tuning import cli
-from tuning.result import SearchResult
+from tuning.command.line import _parser, main
+from tuning.results.search import SearchResult
 
 pytestmark = pytest.mark.backend("tensorflow")
 
@@ -48,6 +48,7 @@ NOT_RUN = {
     "keras-optims show DIR": "DIR stands for a folder; tests/tuning/test_search.py",
     "keras-optims tune adam --trials 200 --engine ray": "tests/tuning/test_ray.py",
     "keras-optims tune adam --trials 2000 --engine ray": "needs a cluster; tests/tuning/test_ray.py",
+    "keras-optims tune --plan": "tests/tuning/test_plan.py",
     "ray start": "needs a cluster",
     "pip install": "installs; tests/test_packaging.py",
     "scripts/quickstart.sh": "installs",
@@ -100,6 +101,7 @@ OTHER_BLOCKS = {
     ("distribution.md", "torch.distributed.init_process_group"): "distribution/data_parallel.py",
     ("mac.md", 'with keras.device("cpu:0"):'): "test_commands.py",
     ("performance.md", "variable "): "test_docs.py",
+    ("searching.md", 'optimizer = "adam"'): "tuning/test_plan.py",
     ("rules.md", "variable "): "test_docs.py",
 }
 
@@ -155,9 +157,9 @@ def test_keras_optims_takes_the_arguments(page):
             for alternative in words_of(command)[-1].split("|"):
                 words = [*words_of(command)[1:-1], alternative]
                 words = words[: words.index(">")] if ">" in words else words
-                cli._parser().parse_args(words)
+                _parser().parse_args(words)
     mentioned = {words_of(code)[1] for code in pages.inline_code(page) if code.startswith("keras-optims ")}
-    assert [name for name in mentioned if cli.main([name, "--help"]) != 0] == []
+    assert [name for name in mentioned if main([name, "--help"]) != 0] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
@@ -176,7 +178,9 @@ def test_scripts_are_there_and_take_the_arguments(page):
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_flags_that_the_text_names_exist(page):
     scripts = "".join(script.read_text() for script in ROOT.glob("scripts/*.*"))
-    known = set(re.findall(r"(?<=[\"' ])--[a-z-]+", (ROOT / "tuning/cli.py").read_text() + scripts))
+    (commands_of,) = (action for action in _parser()._actions if isinstance(action.choices, dict))
+    ours = {flag for command in commands_of.choices.values() for flag in command._option_string_actions}
+    known = set(re.findall(r"(?<=[\"' ])--[a-z-]+", scripts)) | ours | {"--version"}
     flags = [re.match(r"--[a-z-]+", code) for code in pages.inline_code(page)]
     assert {flag[0] for flag in flags if flag} - known == set()
 
@@ -222,8 +226,8 @@ def smaller(command):
     """The words of a command, with what makes it small."""
     flags = RUN[entry(RUN, command)]
     if "{problem}" in flags:
-        given = cli._parser().parse_args(words_of(command)[1:])
-        flags = flags.format(problem=given.problem, optimizer=getattr(given, "optimizer", None))
+        given = _parser().parse_args(words_of(command)[1:])
+        flags = flags.format(problem=given.problem or "digits_mlp", optimizer=getattr(given, "optimizer", None))
     return [*words_of(command), *flags.split()]
 
 

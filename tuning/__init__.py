@@ -11,23 +11,24 @@ Importing this package imports neither Keras nor anything else that is heavy; th
 import importlib
 
 _HOMES = {
-    "search": "tuning.harness",
-    "compare": "tuning.comparison",
-    "Comparison": "tuning.comparison_result",
-    "train": "tuning.training",
+    "search": "tuning.experiments.search",
+    "compare": "tuning.experiments.comparison",
+    "Plan": "tuning.experiments.plan",
+    "Comparison": "tuning.results.comparison",
+    "train": "tuning.experiments.training",
     "SearchError": "tuning.errors",
-    "SearchResult": "tuning.result",
-    "TrialRecord": "tuning.result",
+    "SearchResult": "tuning.results.search",
+    "TrialRecord": "tuning.results.search",
     "Problem": "tuning.problems.problem",
     "Data": "tuning.problems.problem",
-    "Tuner": "tuning.tuner",
-    "Space": "tuning.space",
-    "SearchAxis": "tuning.space",
+    "Tuner": "tuning.study.tuner",
+    "Space": "tuning.space.space",
+    "SearchAxis": "tuning.space.space",
     "make_oracle": "tuning.oracles",
     "OptunaOracle": "tuning.oracles.optuna",
-    "Store": "tuning.store",
+    "Store": "tuning.store.database",
     "write_report": "tuning.report",
-    "export_search": "tuning.export",
+    "export_search": "tuning.results.export",
 }
 
 __all__ = sorted(_HOMES)

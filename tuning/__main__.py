@@ -2,7 +2,7 @@
 
 import sys
 
-from tuning.cli import main
+from tuning.command.line import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -48,6 +48,17 @@ JIT = {
 }
 
 
+ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """` Did you mean ...?`, if one of the names that are known is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name.replace("-", "_"), list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
 def check_name(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raises `SearchError` unless `name` is one of those that are allowed."""
     if name not in allowed:

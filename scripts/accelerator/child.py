@@ -57,7 +57,7 @@ def _started(device: str) -> dict:
     """Which device the backend computes on, and the versions."""
     import keras
 
-    from tuning.machine import accelerators
+    from tuning.runtime.machine import accelerators
 
     keras.ops.convert_to_numpy(keras.ops.zeros(1))
     backend, found = keras.backend.backend(), accelerators()

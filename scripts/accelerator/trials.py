@@ -19,7 +19,7 @@ from scripts.accelerator.steps import PREPARING, Row, reason
 from tuning.errors import SearchError
 from tuning.problems import datasets, make_problem
 from tuning.problems.images import scaled
-from tuning.space import Space
+from tuning.space.space import Space
 
 REAL, SYNTHETIC = "MNIST", "synthetic, of MNIST's shapes"
 

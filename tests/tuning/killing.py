@@ -23,9 +23,9 @@ import scipy.stats.qmc  # noqa: F401
 
 import tuning
 import tuning.oracles
-import tuning.tuner
-from tuning.store import Store, exists
-from tuning.trial import EpochEnded, ExecutionEnded
+import tuning.study.tuner
+from tuning.store.database import Store, exists
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 EPOCHS = 4
 

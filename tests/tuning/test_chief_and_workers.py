@@ -12,14 +12,14 @@ import tuning
 from tests.tuning.conftest import environment
 from tests.tuning.test_interruption import count
 from tuning.engines import chief
-from tuning.result import SearchResult
+from tuning.results.search import SearchResult
 
 PROGRAM = """
     import os, sys, time
     import keras_tuner
     import tuning
     from tuning.engines import chief
-    from tuning.trial import EpochEnded, ExecutionEnded
+    from tuning.training.events import EpochEnded, ExecutionEnded
 
     chief.SIGN_SECONDS, chief.LOST_SECONDS, chief.ASK_AGAIN_SECONDS = 0.3, 3.0, 0.1
     WHO = os.environ["KERASTUNER_TUNER_ID"]

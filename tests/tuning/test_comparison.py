@@ -14,10 +14,10 @@ import keras_optims
 import tuning
 from tests.tuning.conftest import JIT, load, one_sentence
 from tuning import SearchError
-from tuning.comparison_result import Comparison
-from tuning.comparison_text import table
-from tuning.result import SearchResult
-from tuning.trial import execution_seed
+from tuning.console.comparison_table import table
+from tuning.results.comparison import Comparison
+from tuning.results.search import SearchResult
+from tuning.training.trainer import execution_seed
 
 pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
 

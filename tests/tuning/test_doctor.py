@@ -505,7 +505,7 @@ def test_it_needs_nothing_that_only_a_search_needs():
             inside |= {".".join(name.split(".")[:2]) for name in names if name.startswith("tuning.")}
     allowed = {"tuning", "keras_optims", "keras", "numpy", "rich", "packaging", "tensorflow", "jax", "torch"}
     assert outside - sys.stdlib_module_names <= allowed
-    assert inside == {"tuning.doctor", "tuning.errors", "tuning.machine"}
+    assert inside == {"tuning.doctor", "tuning.errors", "tuning.runtime"}
 
 
 def test_nothing_heavy_is_imported_before_the_children():

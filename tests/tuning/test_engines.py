@@ -14,12 +14,12 @@ import pytest
 import tuning
 from tests.tuning.conftest import load, start, without_times
 from tests.tuning.test_interruption import arguments, count, wait_for
-from tuning import epochs
 from tuning.engines import dispatch, work
 from tuning.engines.local import _Process, cores, worker_environment
 from tuning.problems import make_problem
-from tuning.result import SearchResult
-from tuning.trial import Chosen, EpochEnded, ExecutionEnded
+from tuning.results.search import SearchResult
+from tuning.training import epochs
+from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 # -- the dispatcher, with workers that are scripts --------------------------------------------------
 
@@ -53,17 +53,33 @@ class ScriptedWorker:
         self.pool.discarded += 1
 
 
+class StopsTrial1:
+    """A source that stops one trial, and is the search's otherwise."""
+
+    prunes = True
+
+    def __init__(self, source):
+        self._source = source
+
+    def __getattr__(self, name):
+        return getattr(self._source, name)
+
+    def record(self, event):
+        self._source.record(event)
+        return getattr(event, "trial", None) == 1
+
+
 class ScriptedPool:
     """Workers that say of a trial what `script(number)` returns, one message at a time and in turn."""
 
     where = "worker"
 
-    def __init__(self, script=trained, size=2, starts=()):
-        self.script, self.size, self.starts = script, size, list(starts)
+    def __init__(self, script=trained, size=2, starts=(), prunes=False):
+        self.script, self.size, self.starts, self.prunes = script, size, list(starts), prunes
         self.began, self.ways, self.answers, self.discarded, self.started = [], [], [], 0, 0
 
-    def run(self, tuner, fit_args, fit_kwargs):
-        dispatch.dispatch(tuner, self)
+    def run(self, source, trainer, run_trial):
+        dispatch.dispatch(StopsTrial1(source) if self.prunes else source, self)
 
     def start(self):
         self.started += 1
@@ -79,7 +95,7 @@ class ScriptedPool:
                 yield worker, *worker.messages.popleft()
 
 
-def search(pool, directory, trials=4, prunes=False, jit=None):
+def search(pool, directory, trials=4, jit=None):
     oracle = keras_tuner.oracles.RandomSearchOracle(
         objective=keras_tuner.Objective("val_loss", "min"),
         max_trials=trials,
@@ -89,13 +105,7 @@ def search(pool, directory, trials=4, prunes=False, jit=None):
         tune_new_entries=True,
     )
 
-    class Pruning(tuning.Tuner):
-        def record(self, event):
-            super().record(event)
-            return getattr(event, "trial", None) == 1
-
-    Pruning.prunes = prunes
-    tuner = Pruning(oracle, lambda hp: None, directory=str(directory), project_name="own", engine=pool, jit=jit)
+    tuner = tuning.Tuner(oracle, lambda hp: None, directory=str(directory), project_name="own", engine=pool, jit=jit)
     tuner.search()
     return SearchResult.load(directory / "own")
 
@@ -168,8 +178,8 @@ def test_what_no_worker_can_load_ends_the_search(tmp_path):
 
 
 def test_workers_are_answered_after_each_epoch_only_if_trials_are_pruned(tmp_path):
-    pool = ScriptedPool(size=1)
-    search(pool, tmp_path / "pruned", prunes=True)
+    pool = ScriptedPool(size=1, prunes=True)
+    search(pool, tmp_path / "pruned")
     assert pool.answers == [False, True, False, False]
     pool = ScriptedPool(size=1)
     search(pool, tmp_path / "plain")

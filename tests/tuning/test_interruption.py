@@ -11,8 +11,8 @@ import time
 import pytest
 
 from tests.tuning.conftest import JIT, environment, load, run, start, without_times
-from tuning.result import SearchResult
-from tuning.store import exists
+from tuning.results.search import SearchResult
+from tuning.store.database import exists
 
 
 def arguments(directory, trials=4, oracle="quasirandom", problem="tiny_problem:make_slow", workers=1):
@@ -111,7 +111,7 @@ def test_a_kill_between_two_writes_leaves_a_store_that_opens(tiny, tmp_path, com
     """Ends the process inside a transaction, where a plain file would be torn."""
     code = """
 import os, sys
-from tuning.store import Store
+from tuning.store.database import Store
 original = Store._save_oracle
 calls = []
 def dies(self, state):

@@ -5,8 +5,8 @@ import json
 import keras
 
 from tuning import SearchResult, search
-from tuning.machine import machine, versions
-from tuning.tuner import check_same_search
+from tuning.runtime.machine import machine, versions
+from tuning.study.identity import check_same_search
 
 
 def test_machine_and_versions_are_plain_facts():

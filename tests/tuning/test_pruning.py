@@ -8,9 +8,9 @@ import pytest
 import tuning
 from tests.tuning.conftest import load, one_sentence, without_times
 from tuning import SearchError
-from tuning.pruning import Pruning
-from tuning.result import SearchResult
-from tuning.trial import EpochEnded, ExecutionEnded
+from tuning.results.search import SearchResult
+from tuning.schedulers.pruning import Pruning
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 MIN = keras_tuner.Objective("val_loss", "min")
 MAX = keras_tuner.Objective("val_accuracy", "max")

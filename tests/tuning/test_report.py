@@ -10,14 +10,14 @@ import pytest
 from tests.tuning.conftest import load, one_sentence
 from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_hostile, make_search
 from tuning import SearchError, Store, write_report
-from tuning.axes import Axis, axes_of, number
 from tuning.report import figure
 from tuning.report.curves import learning_curves
 from tuning.report.importance import importance
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, parallel, sensitivity
-from tuning.stored import StoredSearch
+from tuning.results.search import SearchResult
+from tuning.space.axes import Axis, axes_of, number
 
 pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
 
@@ -69,7 +69,7 @@ def report(directory):
 
 def test_the_report_says_what_was_found_and_how_to_get_it_again(tmp_path):
     page = report(make_search(tmp_path / "search", MIXED))
-    best = StoredSearch.load(tmp_path / "search").result.best
+    best = SearchResult.load(tmp_path / "search").best
     for words in (
         *("adam on digits_mlp", best.line, CONFIG["command"], "19 of 20", "η learning_rate", "β₁ beta_1", "Abacus 9"),
         *("RuntimeError: no luck", "Traceback of trial 16", "2 of 19 trials diverged", "3.15.1", "search.sqlite"),
@@ -195,7 +195,7 @@ def test_a_pruned_trial_may_have_a_score_or_none(tmp_path):
 
 
 def figures_of(make, tmp_path):
-    return make(StoredSearch.load(tmp_path / "search")).figure
+    return make(SearchResult.load(tmp_path / "search")).figure
 
 
 def test_a_user_s_own_tuner_has_choices_integers_and_values_that_some_trials_lack(tmp_path):
@@ -225,7 +225,7 @@ def test_a_user_s_own_tuner_has_choices_integers_and_values_that_some_trials_lac
 
 def test_values_lie_on_the_scale_that_was_searched(tmp_path):
     make_search(tmp_path / "search", MIXED)
-    (one,) = maps(StoredSearch.load(tmp_path / "search"))
+    (one,) = maps(SearchResult.load(tmp_path / "search"))
     layout = one.figure["layout"]
     assert layout["xaxis"]["ticktext"] == ["0.0001", "0.001", "0.01", "0.1", "1"]
     assert layout["xaxis"]["tickvals"] == pytest.approx([-4, -3, -2, -1, 0], abs=1e-6)
@@ -250,10 +250,10 @@ def test_axes_know_their_place():
 
 def test_the_best_so_far_never_falls_and_pauses_are_left_out(tmp_path):
     make_search(tmp_path / "search", MIXED)
-    search = StoredSearch.load(tmp_path / "search")
+    search = SearchResult.load(tmp_path / "search")
     steps = [best for _, best in best_so_far(search)]
     assert steps == sorted(steps)
-    assert steps[-1] == search.result.best.score
+    assert steps[-1] == search.best.score
     clock, paused = working_clock([(0.0, 10.0), (5.0, 20.0), (4000.0, 4010.0)])
     assert paused
     assert [clock(time) for time in (0.0, 20.0, 4000.0, 4010.0)] == [0.0, 20.0, 20.0, 30.0]
@@ -263,14 +263,14 @@ def test_the_best_so_far_never_falls_and_pauses_are_left_out(tmp_path):
 def test_importance_finds_what_matters_and_does_not_guess(tmp_path):
     pytest.importorskip("optuna")
     make_search(tmp_path / "many", ("completed",) * 24)
-    found = importance(StoredSearch.load(tmp_path / "many"))
+    found = importance(SearchResult.load(tmp_path / "many"))
     shares = {trace["name"]: dict(zip(trace["text"], trace["x"], strict=True)) for trace in found.chart.figure["data"]}
     assert set(shares) == {"fANOVA", "PED-ANOVA"}
     for share in shares.values():
         assert share["η learning_rate"] > 60
         assert sum(share.values()) == pytest.approx(100, abs=0.1)
     make_search(tmp_path / "few", ("completed",) * 9 + ("diverged",) * 9)
-    few = importance(StoredSearch.load(tmp_path / "few"))
+    few = importance(SearchResult.load(tmp_path / "few"))
     assert few.chart is None
     assert "Too few trials to tell: 9 completed" in few.note
 
@@ -280,7 +280,7 @@ def test_divergence_is_counted_by_learning_rate(tmp_path):
         for i in range(16):
             rate = 10 ** (-4 + i / 4)
             add_trial(store, i, "diverged" if rate > 0.01 else "completed", values={"learning_rate": rate, "beta_1": 0.9})
-    plane, share = divergence(StoredSearch.load(tmp_path / "search"))
+    plane, share = divergence(SearchResult.load(tmp_path / "search"))
     assert [len(trace["x"]) for trace in plane.figure["data"]] == [9, 7]
     assert share.figure["data"][0]["y"][0] == 0
     assert share.figure["data"][0]["y"][-1] == 100
@@ -291,7 +291,7 @@ def test_hyperband_curves_have_their_own_lengths_and_only_the_longest_trials_com
         add_trial(store, 0, score=0.99, epochs=1)
         add_trial(store, 1, score=0.7, epochs=9)
         add_trial(store, 2, score=0.8, epochs=9)
-    search = StoredSearch.load(tmp_path / "search")
+    search = SearchResult.load(tmp_path / "search")
     assert [trial.number for trial, _ in best_so_far(search)] == [1, 2]
     assert [len(trace["x"]) for trace in learning_curves(search).figure["data"]] == [9, 9, 1]
     report(tmp_path / "search")
@@ -317,7 +317,7 @@ def test_hundreds_of_trials_make_a_small_page(tmp_path, monkeypatch):
             )
     path = write_report(tmp_path / "search")
     assert path.stat().st_size < 1.5e6  # and 4.6 MB of plotly.js, which is left out here
-    drawn = learning_curves(StoredSearch.load(tmp_path / "search"))
+    drawn = learning_curves(SearchResult.load(tmp_path / "search"))
     assert "197 of the other 395 trials are left out" in drawn.description
 
 
@@ -329,8 +329,8 @@ def test_parallel_coordinates_draw_the_best_last(tmp_path):
 
 def test_the_snippet_is_python(tmp_path):
     make_search(tmp_path / "search", MIXED)
-    search = StoredSearch.load(tmp_path / "search")
-    compile(snippet(search, search.result.best), "snippet", "exec")
+    search = SearchResult.load(tmp_path / "search")
+    compile(snippet(search, search.best), "snippet", "exec")
     assert snippet(search, search.trials[-1]) is None  # it has trained nothing yet
 
 

@@ -12,10 +12,10 @@ import pytest
 
 import keras_optims
 import tuning
-import tuning.epochs
+import tuning.training.epochs
 from tests.tuning.conftest import JIT, load, one_sentence, without_times
 from tuning import SearchError
-from tuning.result import SearchResult
+from tuning.results.search import SearchResult
 
 
 def tune(command, *arguments, problem="tiny_problem:make_problem", status=0, directory="out", jit=JIT):
@@ -127,7 +127,7 @@ print(json.dumps(model.history.history))
 
 def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(command, tiny):
     result, stderr = tune(command, "adam", "--trials", 1, jit="auto")
-    way, candidates = chosen("out")["value"], tuning.epochs.ways()
+    way, candidates = chosen("out")["value"], tuning.training.epochs.ways()
     if len(candidates) > 1:
         assert way in candidates
         assert set(chosen("out")["seconds_per_step"]) == set(candidates)
@@ -150,7 +150,7 @@ def test_jit_decides_how_epochs_are_compiled(command, tiny):
         elif backend == "tensorflow":
             tune(command, "adam", "--trials", 1, jit=jit, directory=jit)
             model = tuning.train(tiny, keras_optims.Adam(), seed=0, epochs=1, way=way)
-            assert tuning.epochs.way_of(model) == way
+            assert tuning.training.epochs.way_of(model) == way
             assert model.jit_compile == (jit == "on")
 
 
@@ -349,7 +349,11 @@ def test_wrong_use_is_one_clear_sentence_and_status_2(arguments, words, command,
 
 def test_a_missing_package_names_the_extra(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    for name in [name for name in sys.modules if name in ("tuning.oracles", "tuning.space", "tuning.tuner", "tuning.model")]:
+    for name in [
+        name
+        for name in sys.modules
+        if name in ("tuning.oracles", "tuning.space.space", "tuning.study.tuner", "tuning.training.problem_model")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     status, _, stderr = command("tune", "adam")
     assert status == 2

@@ -9,9 +9,9 @@ import pytest
 import keras_optims
 from scripts import sensitivity, sensitivity_pictures, sensitivity_tables, sensitivity_trials
 from scripts.sensitivity_trials import BEST, BUDGETS, DEFAULT, SEARCHED, STUDIED, Search, Training
-from tuning.axes import Axis
 from tuning.oracles import make_oracle
-from tuning.space import Space
+from tuning.space.axes import Axis
+from tuning.space.space import Space
 
 pytestmark = pytest.mark.backend("tensorflow")
 

@@ -10,8 +10,8 @@ import keras_optims
 from tuning import SearchError, Space
 from tuning.names import ORACLES
 from tuning.oracles import make_oracle
-from tuning.space import SearchAxis
-from tuning.space_text import parse_fix, parse_search
+from tuning.space.space import SearchAxis
+from tuning.space.text import parse_fix, parse_search
 
 
 def axis(scale, low, high, points=10):

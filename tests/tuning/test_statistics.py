@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tuning.statistics import difference, holm, plus_minus, summary
+from tuning.results.statistics import difference, holm, plus_minus, summary
 
 # Student (1908), after Cushny and Peebles: hours of sleep gained with two drugs by the same ten patients.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

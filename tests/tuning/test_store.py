@@ -17,8 +17,10 @@ import pytest
 import tuning
 from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
-from tuning.result import SearchResult
-from tuning.store import FILE_NAME, SCHEMA_VERSION, Lock, exists
+from tuning.results.search import SearchResult
+from tuning.store.database import FILE_NAME, SCHEMA_VERSION, exists
+from tuning.store.lock import Lock
+from tuning.study.ledger import Listener
 
 CONFIG = {
     "optimizer": "adam",
@@ -151,8 +153,8 @@ class Light(tuning.Tuner):
     def run_trial(self, trial, *args, **kwargs):
         number, score = int(trial.trial_id), trial.hyperparameters["x"] ** 2
         for epoch in range(self.epochs):
-            self.record(tuning.trial.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
-        self.record(tuning.trial.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
+            self.record(tuning.training.events.EpochEnded(number, 0, epoch, {"loss": score / (epoch + 1), "val_loss": score}))
+        self.record(tuning.training.events.ExecutionEnded(number, 0, 7, score, 0, time.time(), 0.0))
         return {"val_loss": score}
 
 
@@ -205,15 +207,12 @@ def test_what_is_written_for_a_trial_does_not_grow(oracle, tmp_path, monkeypatch
         connection.set_trace_callback(lambda statement: written.append(written.pop() + len(statement)))
         return connection
 
-    class Counting(Light):
-        def trial_done(self, trial, results):
-            super().trial_done(trial, results)
+    class Counting(Listener):
+        def trial_ended(self, number, state, score, message):
             written.append(0)
 
     monkeypatch.setattr(sqlite3, "connect", traced)
-    tuner = light(tmp_path, 150, oracle)
-    tuner.__class__ = Counting
-    tuner.search()
+    light(tmp_path, 150, oracle, listener=Counting()).search()
     early, late = written[10:30], written[-21:-1]
     assert len(written) == 151
     assert sum(early) > 20 * 1000  # the statements with their values were seen
@@ -292,7 +291,7 @@ def test_a_kill_while_a_store_is_upgraded_leaves_the_old_one(tmp_path, monkeypat
     begun = light(tmp_path / "begun", 3)
     begun.search()
     path = version_1(tmp_path / "old", begun)
-    monkeypatch.setattr(tuning.store, "SCHEMA_VERSION", "(")  # the last statement of the upgrade fails
+    monkeypatch.setattr(tuning.store.database, "SCHEMA_VERSION", "(")  # the last statement of the upgrade fails
     monkeypatch.setattr(Store, "_check", lambda self: None)
     with pytest.raises(SearchError):
         Store.open(path.parent)

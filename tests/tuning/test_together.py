@@ -7,8 +7,8 @@ import pytest
 import tuning
 from tests.tuning.conftest import load
 from tests.tuning.test_warm import CASES, OnlyBuild, settings, trainer
-from tuning.result import SearchResult
-from tuning.together import TrialsTogether
+from tuning.results.search import SearchResult
+from tuning.training.together import TrialsTogether
 
 pytestmark = pytest.mark.backend("jax")
 

@@ -7,8 +7,8 @@ import keras_tuner
 import pytest
 
 from tuning import Space
-from tuning.trial import EpochEnded, ExecutionEnded
-from tuning.view import View, _duration, _value
+from tuning.console.live import View, _duration, _value
+from tuning.training.events import EpochEnded, ExecutionEnded
 
 
 class Terminal(io.StringIO):

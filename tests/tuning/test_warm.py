@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import keras_optims
-from tuning import epochs
-from tuning.model import _TestData as EvaluationOfTestData
-from tuning.trial import EpochEnded, Trainer
-from tuning.warm import WarmModels, structure
+from tuning.training import epochs
+from tuning.training.events import EpochEnded
+from tuning.training.problem_model import _TestData as EvaluationOfTestData
+from tuning.training.trainer import Trainer
+from tuning.training.warm import WarmModels, structure
 
 LAYERS = keras.layers
 

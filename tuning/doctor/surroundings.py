@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 
-from tuning.machine import hardware
+from tuning.runtime.machine import hardware
 
 PACKAGES = (
     "keras-optims",

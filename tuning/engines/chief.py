@@ -18,16 +18,20 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tuning.engines.dispatch import InFlight
+from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, one_line
+from tuning.runtime.interruption import Interruption
 
 if TYPE_CHECKING:
+    import keras_tuner
     from keras_tuner.engine.trial import Trial
 
-    from tuning.tuner import Tuner
+    from tuning.training.events import Event
+    from tuning.training.trainer import Trainer
 
 SIGN_SECONDS = 5.0  # between a worker's signs of life
 LOST_SECONDS = 60.0  # without one, after which a worker counts as dead
@@ -59,10 +63,10 @@ class Chief:
     The requests arrive in threads of gRPC; they are answered in the thread of the search, one after the other.
     """
 
-    def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
+    def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Serves until there are no more trials, and every worker that is alive knows that."""
-        self._oracle = tuner.oracle
-        self._in_flight = InFlight(tuner)
+        self._source = source
+        self._in_flight = InFlight(source)
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         self._seats: dict[str, str] = {}  # worker -> the seat whose trial it has
         self._free: list[str] = []  # seats, first those whose trial's worker died
@@ -137,10 +141,10 @@ class Chief:
         if self._in_flight.trials:  # also after the last trial has begun: its worker may die
             return {"status": "IDLE"}
         if trial is not None:
-            raise SearchError(f"{type(self._oracle).__name__} waits for a trial, and none is running.")
+            raise waits_for_ever(self._source)
         self._over = True
         del self._last_sign[worker]
-        return {"status": "STOPPED", "trials": [trial.get_state() for trial in self._oracle.trials.values()]}
+        return {"status": "STOPPED", "trials": [trial.get_state() for trial in self._source.oracle.trials.values()]}
 
     def _take(self, worker: str, trial_id: str, kind: str, content) -> dict[str, Any]:
         seat = self._seats.get(worker)
@@ -162,11 +166,29 @@ class Chief:
 
 
 class Link:
-    """A worker's link to the chief; it has those methods of the tuner that give a trial and take its results."""
+    """A worker's link to the chief: the `Source` of its trials.
 
-    def __init__(self, tuner: Tuner):
-        self._tuner = tuner
-        self._worker = os.environ["KERASTUNER_TUNER_ID"]
+    Args:
+        oracle: of the worker's own program; when the search is over it knows all trials.
+        interruption: of the search.
+        before_trial: called before a trial is asked for.
+        trial_began: called with each trial.
+    """
+
+    prunes, measuring, ways = True, False, None
+    choices: dict[str, Any] = {}  # noqa: RUF012  the chief's
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        interruption: Interruption,
+        before_trial: Callable[[], None],
+        trial_began: Callable[[Trial], None],
+    ):
+        self.oracle = oracle
+        self.seat = os.environ["KERASTUNER_TUNER_ID"]
+        self._interruption = interruption
+        self._before_trial, self._trial_began = before_trial, trial_began
         self._run = uuid.uuid4().hex
         self._serial = itertools.count()
         self._trial_id: str | None = None
@@ -191,23 +213,24 @@ class Link:
                 self._call(self._request("leave"), timeout=2)
         self._channel.close()
 
-    def next_trial(self, worker: str) -> Trial | None:
+    def next_trial(self, seat: str) -> Trial | None:
         """The next trial, or `None` if the search is over; then this worker's oracle knows all trials."""
         from keras_tuner.engine.trial import Trial
 
-        self._tuner.pre_create_trial()
+        self._before_trial()
         while (answer := self._ask("next"))["status"] == "IDLE":
             time.sleep(ASK_AGAIN_SECONDS)
         if answer["status"] == "STOPPED":
-            self._tuner.oracle.trials = {state["trial_id"]: Trial.from_state(state) for state in answer["trials"]}
+            self.oracle.trials = {state["trial_id"]: Trial.from_state(state) for state in answer["trials"]}
             return None
         trial = Trial.from_state(answer["trial"])
         self._trial_id, self._declared = trial.trial_id, len(trial.hyperparameters.space)
-        self._tuner.on_trial_begin(trial)
+        self._trial_began(trial)
         return trial
 
-    def record(self, event) -> bool:
+    def record(self, event: Event) -> bool:
         """Sends what a trial reports; whether it is to stop."""
+        self.check_interruption()
         return self._ask("event", {"kind": type(event).__name__, **dataclasses.asdict(event)})["stop"]
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
@@ -218,6 +241,14 @@ class Link:
     def trial_failed(self, trial: Trial, message: str, trace: str) -> None:
         """A trial raised."""
         self._ask("failed", [message, trace])
+
+    def begin_again(self, trial: Trial) -> None:
+        """Never called: a worker trains its trials one by one."""
+        raise NotImplementedError
+
+    def check_interruption(self) -> None:
+        """Raises KeyboardInterrupt if one came."""
+        self._interruption.check()
 
     def _ask(self, kind: str, content=None) -> dict[str, Any]:
         import grpc
@@ -236,7 +267,7 @@ class Link:
 
     def _request(self, kind: str, content=None) -> dict[str, Any]:
         identity = f"{self._run}-{next(self._serial)}"
-        return {"worker": self._worker, "id": identity, "kind": kind, "trial": self._trial_id, "content": content}
+        return {"worker": self.seat, "id": identity, "kind": kind, "trial": self._trial_id, "content": content}
 
     def _give_signs(self) -> None:
         while not self._left.wait(SIGN_SECONDS):
@@ -249,7 +280,7 @@ def _encode(message: dict[str, Any]) -> bytes:
 
 
 def _decode_event(content: dict[str, Any]):
-    from tuning import trial
+    from tuning.training import events
 
     arguments = dict(content)
-    return getattr(trial, arguments.pop("kind"))(**arguments)
+    return getattr(events, arguments.pop("kind"))(**arguments)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError
+from tuning.training.events import EpochEnded
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
-
-    from tuning.tuner import Tuner
 
 TRIES = 3  # of a trial whose worker dies; after that it counts as failed
 START_TRIES = 3  # of starting a worker, one after the other and with none alive, before the search gives up
@@ -25,14 +25,14 @@ class InFlight:
     A trial belongs to a seat, KerasTuner's tuner id: as long as it has not ended, the oracle gives it to its seat again.
     """
 
-    def __init__(self, tuner: Tuner):
-        self.tuner: Any = tuner
+    def __init__(self, source: Source):
+        self.source = source
         self.trials: dict[str, Trial] = {}
         self._deaths: collections.Counter[str] = collections.Counter()
 
     def begin(self, seat: str) -> Trial | None:
         """A trial for `seat`, also again after `lost`; `None`: there are no more; with status IDLE: others must end first."""
-        trial = self.tuner.next_trial(seat)
+        trial = self.source.next_trial(seat)
         if trial is not None and trial.status != "IDLE":
             self.trials[seat] = trial
         return trial
@@ -40,15 +40,15 @@ class InFlight:
     def take(self, seat: str, kind: str, content: Any) -> bool:
         """Takes what a worker says of its trial. After an event: whether the trial is to stop; else it has ended."""
         if kind == "event":
-            return bool(self.tuner.record(content))
+            return bool(self.source.record(content))
         trial = self.trials.pop(seat)
         if kind == "done":
             results, config = content
             if config is not None:
                 trial.hyperparameters = type(trial.hyperparameters).from_config(config)
-            self.tuner.trial_done(trial, results)
+            self.source.trial_done(trial, results)
         else:
-            self.tuner.trial_failed(trial, *content)
+            self.source.trial_failed(trial, *content)
         return True
 
     def lost(self, seat: str, how: str) -> None:
@@ -56,12 +56,7 @@ class InFlight:
         trial = self.trials.pop(seat)
         self._deaths[trial.trial_id] += 1
         if self._deaths[trial.trial_id] >= TRIES:
-            self.tuner.trial_failed(trial, f"The process that ran it {how}, {TRIES} times.", "")
-
-
-def prunes(tuner: Tuner) -> bool:
-    """Whether workers must wait for an answer after each epoch."""
-    return bool(getattr(tuner, "prunes", False))
+            self.source.trial_failed(trial, f"The process that ran it {how}, {TRIES} times.", "")
 
 
 class Worker(Protocol):
@@ -90,21 +85,20 @@ class Pool(Protocol):
         """Waits for messages: (worker, kind, content), kinds as in `tuning.engines.work`, or `dead` and how it died."""
 
 
-def dispatch(tuner: Tuner, pool: Pool) -> None:
+def dispatch(source: Source, pool: Pool) -> None:
     """Runs trials on the workers of a pool until there are no more.
 
     Trials are begun, workers are started for them, and whichever worker is ready takes the next trial.
     """
-    _Dispatch(tuner, pool).run()
+    _Dispatch(source, pool).run()
 
 
 class _Dispatch:
-    def __init__(self, tuner, pool):
-        from tuning.trial import EpochEnded
-
+    def __init__(self, source: Source, pool: Pool):
+        self.source = source
         self.pool = pool
-        self.in_flight = InFlight(tuner)
-        self.answered = EpochEnded if prunes(tuner) else ()
+        self.in_flight = InFlight(source)
+        self.answered = EpochEnded if source.prunes else ()
         self.seats = [f"worker {i}" for i in range(pool.size)]  # without a trial
         self.waiting: list[str] = []  # seats whose trial is at no worker yet
         self.starting: list[Any] = []
@@ -119,7 +113,7 @@ class _Dispatch:
             oracle_waits = asks and self._begin_trials()
             if not self.waiting and not self.busy:
                 if oracle_waits:
-                    raise SearchError(f"{type(self.in_flight.tuner.oracle).__name__} waits for a trial, and none is running.")
+                    raise waits_for_ever(self.source)
                 return
             self._start_workers()
             self._hand_out()
@@ -145,12 +139,11 @@ class _Dispatch:
             self.starting.append(self.pool.start())
 
     def _hand_out(self) -> None:
-        tuner = self.in_flight.tuner
-        while self.waiting and self.idle and not (self.busy and tuner.measuring):
+        while self.waiting and self.idle and not (self.busy and self.source.measuring):
             worker, seat = self.idle.pop(0), self.waiting.pop(0)
             self.busy[worker] = seat
             trial = self.in_flight.trials[seat]
-            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), tuner.ways)
+            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.ways)
 
     def _timeout(self) -> float | None:
         """Until when it is enough to listen: for ever, unless a worker is to be started later."""

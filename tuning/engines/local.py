@@ -13,16 +13,16 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.engines import work
-from tuning.engines.dispatch import dispatch, prunes
+from tuning.engines.dispatch import dispatch
+from tuning.engines.source import Source
 from tuning.errors import SearchError, one_line
 
 if TYPE_CHECKING:
-    from tuning.trial import Trainer
-    from tuning.tuner import Tuner
+    from tuning.training.trainer import Trainer
 
 
 class LocalEngine:
@@ -35,11 +35,11 @@ class LocalEngine:
     def __init__(self, workers: int):
         self.workers = workers
 
-    def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
+    def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Runs trials until there are no more; see `tuning.engines.Engine`."""
-        pool = _Processes(self.workers, _pickled(tuner.trainer(fit_args, fit_kwargs)), prunes(tuner))
+        pool = _Processes(self.workers, _pickled(trainer), source.prunes)
         try:
-            dispatch(tuner, pool)
+            dispatch(source, pool)
         finally:
             pool.close()
 

@@ -21,17 +21,18 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.engines import work
-from tuning.engines.dispatch import dispatch, prunes
+from tuning.engines.dispatch import dispatch
 from tuning.engines.local import worker_environment
+from tuning.engines.source import Source
 from tuning.errors import SearchError, missing_packages_explained, one_line
-from tuning.quiet import stderr_kept_back
+from tuning.runtime.quiet import stderr_kept_back
 
 if TYPE_CHECKING:
-    from tuning.tuner import Tuner
+    from tuning.training.trainer import Trainer
 
 PLACEMENT_SECONDS = 120.0  # without any worker placed, after which a search gives up
 CONNECT_SECONDS = 10.0
@@ -76,14 +77,14 @@ class RayEngine:
             if importlib.util.find_spec("ray") is None:  # says so without the second that the import takes
                 raise ModuleNotFoundError("No module named 'ray'", name="ray")
 
-    def run(self, tuner: Tuner, fit_args: Sequence[Any], fit_kwargs: Mapping[str, Any]) -> None:
+    def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Runs trials until there are no more; see `tuning.engines.Engine`."""
-        with _connected(self.address, _module_folder(tuner.hypermodel)) as ray:
-            job = ray.cloudpickle.dumps(tuner.trainer(fit_args, fit_kwargs))
+        with _connected(self.address, _module_folder(trainer.hypermodel)) as ray:
+            job = ray.cloudpickle.dumps(trainer)
             cpus, gpus = self._resources(ray)
-            pool = _Actors(ray, self.workers, job, prunes(tuner), cpus, gpus, self.placement_seconds)
+            pool = _Actors(ray, self.workers, job, source.prunes, cpus, gpus, self.placement_seconds)
             try:
-                dispatch(tuner, pool)
+                dispatch(source, pool)
             finally:
                 pool.close()
 
@@ -340,7 +341,7 @@ def _silent():
 
 def _module_folder(hypermodel) -> pathlib.Path | None:
     """The current folder, if the problem is a module in it."""
-    from tuning.model import ProblemModel
+    from tuning.training.problem_model import ProblemModel
 
     if not isinstance(hypermodel, ProblemModel) or not isinstance(hypermodel.source, str) or ":" not in hypermodel.source:
         return None

@@ -3,7 +3,7 @@
 Messages of a worker are pairs (kind, content):
 
     ready   None: the trainer and its data are loaded
-    event   what a trial reports while it runs: `tuning.trial.EpochEnded`, `ExecutionEnded`, ...
+    event   what a trial reports while it runs: `tuning.training.events.EpochEnded`, `ExecutionEnded`, ...
     done    the metrics of the trial's executions, and the hyperparameters that the model has added to the space, if any
     failed  (message, traceback): the trial raised
     fatal   a sentence: this worker cannot train anything, nor can another
@@ -25,10 +25,10 @@ Send = Callable[[tuple[str, Any]], None]
 
 def load(job: bytes):
     """The trainer, with its data. `SearchError` if this process cannot make it."""
-    from tuning.quiet import import_keras_quietly
+    from tuning.runtime.quiet import import_keras_quietly
 
     import_keras_quietly()
-    from tuning.model import ProblemModel
+    from tuning.training.problem_model import ProblemModel
 
     try:
         trainer = pickle.loads(job)
@@ -45,16 +45,16 @@ def train(trainer, number: int, config: dict[str, Any], ways, send: Send, answer
     """Trains one trial and sends what comes of it.
 
     Args:
-        trainer: the `tuning.trial.Trainer`.
+        trainer: the `tuning.training.trainer.Trainer`.
         number: of the trial.
         config: of its KerasTuner HyperParameters.
-        ways: how epochs may be compiled; see `tuning.epochs`.
+        ways: how epochs may be compiled; see `tuning.training.epochs`.
         send: takes the messages. If it raises an OSError, whoever wanted the trial is gone, and the error goes up.
         answer: waits for the answer to an epoch; `None`: there is none.
     """
     import keras_tuner
 
-    from tuning.trial import EpochEnded
+    from tuning.training.events import EpochEnded
 
     def report(event) -> bool:
         send(("event", event))

@@ -20,9 +20,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, missing_packages_explained
-from tuning.files import replacing
 from tuning.names import DEFAULT_SURFACE, SURFACES, check_name
-from tuning.space_text import parse_contestant
+from tuning.space.text import parse_contestant
+from tuning.store.files import replacing
 
 if TYPE_CHECKING:
     from tuning.landscape.contestants import Contestant

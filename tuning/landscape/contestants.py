@@ -11,9 +11,9 @@ import keras
 
 import keras_optims
 from keras_optims.hyperparameter import Hyperparameter
-from tuning.axes import value_text
 from tuning.errors import SearchError, one_line
 from tuning.landscape.surfaces import Surface
+from tuning.space.axes import value_text
 
 CORE = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam")
 

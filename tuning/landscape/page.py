@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tuning.axes import number, value_text
 from tuning.errors import SearchError
 from tuning.landscape.contestants import Contestant
 from tuning.landscape.style import DASHES, MARKERS, colours, contour_levels, legend_note, loss_range
@@ -19,6 +18,7 @@ from tuning.landscape.surfaces import Surface
 from tuning.landscape.trajectories import Program, Trajectory
 from tuning.report import page
 from tuning.report.figure import Chart, colour_bar, figure, plain, titled
+from tuning.space.axes import number, value_text
 
 if TYPE_CHECKING:
     from tuning.landscape import Landscape

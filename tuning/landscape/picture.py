@@ -18,10 +18,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from tuning.axes import number
 from tuning.landscape.style import DASHES, MARKERS, colours, contour_levels, legend_label, loss_range
 from tuning.landscape.surfaces import Surface
 from tuning.landscape.trajectories import Trajectory
+from tuning.space.axes import number
 
 STILL_DOTS = 150  # per inch
 FILM_DOTS = 80

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import random
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import keras_tuner
 import numpy as np
-from keras_tuner.engine import hyperparameters as kinds
 from keras_tuner.engine.trial import TrialStatus
 
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import SAMPLERS, check_name
 from tuning.oracles.cmaes_state import check_only_cmaes
+from tuning.space import in_optuna
 
 
 class OptunaOracle(keras_tuner.Oracle):
@@ -43,7 +41,7 @@ class OptunaOracle(keras_tuner.Oracle):
         **kwargs: of `keras_tuner.Oracle`.
     """
 
-    per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracle_state`
+    per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracles.state`
 
     def __init__(self, sampler="tpe", **kwargs):
         super().__init__(**kwargs)
@@ -56,13 +54,13 @@ class OptunaOracle(keras_tuner.Oracle):
             self._check_axes()
 
     def _new_study(self, attributes=()) -> None:
-        self._storage, self._study, self._study_id = new_study(self.objective, sampler=self._sampler)
+        self._storage, self._study, self._study_id = in_optuna.new_study(self.objective, sampler=self._sampler)
         self._ids: dict[str, int] = {}  # KerasTuner's trial id -> Optuna's
         for name, value in dict(attributes).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
 
     def _check_axes(self) -> None:
-        numeric = [hp.name for hp in self.hyperparameters.space if _is_numeric(hp)]
+        numeric = [hp.name for hp in self.hyperparameters.space if in_optuna.is_numeric(hp)]
         if self.sampler_name == "cmaes" and not numeric:
             raise SearchError("CMA-ES searches numbers, and this space has none: choose the sampler tpe.")
 
@@ -73,14 +71,14 @@ class OptunaOracle(keras_tuner.Oracle):
         self._check_axes()
         sampler = copy.deepcopy(self._sampler)
         _reseed(sampler, [self.seed, len(self.trials)])
-        with quietly():
+        with in_optuna.quietly():
             self._study.sampler = sampler
             asked = self._study.ask()
             hps = keras_tuner.HyperParameters()
             for name, hp in self._named_space():  # parents come before the conditional ones that depend on them
                 hps.merge([hp])
                 if hps.is_active(hp):
-                    hps.values[hp.name] = _suggest(asked, name, hp)
+                    hps.values[hp.name] = in_optuna.suggest(asked, name, hp)
             values = hps.values
             if self._duplicate(values):
                 values = self._random_values()
@@ -109,7 +107,7 @@ class OptunaOracle(keras_tuner.Oracle):
         state, value = self._outcome(trial_id)
         if not state.is_finished():  # KerasTuner will try it again
             return
-        with quietly():
+        with in_optuna.quietly():
             for step, point in self._curve(trial_id).items():
                 self._storage.set_trial_intermediate_value(optunas, step, point)
             self._study.tell(number, value if state == _states().COMPLETE else None, state=state)
@@ -139,9 +137,9 @@ class OptunaOracle(keras_tuner.Oracle):
             hps.merge([hp])
             if hp.name in values and hps.is_active(hp):
                 hps.values[hp.name] = values[hp.name]
-                distribution = _distribution(hp)
+                distribution = in_optuna.distribution(hp)
                 if distribution is not None:
-                    inner = distribution.to_internal_repr(_coordinate(hp, values[hp.name]))
+                    inner = distribution.to_internal_repr(in_optuna.coordinate(hp, values[hp.name]))
                     self._storage.set_trial_param(optunas, name, inner, distribution)
 
     # -- the state --------------------------------------------------------------------------------
@@ -196,7 +194,7 @@ def _make_sampler(sampler):
     if not isinstance(sampler, str):
         raise SearchError(f"The sampler must be one of {', '.join(SAMPLERS)} or an Optuna sampler; received {sampler!r}.")
     check_name("sampler", sampler, SAMPLERS)
-    with quietly():
+    with in_optuna.quietly():
         if sampler == "tpe":
             return optuna.samplers.TPESampler(constant_liar=True)  # trials that others are running count as bad ones
         import cmaes  # noqa: F401  Optuna needs it, and would say so later
@@ -209,95 +207,6 @@ def _states():
     from optuna.trial import TrialState
 
     return TrialState
-
-
-def new_study(objective, **arguments):
-    """A study in memory with KerasTuner's objective: its storage, itself, and its number there."""
-    import optuna
-
-    with quietly():
-        storage = optuna.storages.InMemoryStorage()
-        directions = optuna.study.StudyDirection
-        direction = directions.MAXIMIZE if objective.direction == "max" else directions.MINIMIZE
-        study = optuna.create_study(storage=storage, study_name="search", direction=direction, **arguments)
-    return storage, study, storage.get_study_id_from_name("search")
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Optuna logs each study, and warns of whatever is experimental."""
-    import optuna
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-# -- hyperparameters as Optuna sees them ----------------------------------------------------------
-
-
-def _is_numeric(hp) -> bool:
-    return not isinstance(hp, (kinds.Fixed, kinds.Boolean)) and (not isinstance(hp, kinds.Choice) or hp.ordered)
-
-
-def _is_log_int(hp) -> bool:
-    return isinstance(hp, kinds.Int) and hp.step is None and hp.sampling == "log"
-
-
-def _count(hp) -> int | None:
-    """How many values a discrete hyperparameter has; `None` for the others."""
-    if isinstance(hp, kinds.Boolean):
-        return 2
-    if isinstance(hp, kinds.Choice) or getattr(hp, "step", None) is not None:
-        return len(tuple(hp.values))
-    return None
-
-
-def _distribution(hp):
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(hp, kinds.Fixed):
-        return None
-    count = _count(hp)
-    if count is not None:
-        return IntDistribution(0, count - 1) if _is_numeric(hp) else CategoricalDistribution(tuple(range(count)))
-    if _is_log_int(hp):
-        return IntDistribution(hp.min_value, hp.max_value, log=True)
-    return FloatDistribution(0.0, 1.0)
-
-
-def _suggest(asked, name: str, hp) -> Any:
-    """What the sampler proposes for one hyperparameter, as its value."""
-    distribution = _distribution(hp)
-    if distribution is None:
-        return hp.value
-    if not hasattr(distribution, "low"):
-        coordinate = asked.suggest_categorical(name, distribution.choices)
-    elif isinstance(distribution.low, int):
-        coordinate = asked.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
-    else:
-        coordinate = asked.suggest_float(name, distribution.low, distribution.high)
-    count = _count(hp)
-    if count is not None:
-        return hp.prob_to_value((coordinate + 0.5) / count)
-    if _is_log_int(hp):
-        return coordinate
-    if isinstance(hp, kinds.Int):  # KerasTuner's range for its places excludes the end
-        coordinate = min(coordinate, np.nextafter(1.0, 0.0))
-    return hp.prob_to_value(coordinate)
-
-
-def _coordinate(hp, value) -> float:
-    """The inverse of what `_suggest` makes of a coordinate."""
-    count = _count(hp)
-    if count is not None:
-        return int(hp.value_to_prob(value) * count)
-    return value if _is_log_int(hp) else min(max(hp.value_to_prob(value), 0.0), 1.0)
 
 
 # -- randomness -----------------------------------------------------------------------------------

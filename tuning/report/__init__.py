@@ -11,7 +11,7 @@ import os
 import pathlib
 
 from tuning.errors import SearchError
-from tuning.files import replacing
+from tuning.store.files import replacing
 
 FILE_NAME = "report.html"
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import Axis, learning_rate_axis
-from tuning.report.curves import mean_curve
+from tuning.report.curves import drawn_curve
 from tuning.report.figure import PALETTE, Chart, figure, hover_text, plain, rounded, scaled, titled
 from tuning.report.progress import best_so_far
 from tuning.report.response import score_axis
-from tuning.stored import StoredSearch
+from tuning.results.search import SearchResult
+from tuning.space.axes import Axis, learning_rate_axis
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
-Named = Sequence[tuple[str, StoredSearch]]
+Named = Sequence[tuple[str, SearchResult]]
 
 
 def intervals(metric: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Chart | None:
@@ -90,7 +90,7 @@ def progress(searches: Named) -> Chart | None:
     first = searches[0][1]
     return Chart(
         figure(data, xaxis=titled("trials completed"), yaxis=score_axis(first, scores), showlegend=True),
-        f"The best {first.result.objective} so far of each optimizer against the number of completed trials.",
+        f"The best {first.objective} so far of each optimizer against the number of completed trials.",
     )
 
 
@@ -102,9 +102,9 @@ def confirmed_curves(confirmations: Named) -> Chart | None:
         completed = [trial for trial in search.trials if trial.state == "completed"]
         if not completed:
             continue
-        objective = objective or search.result.objective
+        objective = objective or search.objective
         curves = [curve for trial in completed for curve in trial.curves]
-        mean = mean_curve(curves, objective)
+        mean = drawn_curve(curves, objective)
         colour = _colour(i)
         for curve in curves:
             single = list(map(rounded, curve.get(objective, [])))
@@ -147,7 +147,7 @@ def confirmed_curves(confirmations: Named) -> Chart | None:
 def sensitivities(searches: Named) -> Chart | None:
     """The score of every trial of every optimizer against its learning rate."""
     placed = [(name, search, learning_rate_axis(search.axes)) for name, search in searches]
-    known: list[tuple[str, StoredSearch, Axis]] = [(name, search, axis) for name, search, axis in placed if axis is not None]
+    known: list[tuple[str, SearchResult, Axis]] = [(name, search, axis) for name, search, axis in placed if axis is not None]
     if not known:
         return None
     data, scores = [], []
@@ -172,7 +172,7 @@ def sensitivities(searches: Named) -> Chart | None:
     shared = Axis(first.name, first.symbol, scale=first.scale, low=low, high=high)
     return Chart(
         figure(data, xaxis=scaled(shared), yaxis=score_axis(known[0][1], scores), showlegend=True, height=430),
-        f"{known[0][1].result.objective} of every completed trial of each optimizer against {first.label}.",
+        f"{known[0][1].objective} of every completed trial of each optimizer against {first.label}.",
         wide=True,
     )
 

@@ -8,14 +8,14 @@ import os
 import pathlib
 from typing import Any
 
-from tuning.axes import number
 from tuning.errors import SearchError
 from tuning.report import comparison_charts, page, reproduction
 from tuning.report.page import Cell, Table, duration
 from tuning.report.search_page import leaderboard
-from tuning.stored import StoredSearch, within_directory
+from tuning.results.comparison import FILE_NAME
+from tuning.results.search import SearchResult
+from tuning.space.axes import number
 
-FILE_NAME = "comparison.json"
 LEADERS = 5
 
 
@@ -25,8 +25,8 @@ class Compared:
 
     name: str
     found: dict[str, Any]
-    search: StoredSearch | None
-    confirmation: StoredSearch | None
+    search: SearchResult | None
+    confirmation: SearchResult | None
     link: str | None
     leaders: Table | None
 
@@ -82,8 +82,8 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
 def _compared(directory: pathlib.Path, found: dict[str, Any]) -> Compared:
     search = _store(directory, found.get("directory"))
     link = None
-    if search is not None and (pathlib.Path(search.result.directory) / "report.html").is_file():
-        link = pathlib.PurePath(os.path.relpath(search.result.directory, directory.resolve()), "report.html").as_posix()
+    if search is not None and (pathlib.Path(search.directory) / "report.html").is_file():
+        link = pathlib.PurePath(os.path.relpath(search.directory, directory.resolve()), "report.html").as_posix()
     return Compared(
         name=str(found["optimizer"]),
         found=found,
@@ -94,13 +94,15 @@ def _compared(directory: pathlib.Path, found: dict[str, Any]) -> Compared:
     )
 
 
-def _store(directory: pathlib.Path, relative: Any) -> StoredSearch | None:
+def _store(directory: pathlib.Path, relative: Any) -> SearchResult | None:
     """A store beside the comparison; `None` if it is not there (yet) or cannot be read."""
-    path = within_directory(directory, relative) if isinstance(relative, str) else None
+    path = (directory / relative).resolve() if isinstance(relative, str) else None
+    if path is not None and not path.is_relative_to(directory.resolve()):
+        return None
     if path is None:
         return None
     try:
-        return StoredSearch.load(path)
+        return SearchResult.load(path)
     except SearchError:
         return None
 

@@ -6,25 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.report.figure import GREY, ORANGE, PALETTE, PURPLE, Chart, figure, plain, rounded, setting_text, titled, titled_values
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import SearchResult, TrialRecord, mean_curve
 
 HIGHLIGHTED = 5
 MOST_POINTS = 25_000  # of all other trials and metrics together; beyond it the page would be slow
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
-def learning_curves(search: StoredSearch) -> Chart | None:
+def learning_curves(search: SearchResult) -> Chart | None:
     """The objective after each epoch, and by choice every other metric."""
-    objective = search.result.objective
-    drawable = (name for trial in search.trials for curve in trial.curves for name in curve if mean_curve(trial.curves, name))
+    objective = search.objective
+    drawable = (name for trial in search.trials for curve in trial.curves for name in curve if drawn_curve(trial.curves, name))
     metrics = list(dict.fromkeys(drawable))
     if not metrics:
         return None
     if objective in metrics:
         metrics.sort(key=lambda name: name != objective)
-    best = search.result.ranking()[:HIGHLIGHTED]
-    others = [trial for trial in reversed(search.result.ranking()[HIGHLIGHTED:])]
+    best = search.ranking()[:HIGHLIGHTED]
+    others = [trial for trial in reversed(search.ranking()[HIGHLIGHTED:])]
     others += [trial for trial in search.trials if trial.state != "completed"]
     points = sum(len(values) for trial in others for curve in trial.curves[:1] for values in curve.values())
     step = -(-points // MOST_POINTS) or 1
@@ -40,18 +39,18 @@ def learning_curves(search: StoredSearch) -> Chart | None:
     return Chart(first, f"{description}.", wide=True, choices=figures if len(figures) > 1 else {})
 
 
-def _of_metric(search: StoredSearch, metric: str, best: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> dict[str, Any]:
+def _of_metric(search: SearchResult, metric: str, best: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> dict[str, Any]:
     data = []
     for name, states, colour in (
         ("other trials", ("completed", "running", "failed"), GREY),
         ("pruned", ("pruned",), PURPLE),
         ("diverged", ("diverged",), ORANGE),
     ):
-        drawn = [trial for trial in others if trial.state in states and mean_curve(trial.curves, metric)]
+        drawn = [trial for trial in others if trial.state in states and drawn_curve(trial.curves, metric)]
         if drawn:
             data.append(_many(drawn, metric, name, colour))
     for i, trial in enumerate(best):
-        curve = mean_curve(trial.curves, metric)
+        curve = drawn_curve(trial.curves, metric)
         data.append(
             {
                 "type": "scatter",
@@ -94,7 +93,7 @@ def _many(trials: Sequence[TrialRecord], metric: str, name: str, colour: str) ->
     y: list[float | None] = []
     numbers: list[int | None] = []
     for trial in trials:
-        curve = mean_curve(trial.curves, metric)
+        curve = drawn_curve(trial.curves, metric)
         x += [*range(1, len(curve) + 1), None]
         y += [*curve, None]
         numbers += [*[trial.number] * len(curve), None]
@@ -112,14 +111,9 @@ def _many(trials: Sequence[TrialRecord], metric: str, name: str, colour: str) ->
     }
 
 
-def mean_curve(executions: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:
-    """After each epoch the mean over the executions that have trained so long; `None` where one was not a number."""
-    curves = [curve[metric] for curve in executions if metric in curve]
-    means: list[float | None] = []
-    for epoch in range(max(map(len, curves), default=0)):
-        values = [curve[epoch] for curve in curves if epoch < len(curve)]
-        known = [value for value in values if value is not None]
-        means.append(rounded(sum(known) / len(known)) if len(known) == len(values) else None)
+def drawn_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:
+    """The mean curve, with few digits and without what is missing at its end."""
+    means = [rounded(value) for value in mean_curve(curves, metric)]
     while means and means[-1] is None:
         means.pop()
     return means

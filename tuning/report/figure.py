@@ -12,9 +12,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tuning.axes import Axis, number, value_text
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch, half_interval
+from tuning.results.search import SearchResult, TrialRecord
+from tuning.space.axes import Axis, number, value_text
 
 # After Okabe and Ito, so that they differ for the colour-blind, at lightnesses that show on white and on near-black.
 BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN = "#2a7fc1", "#d9660a", "#0c9d74", "#c4689c", "#3aa3d8", "#a8801a"
@@ -112,23 +111,18 @@ def setting_text(trial: TrialRecord, axes: Sequence[Axis]) -> str:
     return "<br>".join(f"{plain(axis.label)} = {plain(value_text(trial.hyperparameters[axis.name]))}" for axis in known)
 
 
-def hover_text(search: StoredSearch, trial: TrialRecord) -> str:
+def hover_text(search: SearchResult, trial: TrialRecord) -> str:
     """Number, state, score and setting of a trial, for its point in any chart."""
     lines = [f"<b>Trial {trial.number}</b>, {plain(trial.state)}"]
     if trial.score is not None:
-        half = interval_of(trial)
-        lines.append(f"{plain(search.result.objective)} {number(trial.score)}{f' ± {half:.2g}' if half is not None else ''}")
+        half = trial.half
+        lines.append(f"{plain(search.objective)} {number(trial.score)}{f' ± {half:.2g}' if half is not None else ''}")
     if trial.epochs is not None:
         lines.append(f"{trial.epochs} epoch{'s' if trial.epochs != 1 else ''}")
     return "<br>".join([*lines, setting_text(trial, search.axes)])
 
 
-def interval_of(trial: TrialRecord) -> float | None:
-    """Half the 95 % interval of a trial's mean score over its executions, if it has several."""
-    return half_interval(trial.executions)
-
-
-def score_colours(search: StoredSearch, scores: Iterable[float]) -> dict[str, Any]:
+def score_colours(search: SearchResult, scores: Iterable[float]) -> dict[str, Any]:
     """A `coloraxis` on which the best score stands out most, and a few very bad ones do not make all others look alike."""
     known = sorted(scores, reverse=search.direction == "max")
     if not known:
@@ -144,7 +138,7 @@ def score_colours(search: StoredSearch, scores: Iterable[float]) -> dict[str, An
         "cmin": low,
         "cmax": high,
         "reversescale": search.direction == "min",
-        "colorbar": colour_bar(plain(search.result.objective)),
+        "colorbar": colour_bar(plain(search.objective)),
     }
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tuning.axes import Axis
 from tuning.report.figure import BLUE, ORANGE, Chart, figure, plain, rounded, titled
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import SearchResult, TrialRecord
+from tuning.space.axes import Axis
 
 LEAST_TRIALS, LEAST_PER_AXIS = 10, 4  # with fewer completed trials the numbers would be guesses
 MOST_TRIALS = 200  # that fANOVA gets: its time grows with their square
@@ -23,10 +22,10 @@ class Importance:
     note: str
 
 
-def importance(search: StoredSearch) -> Importance:
+def importance(search: SearchResult) -> Importance:
     """The importance of each hyperparameter, or why it cannot be told."""
     axes = [axis for axis in search.axes if axis.ends[0] != axis.ends[1]]
-    completed = search.result.ranking()
+    completed = search.ranking()
     if len(axes) < 2:
         return Importance(None, "There is nothing to compare: at most one hyperparameter was searched.")
     longest = [trial for trial in completed if trial.epochs == completed[0].epochs]
@@ -59,17 +58,17 @@ def importance(search: StoredSearch) -> Importance:
     return Importance(_chart(in_all, measured), note)
 
 
-def _measured(search: StoredSearch, trials, axes: list[Axis]) -> dict[str, dict[str, float]]:
+def _measured(search: SearchResult, trials, axes: list[Axis]) -> dict[str, dict[str, float]]:
     """Evaluator -> axis -> importance, in percent of the sum."""
     import optuna
 
-    from tuning.export import quiet_optuna
-    from tuning.optuna_study import add_trials, parameter_name
+    from tuning.results.optuna_study import add_trials
+    from tuning.space.in_optuna import parameter_name, quietly
 
     evaluators: dict[str, optuna.importance.BaseImportanceEvaluator] = {
         "fANOVA": optuna.importance.FanovaImportanceEvaluator(seed=0)
     }
-    with quiet_optuna():
+    with quietly():
         if len(trials) >= 4 * LEAST_GOOD:
             quantile = max(0.1, LEAST_GOOD / len(trials))
             evaluators["PED-ANOVA"] = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)

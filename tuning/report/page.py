@@ -13,8 +13,8 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import number, value_text
 from tuning.report.figure import Chart
+from tuning.space.axes import number, value_text
 
 GENERATOR = "keras-optims report"
 

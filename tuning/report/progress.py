@@ -7,22 +7,21 @@ from typing import Any
 
 from tuning.report.figure import BLUE, GREY, STATE_COLOUR, Chart, figure, hover_text, plain, rounded, titled
 from tuning.report.response import score_axis
-from tuning.result import TrialRecord
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import STATES, SearchResult, TrialRecord
 
 _PAUSE = 300.0  # seconds in which no trial ran: the search was interrupted
 
 
-def budget(search: StoredSearch) -> list[Chart]:
+def budget(search: SearchResult) -> list[Chart]:
     """Best score so far against trials and against time, and when each trial ran."""
     if not search.trials:
         return []
-    clock, paused = working_clock([(trial.begun, search.end_of(trial)) for trial in search.trials])
+    clock, paused = working_clock([(trial.begun, trial.ended) for trial in search.trials])
     charts = []
     steps = best_so_far(search)
     if steps:
-        unit, seconds = _unit(max(clock(search.end_of(trial)) for trial in search.trials))
-        when = [clock(search.end_of(trial)) / seconds for trial, _ in steps]
+        unit, seconds = _unit(max(clock(trial.ended) for trial in search.trials))
+        when = [clock(trial.ended) / seconds for trial, _ in steps]
         note = " (pauses left out)" if paused else ""
         charts.append(_steps(search, [i + 1 for i in range(len(steps))], steps, "trials completed", "the number of trials"))
         charts.append(_steps(search, when, steps, f"time in {unit}{note}", "time"))
@@ -30,16 +29,16 @@ def budget(search: StoredSearch) -> list[Chart]:
     return charts
 
 
-def best_so_far(search: StoredSearch) -> list[tuple[TrialRecord, float]]:
+def best_so_far(search: SearchResult) -> list[tuple[TrialRecord, float]]:
     """The completed trials in the order of their end, each with the best score until then.
 
     Where trials trained for different numbers of epochs (Hyperband), only those that trained longest count, as for the best.
     """
-    best = search.result.best
+    best = search.best
     if best is None:
         return []
     completed = [trial for trial in search.trials if trial.state == "completed" and trial.epochs == best.epochs]
-    completed.sort(key=search.end_of)
+    completed.sort(key=lambda trial: trial.ended)
     better = max if search.direction == "max" else min
     steps: list[tuple[TrialRecord, float]] = []
     for trial in completed:
@@ -68,7 +67,7 @@ def _unit(longest: float) -> tuple[str, float]:
     return ("hours", 3600.0) if longest > 7200 else ("minutes", 60.0) if longest > 120 else ("seconds", 1.0)
 
 
-def _steps(search: StoredSearch, x: Sequence[float], steps, title: str, against: str) -> Chart:
+def _steps(search: SearchResult, x: Sequence[float], steps, title: str, against: str) -> Chart:
     scores = [trial.score for trial, _ in steps]
     places = list(map(rounded, x))
     each: dict[str, Any] = {
@@ -92,12 +91,12 @@ def _steps(search: StoredSearch, x: Sequence[float], steps, title: str, against:
     }
     return Chart(
         figure([each, line], xaxis=titled(title, rangemode="tozero"), yaxis=score_axis(search, scores), showlegend=True),
-        f"The best {search.result.objective} so far against {against}.",
+        f"The best {search.objective} so far against {against}.",
     )
 
 
-def _when(search: StoredSearch, clock: Callable[[float], float], paused: bool) -> Chart:
-    unit, seconds = _unit(max(clock(search.end_of(trial)) for trial in search.trials))
+def _when(search: SearchResult, clock: Callable[[float], float], paused: bool) -> Chart:
+    unit, seconds = _unit(max(clock(trial.ended) for trial in search.trials))
     data = []
     for state in STATES:
         trials = [trial for trial in search.trials if trial.state == state]
@@ -109,9 +108,7 @@ def _when(search: StoredSearch, clock: Callable[[float], float], paused: bool) -
                     "orientation": "h",
                     "name": plain(state),
                     "base": list(map(rounded, begun)),
-                    "x": [
-                        rounded(clock(search.end_of(trial)) / seconds - start) for trial, start in zip(trials, begun, strict=True)
-                    ],
+                    "x": [rounded(clock(trial.ended) / seconds - start) for trial, start in zip(trials, begun, strict=True)],
                     "y": [trial.number for trial in trials],
                     "text": [hover_text(search, trial) for trial in trials],
                     "textposition": "none",

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.result import TrialRecord
-from tuning.stored import StoredSearch
+from tuning.results.search import SearchResult, TrialRecord
 
 
-def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | None:
+def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | None:
     """Python that trains a trial again from the seed of one of its executions; `None` if none has ended."""
-    executions = search.executions.get(trial.number, [])
+    executions = trial.trainings
     if which >= len(executions):
         return None
     execution = executions[which]
@@ -31,7 +30,7 @@ def snippet(search: StoredSearch, trial: TrialRecord, which: int = 0) -> str | N
         )
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
-    objective, best = search.result.objective, "max" if search.direction == "max" else "min"
+    objective, best = search.objective, "max" if search.direction == "max" else "min"
     result = "" if execution.score is None else f"  # {execution.score:.6g} in the search"
     way = search.way
     arguments = [

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.axes import Axis, learning_rate_axis, number, round_values
 from tuning.report.figure import (
     GREY,
     MARGIN_BELOW_COLOURS,
@@ -17,7 +16,6 @@ from tuning.report.figure import (
     colour_bar,
     figure,
     hover_text,
-    interval_of,
     plain,
     rounded,
     scaled,
@@ -26,20 +24,21 @@ from tuning.report.figure import (
     titled,
     titled_values,
 )
-from tuning.result import TrialRecord
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.space.axes import Axis, learning_rate_axis, number
+from tuning.space.scale import round_values
 
 MOST_MAPS = 3
 
 
-def main_axes(search: StoredSearch) -> list[Axis]:
+def main_axes(search: SearchResult) -> list[Axis]:
     """The numbers that were searched, the learning rate first."""
     numbers = [axis for axis in search.axes if axis.is_number and axis.ends[0] != axis.ends[1]]
     first = learning_rate_axis(numbers)
     return numbers if first is None else [first, *(axis for axis in numbers if axis is not first)]
 
 
-def sensitivity(search: StoredSearch) -> Chart | None:
+def sensitivity(search: SearchResult) -> Chart | None:
     """The score against the learning rate (or the first number, if none was searched), coloured by the second axis."""
     axes = main_axes(search)
     if not axes or not search.trials:
@@ -69,18 +68,18 @@ def sensitivity(search: StoredSearch) -> Chart | None:
     coloured = f", coloured by {second.label}" if second is not None else ""
     return Chart(
         figure(data, **layout),
-        f"{search.result.objective} of each trial against {first.label}{coloured}"
+        f"{search.objective} of each trial against {first.label}{coloured}"
         + ("; trials without a score stand in a strip below." if unscored else "."),
         wide=True,
     )
 
 
-def score_axis(search: StoredSearch, scores: Sequence[float], fixed: bool = False) -> dict[str, Any]:
+def score_axis(search: SearchResult, scores: Sequence[float], fixed: bool = False) -> dict[str, Any]:
     """The axis of the objective: logarithmic if scores differ by orders of magnitude.
 
     With `fixed` it ends at the scores; wide intervals, as two trainings give, may reach beyond it.
     """
-    return titled_values(plain(search.result.objective), scores, ends=fixed)
+    return titled_values(plain(search.objective), scores, ends=fixed)
 
 
 def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: Axis | None, state: str) -> dict[str, Any]:
@@ -99,14 +98,14 @@ def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: A
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
-    halves = [interval_of(trial) for trial in trials]
+    halves = [trial.half for trial in trials]
     if any(half is not None for half in halves):
         trace["error_y"] = {"type": "data", "array": [rounded(half or 0.0) for half in halves], "width": 3, "thickness": 1}
         trace["error_y"]["color"] = GREY
     return trace
 
 
-def _strip_below(data, search: StoredSearch, trials, first: Axis, y_axis: dict[str, Any]) -> dict[str, Any]:
+def _strip_below(data, search: SearchResult, trials, first: Axis, y_axis: dict[str, Any]) -> dict[str, Any]:
     """Adds the trials that have no score, by state, and returns the axes that make room for them."""
     states = [state for state in STATES if any(trial.state == state for trial in trials)]
     for state in states:
@@ -131,7 +130,7 @@ def _strip_below(data, search: StoredSearch, trials, first: Axis, y_axis: dict[s
     }
 
 
-def maps(search: StoredSearch) -> list[Chart]:
+def maps(search: SearchResult) -> list[Chart]:
     """For each further number: where it and the first one were good."""
     axes = main_axes(search)
     scored = [trial for trial in search.trials if trial.score is not None]
@@ -140,9 +139,9 @@ def maps(search: StoredSearch) -> list[Chart]:
     return [_map(search, axes[0], other) for other in axes[1 : 1 + MOST_MAPS]]
 
 
-def _map(search: StoredSearch, first: Axis, other: Axis) -> Chart:
+def _map(search: SearchResult, first: Axis, other: Axis) -> Chart:
     trials = [trial for trial in search.trials if _on(trial, first) and _on(trial, other)]
-    best = search.result.best
+    best = search.best
     data = []
     for state in STATES:
         for scored in (True, False):
@@ -174,7 +173,7 @@ def _map(search: StoredSearch, first: Axis, other: Axis) -> Chart:
             height=440,
             margin=MARGIN_BELOW_COLOURS,
         ),
-        f"{search.result.objective} as colour over {first.label} and {other.label}; the best trial has a ring{note}.",
+        f"{search.objective} as colour over {first.label} and {other.label}; the best trial has a ring{note}.",
     )
 
 
@@ -190,7 +189,7 @@ def _points(search, trials, first: Axis, other: Axis, marker: dict[str, Any]) ->
     }
 
 
-def parallel(search: StoredSearch) -> Chart | None:
+def parallel(search: SearchResult) -> Chart | None:
     """Every scored trial as a line across all axes and its score."""
     trials = [trial for trial in search.trials if trial.score is not None]
     if len(trials) < 2 or not search.axes:
@@ -222,7 +221,7 @@ def parallel(search: StoredSearch) -> Chart | None:
     colours["showscale"] = False
     return Chart(
         figure([trace], coloraxis=colours, height=420, margin={"l": 64, "r": 64, "t": 48, "b": 24}),
-        f"Each line is a trial, across its hyperparameters to its {search.result.objective}; drag along an axis to select, "
+        f"Each line is a trial, across its hyperparameters to its {search.objective}; drag along an axis to select, "
         "click it to clear.",
         wide=True,
         least_width=130 * (len(dimensions) + 1),
@@ -247,7 +246,7 @@ def _dimension(axis: Axis, trials: Sequence[TrialRecord]) -> dict[str, Any]:
     }
 
 
-def divergence(search: StoredSearch) -> list[Chart]:
+def divergence(search: SearchResult) -> list[Chart]:
     """Where trials diverged: over two axes, and as a share by learning rate."""
     axes = main_axes(search)
     ended = [trial for trial in search.trials if trial.state in ("completed", "pruned", "diverged")]
@@ -259,7 +258,7 @@ def divergence(search: StoredSearch) -> list[Chart]:
     return charts
 
 
-def _diverged_plane(search: StoredSearch, first: Axis, other: Axis, trials) -> Chart:
+def _diverged_plane(search: SearchResult, first: Axis, other: Axis, trials) -> Chart:
     data = []
     for diverged in (False, True):
         chosen = [
@@ -273,7 +272,7 @@ def _diverged_plane(search: StoredSearch, first: Axis, other: Axis, trials) -> C
     )
 
 
-def _diverged_share(search: StoredSearch, first: Axis, trials) -> Chart:
+def _diverged_share(search: SearchResult, first: Axis, trials) -> Chart:
     placed = [(place, trial) for trial in trials if (place := _place(trial, first)) is not None]
     low, high = first.ends
     count = max(3, min(12, round(math.sqrt(len(placed)))))

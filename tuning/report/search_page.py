@@ -5,25 +5,23 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-from tuning.axes import number, value_text
 from tuning.report import page, reproduction
 from tuning.report.curves import learning_curves
-from tuning.report.figure import interval_of
 from tuning.report.importance import importance
 from tuning.report.page import Cell, Table, duration, moment
 from tuning.report.progress import budget
 from tuning.report.response import divergence, main_axes, maps, parallel, sensitivity
-from tuning.result import TrialRecord
-from tuning.store import FILE_NAME as STORE
-from tuning.stored import STATES, StoredSearch
+from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.space.axes import number, value_text
+from tuning.store.database import FILE_NAME as STORE
 
 MOST_TRACEBACKS = 20
 
 
 def make(directory: pathlib.Path) -> str:
     """The page of the search in `directory`."""
-    search = StoredSearch.load(directory)
-    best = search.result.best
+    search = SearchResult.load(directory)
+    best = search.best
     axes = main_axes(search)
     return page.render(
         "search.html",
@@ -57,16 +55,16 @@ def score_text(trial: TrialRecord) -> str:
     """The score with its interval, if it has one."""
     if trial.score is None:
         return ""
-    half = interval_of(trial)
+    half = trial.half
     return number(trial.score) + (f" ± {half:.2g}" if half is not None else "")
 
 
-def leaderboard(search: StoredSearch, most: int | None = None) -> Table:
+def leaderboard(search: SearchResult, most: int | None = None) -> Table:
     """The trials, best first, then those without a rank; all of them or the best few."""
-    ranked = search.result.ranking()
+    ranked = search.ranking()
     others = sorted((trial for trial in search.trials if trial.state != "completed"), key=_state_order)
     repeats = any(len(trial.executions) > 1 for trial in search.trials)
-    heads = ["rank", "trial", "state", search.result.objective + (" (mean ± 95 %)" if repeats else "")]
+    heads = ["rank", "trial", "state", search.objective + (" (mean ± 95 %)" if repeats else "")]
     heads += [*(axis.label for axis in search.axes), "epochs", "seconds"]
     rows = [_row(search, trial, rank) for rank, trial in enumerate(ranked, 1)]
     rows += [_row(search, trial, None) for trial in others]
@@ -79,7 +77,7 @@ def _state_order(trial: TrialRecord) -> tuple[int, int]:
     return (STATES.index(trial.state) if trial.state in STATES else len(STATES), trial.number)
 
 
-def _row(search: StoredSearch, trial: TrialRecord, rank: int | None) -> list[Cell]:
+def _row(search: SearchResult, trial: TrialRecord, rank: int | None) -> list[Cell]:
     cells = [
         Cell("" if rank is None else str(rank), rank),
         Cell(str(trial.number), trial.number),
@@ -96,21 +94,21 @@ def _row(search: StoredSearch, trial: TrialRecord, rank: int | None) -> list[Cel
     return cells
 
 
-def _summary(search: StoredSearch) -> list[tuple[str, str]]:
-    counts = ", ".join(f"{count} {state}" for state in STATES if (count := search.result.count(state)))
+def _summary(search: SearchResult) -> list[tuple[str, str]]:
+    counts = ", ".join(f"{count} {state}" for state in STATES if (count := search.count(state)))
     wanted = search.config.get("trials")
     spent = sum(trial.seconds or 0.0 for trial in search.trials)
     aim = "highest" if search.direction == "max" else "lowest"
     return [
         ("trials", f"{len(search.trials)}{f' of {wanted}' if wanted else ''}" + (f" ({counts})" if counts else "")),
-        ("objective", f"{search.result.objective}, {aim} is best"),
+        ("objective", f"{search.objective}, {aim} is best"),
         ("trainings per setting", str(search.config.get("repeats", 1))),
         ("searcher", str(search.config.get("oracle", "unknown"))),
         ("time in trials", duration(spent)),
     ]
 
 
-def _troubles(search: StoredSearch) -> Table | None:
+def _troubles(search: SearchResult) -> Table | None:
     troubled = [trial for trial in search.trials if trial.state in ("failed", "pruned")]
     if not troubled:
         return None
@@ -128,19 +126,20 @@ def _troubles(search: StoredSearch) -> Table | None:
                 Cell(trial.message or "", trial.message or "", "long"),
             ]
         )
-    heads = ["trial", "state", "epochs trained", search.result.objective, "setting", "message"]
+    heads = ["trial", "state", "epochs trained", search.objective, "setting", "message"]
     return Table("Trials that failed or were stopped early.", heads, rows, sortable=True)
 
 
-def _tracebacks(search: StoredSearch) -> list[tuple[int, str]]:
-    return [(trial, text[-6000:]) for trial, text in list(search.tracebacks.items())[:MOST_TRACEBACKS]]
+def _tracebacks(search: SearchResult) -> list[tuple[int, str]]:
+    failed = [(trial.number, trial.traceback[-6000:]) for trial in search.trials if trial.traceback]
+    return failed[:MOST_TRACEBACKS]
 
 
-def _seeds(search: StoredSearch, best: TrialRecord) -> Table:
+def _seeds(search: SearchResult, best: TrialRecord) -> Table:
     rows: list[list[Cell]] = []
-    for i, execution in enumerate(search.executions.get(best.number, []), 1):
+    for i, execution in enumerate(best.trainings, 1):
         epoch: Any = "" if execution.best_epoch is None else execution.best_epoch + 1
         score = "" if execution.score is None else number(execution.score)
         rows.append([Cell(str(i)), Cell(str(execution.seed)), Cell(score), Cell(str(epoch)), Cell(f"{execution.seconds:.1f}")])
-    heads = ["training", "seed", search.result.objective, "best epoch", "seconds"]
+    heads = ["training", "seed", search.objective, "best epoch", "seconds"]
     return Table(f"The trainings of the best setting (trial {best.number}).", heads, rows)

@@ -27,7 +27,7 @@ def devices() -> dict:
     """The GPUs, and whether Keras would compile a model of dense layers with XLA."""
     import keras
 
-    from tuning.machine import accelerators
+    from tuning.runtime.machine import accelerators
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile(loss="mse")
@@ -38,7 +38,7 @@ def to_measure() -> dict[str, Any]:
     """What `keras.device` takes for the GPU, where there is one, and for the CPU."""
     import keras
 
-    from tuning.machine import accelerators
+    from tuning.runtime.machine import accelerators
 
     gpu, cpu = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}[keras.backend.backend()]()
     return {"GPU": gpu, "CPU": cpu} if accelerators() else {"CPU": cpu}

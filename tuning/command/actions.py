@@ -1,0 +1,277 @@
+"""What each command does. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tuning.command.arguments import CHECK_FAILED, DONE, NO_USABLE_TRIAL, Interrupted
+from tuning.errors import SearchError, missing_packages_explained
+from tuning.experiments import plan as plans
+from tuning.experiments.plan import Plan
+from tuning.names import SURFACES, check_name
+
+
+def _plan(options, optimizers: Sequence[str]) -> Plan:
+    """The plan that a command line describes: what is given there, over what its --plan says."""
+    asked = plans.read(options.plan) if options.plan is not None else {}
+    given: dict[str, Any] = {"optimizers": list(optimizers)} if optimizers else {}
+    for name, option in plans.OPTIONS.items():
+        value = getattr(options, name, None)
+        if value is not None:
+            given[name] = value if option.reads is None else plans.pairs(option, value)
+    asked = plans.over(asked, given)
+    if "optimizers" not in asked:
+        raise SearchError("Name an OPTIMIZER, see `keras-optims optimizers`, or give a --plan FILE that does.")
+    return Plan(**asked)
+
+
+def tune(options) -> int:
+    """Searches, and says what the best setting is."""
+    plan = _plan(options, [options.optimizer] if options.optimizer else [])
+    _ = plan.optimizer  # says so if there are several
+    from tuning.runtime.quiet import import_keras_quietly
+
+    with _searching(options):
+        import_keras_quietly()
+        from tuning.experiments.search import run
+
+        result = run(plan, fresh=options.fresh, command=options.command_line)
+    if options.json:
+        _print_json(result.to_json())
+    _say_best(result)
+    return DONE if result.best is not None else NO_USABLE_TRIAL
+
+
+def compare(options) -> int:
+    """Compares optimizers, and prints the table."""
+    plan = _plan(options, options.optimizers)
+    from tuning.console.comparison_table import table
+    from tuning.runtime.quiet import import_keras_quietly
+
+    with _searching(options):
+        import_keras_quietly()
+        from tuning.experiments.comparison import compare
+
+        result = compare(plan, fresh=options.fresh, command=options.command_line)
+    if options.json:
+        _print_json(result.to_json())
+    print(f"\n{table(result, _width(sys.stderr))}\nKept in {result.directory} (comparison.json)", file=sys.stderr)
+    return DONE if result.best is not None else NO_USABLE_TRIAL
+
+
+def _say_best(result) -> None:
+    best = result.best
+    if best is None:
+        counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
+        print(f"No trial completed ({counts or 'none began'}); see {result.directory}.", file=sys.stderr)
+        return
+    score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
+    print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
+    print(f"    {best.line}", file=sys.stderr)
+    print(f"Kept in {result.directory} (best.json, {_store_name()})", file=sys.stderr)
+
+
+def show(options) -> int:
+    """Prints what a search or a comparison has found so far."""
+    from tuning.results import comparison as comparison_result
+    from tuning.results.search import SearchResult
+    from tuning.store import database as store
+
+    directory = pathlib.Path(options.directory)
+    if (directory / comparison_result.FILE_NAME).is_file() and not store.exists(directory):
+        return _show_comparison(comparison_result.Comparison.load(directory), options.json)
+    result = SearchResult.load(directory)
+    if options.json:
+        _print_json(result.to_json())
+        return DONE
+    from tuning.console.search_table import table
+
+    print(table(result))
+    return DONE
+
+
+def _show_comparison(comparison, as_json: bool) -> int:
+    from tuning.console.comparison_table import table
+
+    if as_json:
+        _print_json(comparison.to_json())
+    else:
+        print(table(comparison, _width(sys.stdout)))
+    return DONE
+
+
+def report(options) -> int:
+    """Writes the HTML file."""
+    from tuning.report import write_report
+
+    path = write_report(options.directory)
+    if options.json:
+        _print_json({"report": str(path)})
+    else:
+        print(path)
+    return DONE
+
+
+def export(options) -> int:
+    """Writes a search in another format."""
+    from tuning.results.export import export_search
+
+    paths = [str(path) for path in export_search(options.directory, options.to, options.output)]
+    if options.json:
+        _print_json({"files": paths})
+    else:
+        print("\n".join(paths))
+    return DONE
+
+
+def landscape(options) -> int:
+    """Draws, or lists the surfaces."""
+    if options.list:
+        if options.json:
+            _print_json({name: {"description": description} for name, description in SURFACES.items()})
+            return DONE
+        _print_columns(SURFACES)
+        return DONE
+    from tuning.landscape import check_writable, landscape
+    from tuning.space.text import parse_contestant, parse_point
+
+    check_name("surface", options.surface, SURFACES)
+    fix = plans.pairs(plans.OPTIONS["fix"], options.fix)
+    start = None if options.start is None else parse_point("--start", options.start)
+    for text in options.optimizers:
+        parse_contestant(text)
+    out = options.out if options.out or options.json else f"landscape-{options.surface}.png"
+    if out is not None:
+        check_writable(pathlib.Path(out))
+    from tuning.runtime.quiet import import_keras_quietly
+
+    import_keras_quietly()
+    arguments = {"fix": fix, "start": start, "steps": options.steps, "command": options.command_line}
+    shown = landscape(options.optimizers, options.surface, **arguments)
+    path = None if out is None else str(shown.write(out))
+    if options.json:
+        _print_json({**shown.to_json(), "file": path})
+    else:
+        print(path)
+    return DONE
+
+
+def doctor(options) -> int:
+    """Checks this machine."""
+    from tuning.doctor.report import examine
+    from tuning.doctor.text import Printed
+
+    with Printed(sys.stderr if options.json else sys.stdout) as printed:
+        report = examine(printed.finding, printed.measuring)
+    printed.summary(report)
+    if options.json:
+        _print_json(report.to_json())
+    return CHECK_FAILED if report.failed else DONE
+
+
+def optimizers(options) -> int:
+    """Lists what can be tuned."""
+    from tuning.runtime.quiet import import_keras_quietly
+
+    import_keras_quietly()
+    with missing_packages_explained():
+        import keras_optims
+
+    described = {name: _described(cls) for name, cls in keras_optims.OPTIMIZERS.items()}
+    if options.json:
+        _print_json(described)
+        return DONE
+    width = max(map(len, described))
+    for name, entry in described.items():
+        axes = ", ".join(
+            f"{axis['symbol']} {axis['low']:g} to {axis['high']:g} ({axis['scale']})" for axis in entry["search"].values()
+        )
+        print(f"{name:{width}}  {entry['summary']}; searches {axes}")
+    return DONE
+
+
+def _described(optimizer) -> dict[str, Any]:
+    axes = {
+        name: {
+            "symbol": hyperparameter.symbol,
+            "default": hyperparameter.default,
+            "low": hyperparameter.search.low,
+            "high": hyperparameter.search.high,
+            "scale": hyperparameter.search.scale,
+        }
+        for name, hyperparameter in optimizer.hyperparameters().items()
+        if hyperparameter.search is not None and hyperparameter.search.by_default
+    }
+    summary = (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    return {"class": f"keras_optims.{optimizer.__name__}", "summary": summary, "search": axes}
+
+
+def problems(options) -> int:
+    """Lists what it can be tuned on."""
+    from tuning.problems import PROBLEMS
+
+    if options.json:
+        _print_json({name: {"description": entry.description} for name, entry in PROBLEMS.items()})
+        return DONE
+    _print_columns({name: entry.description for name, entry in PROBLEMS.items()})
+    return DONE
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _print_columns(described: Mapping[str, str]) -> None:
+    width = max(map(len, described))
+    for name, description in described.items():
+        print(f"{name:{width}}  {description}")
+
+
+def _store_name() -> str:
+    from tuning.store.database import FILE_NAME
+
+    return FILE_NAME
+
+
+def _width(stream) -> int | None:
+    """Of the terminal that a stream is; `None` for anything else."""
+    return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
+
+
+@contextlib.contextmanager
+def _searching(options) -> Iterator[None]:
+    """What holds while a command searches: how it is interrupted, and what may be written to stdout.
+
+    With --json that is for the JSON object alone, whatever a user's problem or a library prints.
+    """
+    guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
+    with guard, _terminate_like_ctrl_c():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; finished trials are kept. To go on: {options.command_line}") from None
+
+
+@contextlib.contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM ends a search as Ctrl-C does: resumable, and with the terminal as it was."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,173 @@
+"""The command `keras-optims`: what it takes. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from tuning.command import actions
+from tuning.command.arguments import DONE, INTERRUPTED, reading
+from tuning.errors import SearchError
+from tuning.experiments.plan import COUNT, OPTIONS
+from tuning.names import DEFAULT_SURFACE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit status, which the help explains."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as exit:  # argparse has said why
+        return int(exit.code or 0)
+    options.command_line = shlex.join(["keras-optims", *(word for word in arguments if word != "--fresh")])
+    try:
+        return options.run(options)
+    except SearchError as error:
+        print(f"keras-optims: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("keras-optims: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keras-optims",
+        description="Finds good hyperparameters for Keras optimizers.",
+        epilog="Exit status: 0 done, 1 no usable trial or a failed check, 2 wrong usage or input, 130 interrupted and resumable.",
+    )
+    parser.add_argument("--version", action="version", version=f"keras-optims {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    tune = commands.add_parser(
+        "tune",
+        help="search good hyperparameters; the same command again resumes",
+        description="Searches good hyperparameters of an optimizer on a problem. Results are kept as they come: after Ctrl-C, "
+        "or whatever ends it, the same command goes on where it stopped.",
+    )
+    tune.add_argument("optimizer", nargs="?", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    _search_arguments(tune, "results/OPTIMIZER-PROBLEM")
+    tune.set_defaults(run=actions.tune)
+
+    compare = commands.add_parser(
+        "compare",
+        help="several optimizers with equal budgets, and which differences are significant",
+        description="Searches good hyperparameters of several optimizers with equal budgets, then trains each one's best setting "
+        "with fresh seeds and reports the test data, which selected nothing. After Ctrl-C, or whatever ends it, the same command "
+        "goes on where it stopped.",
+    )
+    compare.add_argument("optimizers", nargs="*", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    _search_arguments(compare, "results/compare-PROBLEM, with a folder for each optimizer", compares=True)
+    compare.set_defaults(run=actions.compare)
+
+    show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
+    show.add_argument("directory", metavar="DIR")
+    show.add_argument("--json", action="store_true", help="as one JSON object, with all learning curves")
+    show.set_defaults(run=actions.show)
+
+    report = commands.add_parser(
+        "report",
+        help="write a search or a comparison as one HTML file with charts",
+        description="Writes DIR/report.html, one file that needs no network, from a running or ended search or a comparison.",
+    )
+    report.add_argument("directory", metavar="DIR")
+    report.add_argument("--json", action="store_true", help='print {"report": PATH} on stdout')
+    report.set_defaults(run=actions.report)
+
+    export = commands.add_parser(
+        "export",
+        help="write a search as tables, JSON or an Optuna study",
+        description="Writes a search in another format: csv is a table of the trials and one of the learning curves, json is "
+        "what `show --json` prints, optuna is a database that optuna-dashboard opens.",
+    )
+    export.add_argument("directory", metavar="DIR")
+    export.add_argument("--to", choices=("csv", "json", "optuna"), required=True, help="the format")
+    export.add_argument("--output", metavar="PATH", help="the file (default: trials.csv, search.json or optuna.db in DIR)")
+    export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
+    export.set_defaults(run=actions.export)
+
+    landscape = commands.add_parser(
+        "landscape",
+        help="draw what optimizers do on a loss of two weights: picture, animation, or page with sliders",
+        description="Runs optimizers on a loss of two weights and draws where they go. Without arguments: gradient descent, "
+        "momentum, AdaGrad, RMSProp and Adam in a ravine, in landscape-ravine.png.",
+    )
+    landscape.add_argument(
+        "optimizers",
+        nargs="*",
+        metavar="OPTIMIZER",
+        help="NAME or NAME:SETTING=VALUE,SETTING=VALUE, as in momentum:momentum=0.95,nesterov=true; keras:NAME: Keras's own",
+    )
+    landscape.add_argument("--surface", default=DEFAULT_SURFACE, metavar="S", help="see --list (default: %(default)s)")
+    landscape.add_argument("--list", action="store_true", help="list the surfaces, one line each, and do nothing else")
+    landscape.add_argument(
+        "--fix", action="append", default=[], metavar="NAME=VALUE", help="a setting of all optimizers that have it"
+    )
+    landscape.add_argument("--start", metavar="X,Y", help="the first weights (default: the surface's own); as --start=-1,2")
+    landscape.add_argument("--steps", type=reading(COUNT), metavar="N", help="of each optimizer (default: the surface's own)")
+    landscape.add_argument(
+        "--out", metavar="FILE", help="what to write, by its suffix: .png .svg .gif .mp4 .html (default: landscape-S.png)"
+    )
+    landscape.add_argument(
+        "--json",
+        action="store_true",
+        help="print the trajectories as one JSON object on stdout; only --out writes a file then",
+    )
+    landscape.set_defaults(run=actions.landscape)
+
+    doctor = commands.add_parser(
+        "doctor",
+        help="check this machine: versions, kernels, right numbers, speed; the GPU of a Mac above all",
+        description="Checks this machine, in about a minute: versions, the backend, the kernels of the optimizers, their results "
+        "and those of layers against float64, and the time of a step against Keras's. Above all it is for the GPU of a Mac. Exit "
+        "status: 0 no check failed, 1 a check failed.",
+    )
+    doctor.add_argument("--json", action="store_true", help="as one JSON object, with all that was measured, to send to somebody")
+    doctor.set_defaults(run=actions.doctor)
+
+    for name, run, text in (
+        ("optimizers", actions.optimizers, "what can be tuned, one line each"),
+        ("problems", actions.problems, "what it can be tuned on, one line each"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--json", action="store_true", help="as one JSON object")
+        command.set_defaults(run=run)
+    return parser
+
+
+def _search_arguments(parser: argparse.ArgumentParser, directory: str, compares: bool = False) -> None:
+    """What every command that searches takes: the options of a plan, each `None` unless it is given."""
+    parser.add_argument(
+        "--plan",
+        metavar="FILE",
+        help="a TOML file with these options as keys, such as train_samples = 500; what is given here as well wins",
+    )
+    for option in OPTIONS.values():
+        if option.help is None or option.compares > compares:
+            continue
+        help, kind = option.help.format(directory=directory), option.kind
+        if option.reads is not None:
+            parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
+        elif kind.names is not None:
+            parser.add_argument(option.flag, choices=tuple(kind.names), help=help)
+        else:
+            parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
+    parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
+
+
+def _version() -> str:
+    import importlib.metadata
+
+    try:
+        return importlib.metadata.version("keras-optims")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,1 @@
+"""What a person sees in a terminal: the live view of a search, and tables of results."""

@@ -1,0 +1,293 @@
+"""How a search is shown while it runs: a live table in a terminal, else one plain line per trial. Always on stderr."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+from tuning.results.statistics import Summary, plus_minus, summary
+
+if TYPE_CHECKING:
+    from tuning.results.search import SearchResult
+    from tuning.space.space import Space
+    from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
+
+SHOWN_TRIALS = 8  # in the live table
+
+
+class View:
+    """A `Listener` that shows the search to a person.
+
+    Args:
+        space: what is searched; its symbols head the table.
+        problem: its name.
+        objective: the KerasTuner Objective.
+        trials: how many there will be; `None`: not known.
+        stream: where to write; `None`: nowhere.
+        confirms: all trials are of one setting: it is not shown again and again, and none of them is the best.
+    """
+
+    def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms=False):
+        self._names = [] if confirms else list(space.axes)
+        self._symbols = [space.symbol(name) for name in self._names]
+        self._confirms = confirms
+        self._title = f"{space.optimizer.__name__} on {problem}" + (", its best setting with fresh seeds" if confirms else "")
+        self._objective = objective
+        self._trials = trials
+        self._stream = stream
+        self._live: Any = None
+        self._running: dict[int, dict[str, Any]] = {}
+        self._last: collections.deque = collections.deque(maxlen=SHOWN_TRIALS)
+        self._best: tuple[float, int, dict, str] | None = None  # score, trial, setting, score with its interval
+        self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
+        self._counts: collections.Counter = collections.Counter()
+        self._failure = ""
+        self._choices: list[str] = []
+        self._resumed = 0
+        self._begun = time.monotonic()
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def showing(self, already: SearchResult | None) -> Iterator[None]:
+        """Shows what happens until the end of the block, beginning with the trials of an earlier session."""
+        for trial in already.trials if already else ():
+            if trial.state != "running":
+                interval = trial.summary if len(trial.executions) > 1 else None
+                self._note(trial.number, trial.hyperparameters, trial.epochs, trial.state, trial.score, trial.seconds, interval)
+                self._resumed += 1
+        self._begun = time.monotonic()
+        if self._stream is None:
+            yield
+        elif self._stream.isatty():
+            with self._live_table():
+                yield
+        else:
+            self._line(f"{self._title}: {self._trials or 'some'} trials, {self._objective.name} ({self._objective.direction})")
+            if self._resumed:
+                self._line(f"resumed: {self._resumed} trials are finished already")
+            yield
+
+    def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        self._running[number] = {
+            "hyperparameters": hyperparameters,
+            "epochs": epochs,
+            "begun": time.monotonic(),
+            "now": "",
+            "scores": [],
+        }
+
+    def epoch_ended(self, event: EpochEnded) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        running = self._running.get(event.trial)
+        if running is None:
+            return
+        value = event.metrics.get(self._objective.name)
+        repeat = f"run {event.execution + 1}, " if event.execution else ""
+        of = f"/{running['epochs']}" if running["epochs"] else ""
+        running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
+
+    def execution_ended(self, event: ExecutionEnded) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        if event.trial in self._running:
+            self._running[event.trial]["scores"].append(event.score)
+
+    def chosen(self, event: Chosen) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        if len(event.seconds_per_step) < 2 or self._stream is None:
+            return
+        times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in event.seconds_per_step.items())
+        what = {"way": "epochs are compiled as", "batch_trials": "trials that train at once:"}[event.name]
+        self._choices.append(f"{what} {event.value} (a step takes: {times})")
+        if self._live is None:
+            self._line(self._choices[-1])
+
+    def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        running = self._running.pop(number)
+        seconds = time.monotonic() - running["begun"]
+        scores = running["scores"]
+        interval = summary(scores) if state == "completed" and len(scores) > 1 else None
+        self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds, interval)
+        if message:
+            self._failure = f"trial {number} failed: {message}"
+        if self._stream is None or self._live is not None:
+            return
+        names = () if self._confirms else running["hyperparameters"]
+        setting = "".join(f" {name}={running['hyperparameters'][name]}" for name in names) + ":" * bool(names)
+        outcome = f"{self._objective.name} {self._mean(score, interval)}" if state == "completed" else _stopped(state, score)
+        if message:
+            outcome += f" ({message})"
+        best = f", best {self._best[3]} (trial {self._best[1]})" if self._best else ""
+        self._line(f"trial {number}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
+
+    def _note(self, number, hyperparameters, epochs, state, score, seconds, interval):
+        self._counts[state] += 1
+        self._last.append((number, hyperparameters, epochs, state, score, seconds, interval))
+        if state != "completed" or (epochs or 0) < self._longest or self._confirms:
+            return
+        longer = (epochs or 0) > self._longest
+        if longer or self._best is None or self._objective.better_than(score, self._best[0]):
+            self._best = (score, number, hyperparameters, self._mean(score, interval))
+            self._longest = epochs or 0
+
+    def _mean(self, score: float | None, interval: Summary | None) -> str:
+        """A score, with its interval if there is one."""
+        return _score(score) if interval is None else plus_minus(interval.mean, interval.half, self._sign)
+
+    @property
+    def _sign(self) -> str:
+        try:
+            "±".encode(getattr(self._stream, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            return "+/-"
+        return "±"
+
+    def _line(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    # -- time -------------------------------------------------------------------------------------
+
+    @property
+    def _ended(self) -> int:
+        return sum(self._counts.values())
+
+    def _eta(self) -> float | None:
+        """Seconds until the last trial ends, if those to come take as long as those of this session did."""
+        here = self._ended - self._resumed
+        if not here or self._trials is None:
+            return None
+        return (time.monotonic() - self._begun) / here * max(self._trials - self._ended, 0)
+
+    def _remaining(self) -> str:
+        eta = self._eta()
+        return f", about {_duration(eta)} left" if eta else ""
+
+    # -- the live table ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _live_table(self) -> Iterator[None]:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream, highlight=False)
+        view = self
+
+        class Now:
+            def __rich_console__(self, console, options):
+                yield view._render(options.max_width)
+
+        with Live(Now(), console=console, refresh_per_second=4, transient=False) as self._live:
+            # Rich hides the cursor; after a kill -9 nobody would bring it back.
+            console.show_cursor(True)
+            try:
+                yield
+            finally:
+                self._live.refresh()
+        self._live = None
+
+    def _render(self, width: int):
+        from rich import box
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        total = self._trials or max(self._ended + len(self._running), 1)
+        counts = f" {self._ended}/{self._trials or '?'}"
+        elapsed, eta = time.monotonic() - self._begun, self._eta()
+        if self._ended >= total:
+            clock = f"  done in {_duration(elapsed)}"
+        else:
+            clock = f"  {_duration(elapsed)} gone" + ("" if eta is None else f", about {_duration(eta)} left")
+        bar = Table.grid(padding=0)
+        bar.add_row(
+            ProgressBar(total=total, completed=self._ended, width=max(8, min(40, width - len(counts) - len(clock) - 1))),
+            Text(counts, style="bold"),
+            Text(clock, style="dim", no_wrap=True, overflow="ellipsis"),
+        )
+        parts: list[Any] = [Text(self._title, style="bold", no_wrap=True, overflow="ellipsis"), bar]
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+        shown = [*(row[1] for row in self._last), *(running["hyperparameters"] for running in self._running.values())]
+        table.add_column("trial" if width >= 60 else "#", justify="right", style="dim", no_wrap=True, min_width=2)
+        for name, symbol in zip(self._names, self._symbols, strict=True):
+            widest = max((len(_value(values.get(name))) for values in shown), default=0)  # in a narrow terminal others give way
+            table.add_column(symbol, justify="right", no_wrap=True, min_width=widest)
+        with_epochs = len({*(row[2] for row in self._last), *(running["epochs"] for running in self._running.values())}) > 1
+        if with_epochs:
+            table.add_column("epochs" if width >= 60 else "ep", justify="right", no_wrap=True, min_width=2)
+        table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
+        with_time = width >= 60
+        with_interval = width >= 40 + 11 * len(self._names) + 9 * with_epochs
+        if with_time:
+            table.add_column("time", justify="right", style="dim", no_wrap=True)
+
+        def row(number, hyperparameters, epochs, outcome, seconds, style=""):
+            cells = [str(number), *(_value(hyperparameters.get(name)) for name in self._names)]
+            cells += [str(epochs)] if with_epochs else []
+            cells += [outcome] + ([_duration(seconds)] if with_time else [])
+            table.add_row(*cells, style=style)
+
+        styles = {"pruned": "dim", "diverged": "yellow", "failed": "red"}
+        for number, hyperparameters, epochs, state, score, seconds, interval in self._last:
+            is_best = self._best is not None and number == self._best[1]
+            mean = self._mean(score, interval if with_interval else None)
+            outcome = mean + (" best" if is_best else "") if state == "completed" else _stopped(state, score)
+            row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
+        for number, running in sorted(self._running.items()):
+            seconds = time.monotonic() - running["begun"]
+            row(number, running["hyperparameters"], running["epochs"], running["now"] or "starts", seconds, "cyan")
+        parts.append(table)
+
+        if self._best is not None:
+            _, number, hyperparameters, mean = self._best
+            setting = "  ".join(
+                f"{symbol} {_value(hyperparameters.get(name))}" for symbol, name in zip(self._symbols, self._names, strict=True)
+            )
+            parts.append(Text(f"best: {mean} in trial {number}:  {setting}", style="bold green"))
+        others = [f"{self._counts[state]} {state}" for state in ("pruned", "diverged", "failed") if self._counts[state]]
+        if self._resumed:
+            others.append(f"{self._resumed} from before")
+        if self._failure:
+            parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
+        if others:
+            parts.append(Text(", ".join(others), style="dim"))
+        parts += [Text(choice, style="dim") for choice in self._choices]
+        return Group(*parts)
+
+
+def _stopped(state: str, score: float | None) -> str:
+    return f"pruned at {_score(score)}" if state == "pruned" else state
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _value(value: Any) -> str:
+    """A hyperparameter in at most 9 characters or so; near 1 it is the distance from 1 that matters."""
+    if not isinstance(value, float):
+        return str(value)
+    if 0.9 <= value < 1:
+        digits = max(3, 2 - math.floor(math.log10(1 - value)))
+        return f"{value:.{min(digits, 8)}f}"
+    return f"{value:.3g}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

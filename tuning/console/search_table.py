@@ -1,0 +1,50 @@
+"""A search's results as a table of text."""
+
+from __future__ import annotations
+
+from tuning.results.search import STATES, SearchResult, TrialRecord
+
+
+def table(result: SearchResult) -> str:
+    """What was searched, all trials from best to worst, then those without a score, and the best setting as a line of Python."""
+    space = result.config.get("space")
+    axes = space["axes"] if isinstance(space, dict) else {}
+    names = list(axes) or sorted({name for trial in result.trials for name in trial.hyperparameters})
+    heads = ["trial", *(f"{axes[name]['symbol']} {name}" if name in axes else name for name in names)]
+    heads += ["epochs", result.objective, "seconds"]
+    ranked = result.ranking()
+    others = [trial for trial in result.trials if trial.state != "completed"]
+    rows = [heads, *(_cells(trial, names) for trial in [*ranked, *others])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    counts = ", ".join(f"{result.count(state)} {state}" for state in STATES if state != "pruned" or result.count(state))
+    wanted = result.config.get("trials")
+    of = f" of {wanted}" if wanted else ""
+    title = f"{result.config.get('optimizer', 'search')} on {result.config.get('problem', 'a model')}"
+    text = [f"{title}, {len(result.trials)}{of} trials ({counts}) in {result.directory}", "", *lines]
+    failed = [trial for trial in others if trial.message]
+    if failed:
+        text += ["", *(f"trial {trial.number} failed: {trial.message}" for trial in failed)]
+    if ranked:
+        text += ["", f"best: {ranked[0].line}"]
+    return "\n".join(text)
+
+
+def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
+    values = [trial.hyperparameters.get(name, "") for name in names]
+    if trial.score is None:
+        score = trial.state
+    elif trial.state == "pruned":
+        score = f"pruned at {trial.score:.6g}"
+    elif len(trial.executions) > 1 and trial.summary is not None:
+        score = f"{trial.summary} (sd {trial.summary.sd:.2g})"
+    else:
+        score = f"{trial.score:.6g}"
+    seconds = "" if trial.seconds is None else f"{trial.seconds:.1f}"
+    return [
+        str(trial.number),
+        *(f"{value:.8g}" if isinstance(value, float) else str(value) for value in values),
+        str(trial.epochs or ""),
+        score,
+        seconds,
+    ]

@@ -1,0 +1,1 @@
+"""What a user calls: a search, a comparison, one training."""

@@ -1,0 +1,88 @@
+"""What a plan means: engine, folder, objective."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+from tuning.errors import SearchError
+from tuning.experiments.plan import Plan
+
+DEFAULT_TRIALS = 16
+
+
+def engine_of(plan: Plan):
+    """The engine that a plan wants; `None`: this process trains."""
+    if os.environ.get("KERASTUNER_ORACLE_IP"):
+        raise SearchError(
+            "KERASTUNER_ORACLE_IP is set: chief and workers are for programs of your own with tuning.Tuner; "
+            "unset it, and use the engine 'ray' for several machines."
+        )
+    if plan.engine == "ray":
+        from tuning.engines.ray import RayEngine
+
+        return RayEngine(
+            plan.workers, address=plan.address, cpus_per_worker=plan.cpus_per_worker, gpus_per_worker=plan.gpus_per_worker
+        )
+    if plan.workers == 1:
+        return None
+    from tuning.engines.local import LocalEngine
+
+    return LocalEngine(plan.workers)
+
+
+def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
+    """`results/adam-digits_mlp`."""
+    import keras_optims
+
+    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
+    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{folder_name(problem_name)}"
+
+
+def folder_name(problem_name: str) -> str:
+    """A problem's name as part of a folder's."""
+    return problem_name.replace(":", ".").replace(os.sep, "_")
+
+
+def objective_of(problem):
+    """The KerasTuner Objective of a problem; `SearchError` if its direction is not known."""
+    import keras_tuner
+
+    if problem.direction is not None:
+        return keras_tuner.Objective(problem.objective, problem.direction)
+    try:
+        return keras_tuner.engine.oracle.Objective(problem.objective, _known_direction(problem.objective))
+    except ValueError as error:
+        raise SearchError(
+            f"Whether {problem.objective} should be small or large is not known: give the Problem a direction, 'min' or 'max'."
+        ) from error
+
+
+def _known_direction(metric: str) -> str:
+    from keras_tuner.engine import metrics_tracking
+
+    direction = metrics_tracking.infer_metric_direction(metric)
+    if direction is None:
+        raise ValueError(metric)
+    return direction
+
+
+def of_problem(problem, made, objective) -> dict[str, Any]:
+    """What the problem adds to the identity of a search or a comparison, and the backend."""
+    import keras
+
+    return {
+        "problem": problem if isinstance(problem, str) else made.name,
+        "batch_size": made.batch_size,
+        "objective": objective.name,
+        "direction": objective.direction,
+        "backend": keras.backend.backend(),
+    }
+
+
+def check_jit(jit: str, backend: str) -> None:
+    """Raises `SearchError` if the backend cannot do that."""
+    refused = {"jax": ("off", "JAX compiles everything"), "torch": ("on", "torch runs operation by operation here")}
+    if backend in refused and refused[backend][0] == jit:
+        raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {refused[backend][1]}: leave it at 'auto'.")

@@ -1,0 +1,247 @@
+"""`tuning.compare`: several optimizers with equal budgets, then each one's best setting against the others' on test data."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
+from tuning.experiments.arguments import DEFAULT_TRIALS, folder_name, objective_of, of_problem
+from tuning.experiments.plan import Plan, plan_of, shows_options
+from tuning.experiments.search import run
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
+from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
+from tuning.runtime.machine import versions
+from tuning.store import database as stores
+from tuning.store.lock import Lock
+from tuning.study.identity import check_same_search
+
+LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
+
+
+@shows_options
+def compare(
+    optimizers: Sequence[str | type] | Plan,
+    problem: Any = None,
+    *,
+    fresh: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+    **options: Any,
+) -> Comparison:
+    """Searches good hyperparameters of several optimizers with equal budgets, then confirms each one's best with fresh seeds.
+
+    All searches have the same trials, epochs, data, seed and batch size. The best setting of each, selected on the validation
+    data, is then trained with seeds that no search has used, the same for all optimizers, and reported on the test data,
+    at the epoch that is best on the validation data. What is finished is kept: the same call resumes.
+
+    Args:
+        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
+        problem: as `tuning.search` takes it.
+        fresh: delete the comparison in `directory` and start over.
+        progress, command: as `tuning.search` takes them.
+        **options: all that a `tuning.Plan` has; with a plan, changes of it. `search` and `fix` go to those optimizers that have a
+            hyperparameter of this name, `max_minutes` is for all of it, and each optimizer's search is in a folder of
+            `directory`.
+
+    Returns:
+        A `Comparison` with `optimizers`, `differences`, `to_json()`, `to_dataframe()`. An optimizer may have no completed trial.
+
+    Raises:
+        SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another comparison.
+        KeyboardInterrupt: it was interrupted; the same call resumes it.
+    """
+    plan = plan_of(optimizers, problem, options)
+    if plan.confirm is not None:
+        raise SearchError("confirm is for a search alone: a comparison confirms the best settings itself.")
+    deadline = math.inf if plan.max_minutes is None else time.monotonic() + 60 * plan.max_minutes
+    with missing_packages_explained():
+        from tuning.problems import make_problem
+
+    contestants = _contestants(plan.optimizers)
+    changes = _changes(contestants, plan.search or {}, plan.fix or {})
+    made = make_problem(plan.problem, plan.data_dir)
+    if plan.workers == 1:
+        made.load(plan.train_samples)  # what is wrong with the data is said before a folder is made
+    folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
+    if stores.exists(folder):
+        raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
+    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle != "hyperband" else plan.trials
+    confirmations = max(LEAST_CONFIRMATIONS, plan.repeats) if plan.confirmations is None else plan.confirmations
+    identity = plan.settled(made.epochs).identity("comparison") | of_problem(plan.problem, made, objective_of(made))
+    header = {
+        **identity,
+        "trials": trials,
+        "confirmations": confirmations,
+        "versions": versions(),
+        "machine": None,
+        "command": command,
+        "complete": False,
+    }
+    with Lock(folder):
+        if fresh:
+            _remove(folder, contestants)
+        elif (folder / FILE_NAME).is_file():
+            there = Comparison.load(folder).content
+            check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
+        _check_budgets(folder, contestants, trials)
+
+        contest = _Contest(folder, header, contestants, deadline, progress)
+        each = dataclasses.replace(plan, confirmations=None)
+        for name, optimizer in contestants.items():
+            own = dataclasses.replace(each, optimizers=[optimizer], directory=folder / name, trials=trials, **changes[name])
+            contest.phase(name, "search", own)
+        for name, optimizer in contestants.items():
+            best = contest.best(name)
+            if best is not None:
+                confirming = dataclasses.replace(
+                    each,
+                    optimizers=[optimizer],
+                    directory=_confirmation_place(folder, name, best),
+                    trials=confirmations,
+                    epochs=best.epochs,
+                    repeats=1,
+                    confirm=best.hyperparameters,
+                    # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
+                    oracle=DEFAULT_ORACLE,
+                    sampler=None,
+                    pruner=DEFAULT_PRUNER,
+                    **changes[name],
+                )
+                contest.phase(name, "confirmation", confirming)
+        return contest.result()
+
+
+class _Contest:
+    """Runs the searches of a comparison one after the other, and writes down what is known after each."""
+
+    def __init__(
+        self, folder: pathlib.Path, header: dict[str, Any], contestants: Mapping[str, Any], deadline: float, progress: bool
+    ):
+        self.folder = folder
+        self.header = header
+        self.names = list(contestants)
+        self.deadline = deadline
+        self.progress = progress
+        self.complete = True
+
+    def phase(self, name: str, what: str, plan: Plan) -> None:
+        """Runs a search or a confirmation, if there is time; that all its trials fail is no reason to stop the others."""
+        left = self.deadline - time.monotonic()
+        if left > 0:
+            self._say(f"{name}: {what} ({self.names.index(name) + 1} of {len(self.names)})")
+            timed = dataclasses.replace(plan, max_minutes=None if math.isinf(left) else left / 60)
+            try:
+                run(timed, progress=self.progress, command=self.header["command"])
+            except NoUsableTrialError as error:
+                self._say(str(error))
+        if time.monotonic() >= self.deadline:
+            found = load_search(pathlib.Path(str(plan.directory)))
+            wanted = plan.trials
+            self.complete = self.complete and found is not None and wanted is not None and len(found.trials) >= wanted
+        self.result(complete=False)
+
+    def best(self, name: str):
+        """The best trial of an optimizer's search."""
+        found = load_search(self.folder / name)
+        return found.best if found is not None and self.complete else None
+
+    def result(self, complete: bool | None = None) -> Comparison:
+        """What is known now, which is written to the folder as well."""
+        searches = filter(None, (load_search(self.folder / name) for name in self.names))
+        machine = next((search.config["machine"] for search in searches if "machine" in search.config), None)
+        header = {**self.header, "machine": machine, "complete": self.complete if complete is None else complete}
+        comparison = Comparison.of(self.folder, header, self.names)
+        comparison.write()
+        return comparison
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _contestants(optimizers) -> dict[str, str | type]:
+    """Name -> what `tuning.search` takes, in the order in which they were given."""
+    import keras_optims
+    from tuning.space.space import optimizer_class
+
+    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
+    contestants: dict[str, str | type] = {}
+    for optimizer in optimizers:
+        cls = optimizer_class(optimizer)
+        name = names.get(cls, cls.__name__)
+        if name in contestants:
+            raise SearchError(f"Each optimizer is compared once, under its own name; received {name} twice.")
+        contestants[name] = names.get(cls, cls)
+    return contestants
+
+
+def _changes(
+    contestants: Mapping[str, str | type], search: Mapping[str, Any], fix: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """For each optimizer, those changes of the space that concern it; an error if one concerns none."""
+    from tuning.space.space import Space, optimizer_class
+
+    classes = {name: optimizer_class(optimizer) for name, optimizer in contestants.items()}
+    searchable = {name: list(cls.hyperparameters()) for name, cls in classes.items()}
+    fixable = {name: [*cls.hyperparameters(), *cls.options()] for name, cls in classes.items()}
+    for word, wanted, known in (("searched", search, searchable), ("fixed", fix, fixable)):
+        for name in wanted:
+            if not any(name in names for names in known.values()):
+                theirs = ", ".join(dict.fromkeys(each for names in known.values() for each in names))
+                raise SearchError(f"{name} can be {word} for none of {', '.join(classes)}, only {theirs} can; received {name!r}.")
+    changes = {
+        name: {
+            "search": {axis: wanted for axis, wanted in search.items() if axis in searchable[name]},
+            "fix": {pinned: value for pinned, value in fix.items() if pinned in fixable[name]},
+        }
+        for name in classes
+    }
+    for name, cls in classes.items():
+        try:
+            Space.of(cls, **changes[name])
+        except SearchError as error:
+            raise SearchError(f"{name}: {error}") from error
+    return changes
+
+
+def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None) -> None:
+    for name in contestants:
+        found = load_search(folder / name)
+        if found is not None and trials is not None and len(found.trials) > trials:
+            raise SearchError(
+                f"{name} has {len(found.trials)} trials in {folder} already: ask for at least as many, so that the budgets "
+                f"are equal; received {trials}."
+            )
+
+
+def _confirmation_place(folder: pathlib.Path, name: str, best) -> pathlib.Path:
+    """The folder for the confirmation of a best setting; one of a setting that is no longer the best is kept aside."""
+    place = confirmation_directory(folder, name)
+    found = load_search(place)
+    if found is not None and not confirms(found, best):
+        number = 1
+        while (aside := place.with_name(f"{place.name}-superseded-{number}")).exists():
+            number += 1
+        os.rename(place, aside)
+    return place
+
+
+def _remove(folder: pathlib.Path, contestants: Mapping[str, Any]) -> None:
+    """Deletes the comparison: its result, and the searches and confirmations of the optimizers now and then."""
+    names = list(contestants)
+    with contextlib.suppress(SearchError):  # there is none, or it is damaged
+        names += [str(entry["optimizer"]) for entry in Comparison.load(folder).optimizers]
+    for name in dict.fromkeys(names):
+        for place in (folder / name, *folder.glob(f"{name}-confirmation*")):
+            if place.is_dir():
+                with Lock(place):
+                    stores.remove(place)
+    (folder / FILE_NAME).unlink(missing_ok=True)

@@ -1,0 +1,421 @@
+"""The plan of a search or a comparison: all that a person may say of it, in one place. Importing this needs nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import os
+import pathlib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, get_type_hints
+
+from tuning.errors import SearchError
+from tuning.names import (
+    DEFAULT_ORACLE,
+    DEFAULT_PRUNER,
+    DEFAULT_SAMPLER,
+    ENGINES,
+    JIT,
+    ORACLES,
+    PRUNERS,
+    SAMPLERS,
+    meant,
+)
+from tuning.space.text import parse_fix, parse_search
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the value of an option may be.
+
+    Args:
+        allowed: as a sentence has it: "must be ...".
+        holds: whether a value is allowed.
+        read: makes a value of a word, or raises ValueError.
+        names: the names that it must be one of, if they are few.
+    """
+
+    allowed: str
+    holds: Callable[[Any], bool]
+    read: Callable[[str], Any] = str
+    names: Iterable[str] | None = None
+
+    @classmethod
+    def one_of(cls, names: Iterable[str], *, or_object: bool = False) -> Kind:
+        """One of these names; or an object that is no text, which whoever uses it checks."""
+        return cls(
+            f"one of {', '.join(names)}",
+            lambda value: value in names if isinstance(value, str) else or_object,
+            names=names,
+        )
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises `SearchError` if it is not allowed."""
+        if not self.holds(value):
+            raise SearchError(f"{name} must be {self.allowed}; received {value!r}.")
+
+
+def _int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+COUNT = Kind("an int of at least 1", lambda value: _int(value) and value >= 1, int)
+COUNT_OR_AUTO = Kind(
+    "an int of at least 1, or auto",
+    lambda value: value == "auto" or COUNT.holds(value),
+    lambda text: text if text == "auto" else int(text),
+)
+SEED = Kind("an int of at least 0", lambda value: _int(value) and 0 <= value < 2**63, int)
+POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0, float)
+NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0, float)
+TEXT = Kind("a text", lambda value: isinstance(value, str))
+PATH = Kind("a path", lambda value: isinstance(value, (str, os.PathLike)))
+MAPPING = Kind("a mapping of names to values", lambda value: isinstance(value, Mapping))
+PROBLEM = Kind("a name, module:function, or a tuning.Problem", lambda value: value is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What is known of a field of a plan.
+
+    Args:
+        kind: of its value, unless that is the default.
+        help, metavar: on the command line; without help it is not there.
+        identifies: `"search"`, `"comparison"`: whether such a one with another value is another one.
+        reads: of a mapping, makes a name and a value of a word of the command line.
+        compares: whether only a comparison has it.
+        name, default: of the field.
+    """
+
+    kind: Kind
+    help: str | None = None
+    metavar: str | None = None
+    identifies: tuple[str, ...] = ()
+    reads: Callable[[str], tuple[str, Any]] | None = None
+    compares: bool = False
+    name: str = ""
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        """On the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+_SEARCH, _COMPARISON, _BOTH = ("search",), ("comparison",), ("search", "comparison")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a search or a comparison is to do.
+
+        plan = tuning.Plan(optimizers=["adam"], problem="digits_mlp", trials=12, fix={"amsgrad": True})
+        result = tuning.search(plan)
+
+    `Plan.load("plan.toml")` reads one from a file, which has the same names as keys.
+
+    Args:
+        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; of a search, one.
+        problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
+        trials: how many settings to try; 16, or one sweep of Hyperband. A search that is resumed with more goes on.
+        epochs: of a trial, with Hyperband of the longest; by default what the problem suggests.
+        oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
+            `"bayesian"`, or `"optuna"`.
+        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
+        pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
+            first execution decides. Not with Hyperband, which stops trials itself.
+        search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, or `None` for the declared range.
+        fix: hyperparameters and options to pin: name -> value.
+        seed: any int >= 0. The same seed gives the same trials.
+        repeats: trainings per setting, each from another seed; the score is their mean.
+        train_samples: use only so many training samples.
+        max_minutes: begin no trial later than this after the call.
+        engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
+        workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
+            3 times in all.
+        address, cpus_per_worker, gpus_per_worker: of the engine `ray`, see `tuning.engines.ray.RayEngine`.
+        jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: the first trial measures what is faster, and all others
+            do the same. (On JAX it always does: `"on"` compiles a whole epoch, `"auto"` measures that against a step at a time.)
+        batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
+            measures to be fastest.
+        directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
+        data_dir: the folder with the data sets.
+        confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
+            each from a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are
+            evaluated too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
+        confirmations: of a comparison: trainings of each best setting with fresh seeds; by default 10, or `repeats` if that is
+            more.
+
+    Raises:
+        SearchError: (a ValueError) a value is not allowed.
+    """
+
+    optimizers: Sequence[str | type]
+    problem: Annotated[
+        Any,
+        Option(PROBLEM, "see `keras-optims problems`; or your own, module:function (default: digits_mlp)", "P", _BOTH),
+    ] = "digits_mlp"
+    trials: Annotated[int | None, Option(COUNT, "settings to try (default: 16; hyperband: one sweep)", "N")] = None
+    epochs: Annotated[int | None, Option(COUNT, "of a trial (default: what the problem suggests)", "N", _BOTH)] = None
+    oracle: Annotated[
+        str, Option(Kind.one_of(ORACLES), f"who proposes settings (default: {DEFAULT_ORACLE})", identifies=_BOTH)
+    ] = DEFAULT_ORACLE
+    sampler: Annotated[
+        Any,
+        Option(
+            *(Kind.one_of(SAMPLERS, or_object=True), f"of the oracle optuna (default: {DEFAULT_SAMPLER})"),
+            identifies=_SEARCH,
+        ),
+    ] = None
+    pruner: Annotated[
+        Any,
+        Option(
+            Kind.one_of(PRUNERS, or_object=True),
+            f"stop trials that are not promising: below the median, or by successive halving (default: {DEFAULT_PRUNER})",
+            identifies=_SEARCH,
+        ),
+    ] = DEFAULT_PRUNER
+    search: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            MAPPING,
+            "search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
+            *("NAME=LOW:HIGH[:SCALE]", _COMPARISON, parse_search),
+        ),
+    ] = None
+    fix: Annotated[
+        Mapping[str, Any] | None,
+        Option(MAPPING, "pin a hyperparameter or an option", "NAME=VALUE", _COMPARISON, parse_fix),
+    ] = None
+    seed: Annotated[int, Option(SEED, "the same seed gives the same trials (default: 0)", "S", _BOTH)] = 0
+    repeats: Annotated[int, Option(COUNT, "trainings per setting (default: 1)", "K", _BOTH)] = 1
+    train_samples: Annotated[int | None, Option(COUNT, "use only so many training samples", "N", _BOTH)] = None
+    max_minutes: Annotated[float | None, Option(POSITIVE, "begin no trial later than this", "M")] = None
+    engine: Annotated[
+        str, Option(Kind.one_of(ENGINES), "where trials run: on this machine, or on a Ray cluster (default: local)")
+    ] = "local"
+    workers: Annotated[
+        int,
+        Option(
+            *(COUNT, "processes that train (default: 1); one that dies is replaced, and its trial run again, 3 times in all"),
+            "N",
+        ),
+    ] = 1
+    address: Annotated[
+        str | None,
+        Option(TEXT, "ray: of a running cluster, auto or HOST:PORT (default: a Ray of this search's own)", "A"),
+    ] = None
+    cpus_per_worker: Annotated[float | None, Option(POSITIVE, "ray: CPUs of a worker (default: an equal share)", "N")] = None
+    gpus_per_worker: Annotated[
+        float | None, Option(NOT_NEGATIVE, "ray: GPUs of a worker (default: 1, or a share of fewer)", "N")
+    ] = None
+    jit: Annotated[
+        str,
+        Option(
+            Kind.one_of(JIT),
+            "compile with XLA; auto: the first trial measures both ways and keeps the faster (default: auto)",
+            identifies=_SEARCH,
+        ),
+    ] = "auto"
+    batch_trials: Annotated[
+        int | str,
+        Option(
+            COUNT_OR_AUTO,
+            "train so many trials in one program, on JAX; auto: as many as are measured to be fastest (default: auto)",
+            "N|auto",
+        ),
+    ] = "auto"
+    directory: Annotated[str | os.PathLike | None, Option(PATH, "of the results (default: {directory})", "DIR")] = None
+    data_dir: Annotated[
+        str | os.PathLike | None, Option(PATH, "with the data sets (default: the environment's KERAS_OPTIMS_DATA)", "DIR")
+    ] = None
+    confirm: Annotated[Mapping[str, Any] | None, Option(MAPPING)] = None
+    confirmations: Annotated[
+        int | None,
+        Option(
+            *(COUNT, "trainings of each best setting with fresh seeds (default: 10, or --repeats if that is more)", "K"),
+            compares=True,
+        ),
+    ] = None
+
+    def __post_init__(self):
+        if isinstance(self.optimizers, (str, type)) or not isinstance(self.optimizers, Sequence) or not self.optimizers:
+            raise SearchError(f"The optimizers must be a list of names or classes, at least one; received {self.optimizers!r}.")
+        object.__setattr__(self, "optimizers", tuple(self.optimizers))
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if not (value is None and option.default is None):
+                option.kind.check(name, value)
+            if isinstance(value, Mapping):
+                plain = {each: tuple(item) if isinstance(item, list) else item for each, item in value.items()}
+                object.__setattr__(self, name, plain)
+        for name in ("address", "cpus_per_worker", "gpus_per_worker"):
+            if getattr(self, name) is not None and self.engine != "ray":
+                raise SearchError(
+                    f"{name} is for the engine 'ray' alone; received {name} {getattr(self, name)!r} with the engine "
+                    f"{self.engine!r}."
+                )
+
+    # -- JSON and files ---------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON has it: a class or another object by its name."""
+        values = {name: getattr(self, name) for name in OPTIONS}
+        changed = {name: value for name, value in values.items() if value != OPTIONS[name].default}
+        return _json({"optimizers": self.optimizers, **changed})
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Plan:
+        """The plan of `to_json`, or of a file."""
+        return cls(**options_of(content))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Plan:
+        """Reads a TOML file; `SearchError` if it is none, or has a key that is none of a plan."""
+        found = read(path)
+        if "optimizers" not in found:
+            raise SearchError(f"The plan {path} names no optimizer.")
+        return cls(**found)
+
+    # -- what it is -------------------------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> str | type:
+        """The one of a search."""
+        if len(self.optimizers) != 1:
+            raise SearchError(f"A search is of one optimizer, and compare takes several; received {_json(self.optimizers)}.")
+        return self.optimizers[0]
+
+    def settled(self, epochs: int) -> Plan:
+        """With what was left open decided: the problem's number of epochs, and the sampler of Optuna's oracle."""
+        sampler = DEFAULT_SAMPLER if self.oracle == "optuna" and self.sampler is None else self.sampler
+        return dataclasses.replace(self, epochs=epochs if self.epochs is None else self.epochs, sampler=sampler)
+
+    def identity(self, of: str = "search") -> dict[str, Any]:
+        """What makes it this `"search"` or `"comparison"` and no other, as JSON and the stores have it.
+
+        What follows from it and from the problem belongs to it as well: a search's space, and what `of_problem` gives.
+        """
+        found = {name: _json(getattr(self, name)) for name, option in OPTIONS.items() if of in option.identifies}
+        found |= {name: found[name] or {} for name in ("search", "fix") if name in found}
+        return found | ({"pruner": None} if found.get("pruner") == "none" else {})
+
+
+def _options() -> dict[str, Option]:
+    hints, found = get_type_hints(Plan, include_extras=True), {}
+    for field in dataclasses.fields(Plan):
+        for option in getattr(hints[field.name], "__metadata__", ()):
+            found[field.name] = dataclasses.replace(option, name=field.name, default=field.default)
+    return found
+
+
+OPTIONS = _options()
+
+
+def read(path: str | os.PathLike) -> dict[str, Any]:
+    """The keys and values of a plan in a TOML file, checked."""
+    try:
+        content = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SearchError(f"The plan {path} cannot be read: {error.strerror or error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SearchError(f"The plan {path} is not TOML: {error}.") from error
+    try:
+        found = options_of(content)
+        Plan(**{"optimizers": ("adam",), **found})
+    except SearchError as error:
+        raise SearchError(f"The plan {path}: {error}") from error
+    return found
+
+
+def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `Plan` that a file or JSON says.
+
+    `optimizer = "adam"` is short for `optimizers = ["adam"]`. Of `search`, `true` is the declared range; `search` and `fix` may
+    be lists of what the command line takes.
+    """
+    content = dict(content)
+    if "optimizer" in content:
+        if "optimizers" in content:
+            raise SearchError("A plan has either optimizer or optimizers; received both.")
+        content["optimizers"] = [content.pop("optimizer")]
+    for name in content:
+        if name != "optimizers" and name not in OPTIONS:
+            known = ["optimizer", "optimizers", *OPTIONS]
+            raise SearchError(f"A plan has no {name!r}.{meant(name, known)} It has {', '.join(known)}.")
+    for name, option in OPTIONS.items():
+        if option.reads is not None and isinstance(content.get(name), list):
+            content[name] = pairs(option, content[name])
+    if isinstance(content.get("search"), Mapping):
+        content["search"] = {axis: None if wanted is True else wanted for axis, wanted in content["search"].items()}
+    return content
+
+
+def pairs(option: Option, words: Sequence[str]) -> dict[str, Any]:
+    """A mapping from words of the command line, each name once."""
+    found: dict[str, Any] = {}
+    for word in words:
+        if option.reads is None or not isinstance(word, str):
+            raise SearchError(f"{option.name} takes texts of the form {option.metavar}; received {word!r}.")
+        name, value = option.reads(word)
+        if name in found:
+            raise SearchError(f"{option.flag} is given once for each name; received {name} twice.")
+        found[name] = value
+    return found
+
+
+def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with changes that win: of `search` and `fix` those of the same name, whichever of the two has it."""
+    found = {**base, **changes}
+    search, fix = changes.get("search") or {}, changes.get("fix") or {}
+    if isinstance(base.get("search"), Mapping):
+        found["search"] = {**{name: wanted for name, wanted in base["search"].items() if name not in fix}, **search}
+    if isinstance(base.get("fix"), Mapping):
+        found["fix"] = {**{name: value for name, value in base["fix"].items() if name not in search}, **fix}
+    return found
+
+
+def plan_of(optimizers: Any, problem: Any, options: Mapping[str, Any]) -> Plan:
+    """The plan by the arguments of `tuning.search` or `tuning.compare`; a plan itself, with these changes."""
+    for name in options:
+        if name not in OPTIONS:
+            raise SearchError(f"There is no option {name!r}.{meant(name, OPTIONS)} There are {', '.join(OPTIONS)}.")
+    asked = dict(options) if problem is None else {"problem": problem, **options}
+    return dataclasses.replace(optimizers, **asked) if isinstance(optimizers, Plan) else Plan(optimizers=optimizers, **asked)
+
+
+def shows_options(function):
+    """Lets a function's signature show the options of a plan in the place of `**options`."""
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())[:-1]
+    first = [each for each in own if each.kind is not inspect.Parameter.KEYWORD_ONLY]
+    shown = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default)
+        for name, option in OPTIONS.items()
+        if name not in signature.parameters
+    ]
+    function.__signature__ = signature.replace(parameters=[*first, *shown, *own[len(first) :]])
+    return function
+
+
+def _json(value: Any) -> Any:
+    """As JSON has it: objects by their name."""
+    if isinstance(value, Mapping):
+        return {str(name): _json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if all(hasattr(value, name) for name in ("low", "high", "scale")):  # a SearchRange
+        return [value.low, value.high, value.scale]
+    return value.item() if hasattr(value, "item") else type(value).__qualname__  # of NumPy, or of Optuna

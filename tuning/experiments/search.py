@@ -1,0 +1,147 @@
+"""`tuning.search`: an optimizer, a problem, a budget, and out comes the best setting."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+import sys
+from typing import Any
+
+from tuning.errors import SearchError, missing_packages_explained
+from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
+from tuning.experiments.plan import Plan, plan_of, shows_options
+from tuning.results.search import SearchResult
+from tuning.runtime.machine import machine, versions
+from tuning.store import database as stores
+
+
+@shows_options
+def search(
+    optimizer: str | type | Plan,
+    problem: Any = None,
+    *,
+    fresh: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+    **options: Any,
+) -> SearchResult:
+    """Searches good hyperparameters of an optimizer on a problem, or goes on with the search in `directory`.
+
+    Args:
+        optimizer: a name in `keras_optims.OPTIMIZERS` or a subclass of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
+        problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`; by default
+            `"digits_mlp"`.
+        fresh: delete what is in the store of `directory` and start over.
+        progress: show how it goes, on stderr.
+        command: how a person called this, to be kept in the store.
+        **options: all that a `tuning.Plan` has, such as `trials`, `epochs`, `search`, `fix`, `seed`, `workers`, `directory`;
+            with a plan, changes of it.
+
+    Returns:
+        A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial.
+
+    Raises:
+        SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another search.
+        KeyboardInterrupt: the search was interrupted; the same call resumes it.
+    """
+    plan = plan_of(optimizer if isinstance(optimizer, Plan) else [optimizer], problem, options)
+    return run(plan, fresh=fresh, progress=progress, command=command)
+
+
+def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str | None = None) -> SearchResult:
+    """What `search` does, by its plan."""
+    optimizer, problem, trials, confirm = plan.optimizer, plan.problem, plan.trials, plan.confirm
+    if plan.confirmations is not None:
+        raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
+    chosen_engine = engine_of(plan)
+    with missing_packages_explained():
+        import keras
+
+        from tuning import oracles
+        from tuning.console.live import View
+        from tuning.engines.here import HereEngine
+        from tuning.oracles.confirmation import ConfirmationOracle, fresh_seed
+        from tuning.problems import make_problem
+        from tuning.space.space import Space
+        from tuning.study.tuner import Tuner
+        from tuning.training.problem_model import ProblemModel
+
+    check_jit(plan.jit, keras.backend.backend())
+    if chosen_engine is not None and plan.batch_trials not in ("auto", 1):
+        raise SearchError(
+            f"Trials train together in one process: choose batch_trials or workers; received batch_trials={plan.batch_trials}, "
+            f"workers={plan.workers} and the engine {plan.engine!r}."
+        )
+    space = Space.of(optimizer, plan.search, plan.fix)
+    made = make_problem(problem, plan.data_dir)
+    plan = plan.settled(made.epochs)
+    assert plan.epochs is not None
+    folder = default_directory(space.optimizer, made.name) if plan.directory is None else pathlib.Path(plan.directory)
+    seed, own = plan.seed, {}
+    if confirm is not None:
+        if set(confirm) != set(space.axes):
+            raise SearchError(f"A setting to confirm has values of {', '.join(space.axes)}; received {dict(confirm)}.")
+        seed = fresh_seed(seed)
+        own = {"oracle": "confirmation", "seed": seed, "confirms": dict(confirm)}
+        folder = folder if plan.directory is not None else folder.with_name(f"{folder.name}-confirmation")
+    objective = objective_of(made)
+    points = None
+    if plan.oracle == "grid" and confirm is None:
+        points = space.grid_points(DEFAULT_TRIALS if trials is None else trials)
+        if not fresh and stores.exists(folder):  # a larger budget does not change the grid of a search that has begun
+            points = SearchResult.load(folder).config.get("grid") or points
+        trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
+    elif trials is None and (plan.oracle != "hyperband" or confirm is not None):
+        trials = DEFAULT_TRIALS
+    config = {
+        "optimizer": optimizer if isinstance(optimizer, str) else space.get_config()["call"],
+        **plan.identity(),
+        **of_problem(problem, made, objective),
+        "space": space.get_config(),
+        "grid": points,
+        **own,
+        "trials": trials,
+        "batch_trials": plan.batch_trials,
+        "versions": versions(),
+        "machine": machine(),
+        "command": command,
+    }
+    hyperparameters = space.hyperparameters(points)
+    if confirm is not None:
+        oracle = ConfirmationOracle(confirm, objective=objective, max_trials=trials, hyperparameters=hyperparameters)
+    else:
+        oracle = oracles.make_oracle(
+            plan.oracle,
+            objective=objective,
+            hyperparameters=hyperparameters,
+            trials=trials,
+            epochs=plan.epochs,
+            seed=seed,
+            sampler=plan.sampler,
+        )
+    model = ProblemModel(space, problem, plan.data_dir, plan.train_samples, made, reports_test=confirm is not None)
+    if chosen_engine is None:
+        model.load()  # bad data is an error of the search, not of its first trial
+    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
+    tuner = Tuner(
+        oracle,
+        model,
+        directory=str(folder.parent),
+        project_name=folder.name,
+        overwrite=fresh,
+        seed=seed,
+        executions_per_trial=plan.repeats,
+        config=config,
+        listener=view,
+        engine=chosen_engine or HereEngine(plan.batch_trials),
+        max_seconds=None if plan.max_minutes is None else 60 * plan.max_minutes,
+        pruner=plan.pruner,
+        jit="auto" if plan.jit == "auto" else plan.jit == "on",
+    )
+    already = SearchResult.load(folder) if stores.exists(folder) else None
+    with view.showing(already):
+        tuner.search(epochs=plan.epochs)
+    result = SearchResult.load(folder)
+    if confirm is None:
+        result.write_best()
+    return result

@@ -1,0 +1,60 @@
+"""One training as a search does it, for those who want to have the model of a trial, or to try a setting."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+
+from tuning.errors import SearchError
+from tuning.problems import make_problem
+from tuning.training import epochs as compiled_epochs
+from tuning.training.curve import Seeds, averages_validated
+from tuning.training.problem_model import compiled, fit_arguments
+from tuning.training.warm import reseed, seed_everything
+
+
+def train(
+    problem: Any,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    seed: int,
+    epochs: int | None = None,
+    train_samples: int | None = None,
+    data_dir: str | os.PathLike | None = None,
+    way: str | None = None,
+) -> keras.Model:
+    """Trains a problem's model, from a seed, exactly as an execution of a trial does.
+
+        model = tuning.train("digits_mlp", keras_optims.Adam(learning_rate=0.01), seed=1, epochs=5)
+        model.history.history["val_accuracy"]
+
+    The same optimizer, seed, epochs and way as those of an execution in the store give the same numbers, bit for bit on a CPU.
+
+    Args:
+        problem: as `tuning.search` takes it.
+        optimizer: a new one.
+        seed: any int in [0, 2**32); the store has that of each execution.
+        epochs: by default what the problem suggests.
+        train_samples, data_dir: as `tuning.search` takes them.
+        way: how the epochs are compiled (see `tuning.training.epochs.WAYS`); by default as Keras would.
+
+    Returns:
+        The trained model; its `history` is the learning curve.
+
+    Raises:
+        SearchError: (a ValueError) an argument is wrong, or data is missing.
+    """
+    if way is not None and way not in compiled_epochs.ways():
+        raise SearchError(f"The way must be one of {', '.join(compiled_epochs.ways())}; received {way!r}.")
+    made = make_problem(problem, data_dir)
+    data = made.load(train_samples)
+    seed_everything(seed)
+    model = compiled(made, optimizer)
+    reseed(seed)
+    if way is not None:
+        compiled_epochs.set_way(model, way)
+    callbacks = [Seeds(seed), *averages_validated(model)]
+    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs or made.epochs, callbacks=callbacks)
+    return model

@@ -1,0 +1,1 @@
+"""What was found, read from stores, in this project's terms and in those of others."""

@@ -1,0 +1,321 @@
+"""What a search found: the one reader of its store. Importing this needs neither Keras nor pandas."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tuning.results.statistics import Summary, summary
+from tuning.space.axes import Axis, axes_of
+from tuning.store import database as stores
+from tuning.store.files import replacing
+
+STATES = ("completed", "pruned", "diverged", "failed", "running")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """One training of a trial.
+
+    Args:
+        seed: of all that is random in it.
+        score: the objective at its best epoch; `None` if it diverged.
+        best_epoch: from 0: the epoch whose objective is its score.
+        begun: in seconds since 1970.
+        seconds: how long it took.
+    """
+
+    seed: int
+    score: float | None
+    best_epoch: int | None
+    begun: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialRecord:
+    """One trial.
+
+    Args:
+        number: 0, 1, ... in the order of beginning.
+        state: `"running"` (or interrupted), `"completed"`, `"pruned"`, `"diverged"` or `"failed"`.
+        hyperparameters: the searched ones, by name.
+        epochs: how many it trains.
+        score: mean over executions of the objective at its best epoch, of a pruned trial the best until it was stopped; `None`
+            unless completed or pruned.
+        trainings: an `Execution` for each that has ended; `executions`, `seeds` and `best_epochs` list their scores, seeds and
+            best epochs.
+        curves: for each execution, metric -> its value after each epoch; `None` where it was not a number.
+        message: why it failed.
+        begun: in seconds since 1970.
+        seconds: how long it took; `None` while it runs.
+        line: the setting as a line of Python.
+        traceback: where it failed.
+    """
+
+    number: int
+    state: str
+    hyperparameters: dict[str, Any]
+    epochs: int | None
+    score: float | None
+    trainings: list[Execution]
+    curves: list[dict[str, list[float | None]]]
+    message: str | None
+    begun: float
+    seconds: float | None
+    line: str
+    traceback: str | None = None
+
+    @property
+    def executions(self) -> list[float | None]:
+        """The score of each training; `None` if it diverged."""
+        return [training.score for training in self.trainings]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of each training."""
+        return [training.seed for training in self.trainings]
+
+    @property
+    def best_epochs(self) -> list[int | None]:
+        """Of each training, from 0."""
+        return [training.best_epoch for training in self.trainings]
+
+    @property
+    def ended(self) -> float:
+        """When it ended, or when a running one was last heard of."""
+        if self.seconds is not None:
+            return self.begun + self.seconds
+        return max([self.begun, *(training.begun + training.seconds for training in self.trainings)])
+
+    @property
+    def summary(self) -> Summary | None:
+        """Mean, standard deviation and 95 % interval over the executions; `None` unless the trial has a score."""
+        scores = [score for score in self.executions if score is not None and math.isfinite(score)]
+        return summary(scores) if self.score is not None and scores else None
+
+    @property
+    def half(self) -> float | None:
+        """Half the width of the 95 % interval of the score; `None` unless it is the mean of several trainings."""
+        return None if self.summary is None else self.summary.half
+
+    @property
+    def spread(self) -> dict[str, float | None]:
+        """The standard deviation (`sd`) and the 95 % interval (`low`, `high`) of the score; `None` from a single training."""
+        found = self.summary
+        return {name: getattr(found, name, None) for name in ("sd", "low", "high")}
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON; infinities, which JSON does not have, become null."""
+        own = dataclasses.asdict(self)
+        del own["trainings"], own["traceback"]
+        listed = {name: getattr(self, name) for name in ("executions", "seeds", "best_epochs")}
+        return json_ready({**own, **listed, **self.spread})
+
+
+class SearchResult:
+    """The trials of a search, running or ended.
+
+    Args:
+        directory: of the store.
+        config: what was searched, how, and with which versions.
+        trials: all `TrialRecord`s, in the order of beginning.
+        axes: what was searched; by default what follows from the others.
+        created: when the search began, in seconds since 1970.
+        choices: what the first trial measured: name -> `{"value": ..., "seconds_per_step": ...}`.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        config: dict[str, Any],
+        trials: list[TrialRecord],
+        *,
+        axes: list[Axis] | None = None,
+        created: float = 0.0,
+        choices: dict[str, Any] | None = None,
+    ):
+        self.directory = pathlib.Path(directory)
+        self.config = config
+        self.trials = trials
+        self.axes = axes_of(config, {}, (trial.hyperparameters for trial in trials)) if axes is None else axes
+        self.created = created
+        self.choices = {} if choices is None else choices
+
+    def __repr__(self) -> str:
+        best = self.best
+        found = f"best {self.objective} {best.score:.6g}: {best.line}" if best and best.score is not None else "none completed"
+        return f"SearchResult({self.directory}, {len(self.trials)} trials, {found})"
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike) -> SearchResult:
+        """Reads a store, without disturbing a search that is writing it."""
+        with stores.Store.open(directory, read_only=True) as store:
+            config, trials = store.config, store.rows("trials")
+            executions, epochs = store.rows("executions"), store.rows("epochs")
+            oracle, created, choices = store.oracle_state, store.created, store.choices()
+        fields = [field.name for field in dataclasses.fields(Execution)]
+        trainings: dict[int, list[Execution]] = {}
+        for row in executions:
+            trainings.setdefault(row["trial"], []).append(Execution(**{name: row[name] for name in fields}))
+        curves: dict[int, dict[int, dict[str, list]]] = {}
+        for row in epochs:
+            curve = curves.setdefault(row["trial"], {}).setdefault(row["execution"], {})
+            curve.setdefault(row["metric"], []).append(row["value"])
+        records = [
+            TrialRecord(
+                number=row["number"],
+                state=row["state"],
+                hyperparameters=(setting := json.loads(row["hyperparameters"])),
+                epochs=row["epochs"],
+                score=row["score"],
+                trainings=trainings.get(row["number"], []),
+                curves=list(curves.get(row["number"], {}).values()),
+                message=row["message"],
+                begun=row["begun"],
+                seconds=None if row["ended"] is None else row["ended"] - row["begun"],
+                line=python_line(config, setting),
+                traceback=row["traceback"],
+            )
+            for row in trials
+        ]
+        axes = axes_of(config, oracle, (trial.hyperparameters for trial in records))
+        return cls(directory, config, records, axes=axes, created=created, choices=choices)
+
+    @property
+    def direction(self) -> str:
+        """`"max"` or `"min"`."""
+        return self.config.get("direction") or "max"
+
+    @property
+    def name(self) -> str:
+        """What was tuned on what."""
+        optimizer, problem = self.config.get("optimizer"), self.config.get("problem")
+        if not optimizer:
+            return self.directory.resolve().name
+        return f"{optimizer} on {problem}" if problem else str(optimizer)
+
+    @property
+    def way(self) -> str | None:
+        """How epochs were compiled, if that was chosen."""
+        return self.choices.get("way", {}).get("value")
+
+    @property
+    def objective(self) -> str:
+        """The name of the metric that was made best."""
+        return self.config.get("objective", "score")
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The completed trial with the best score, the earliest of equal ones; `None` if none completed.
+
+        With Hyperband, only trials that trained longest compare.
+        """
+        ranked = self.ranking()
+        return ranked[0] if ranked else None
+
+    def ranking(self) -> list[TrialRecord]:
+        """The completed trials, best first; those that trained for more epochs stand before all that trained for fewer."""
+        sign = -1 if self.direction == "max" else 1
+        completed = [trial for trial in self.trials if trial.state == "completed"]
+        return sorted(completed, key=lambda trial: (-(trial.epochs or 0), sign * (trial.score or 0.0), trial.number))
+
+    def count(self, state: str) -> int:
+        """How many trials are in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+    def to_dataframe(self):
+        """A pandas DataFrame: one row per trial, indexed by its number, one column per hyperparameter.
+
+        `sd`, `low` and `high` are the standard deviation and the 95 % interval of the score over the trainings of a trial.
+        """
+        import pandas
+
+        rows = [
+            {
+                "number": trial.number,
+                **trial.hyperparameters,
+                "epochs": trial.epochs,
+                "state": trial.state,
+                "score": trial.score,
+                **trial.spread,
+                "seconds": trial.seconds,
+            }
+            for trial in self.trials
+        ]
+        names = list(self.config.get("space", {}).get("axes", {})) if isinstance(self.config.get("space"), dict) else []
+        columns = ["number", *names, "epochs", "state", "score", "sd", "low", "high", "seconds"]
+        return pandas.DataFrame(rows, columns=columns if names or not rows else None).set_index("number")
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as one JSON-serializable dict."""
+        best = self.best
+        return {
+            "directory": str(self.directory),
+            "objective": self.objective,
+            "best": best.to_json() if best else None,
+            "counts": {state: self.count(state) for state in STATES},
+            "trials": [trial.to_json() for trial in self.trials],
+            "config": json_ready(self.config),
+        }
+
+    def write_best(self) -> pathlib.Path | None:
+        """Writes `best.json` beside the store, all of it or nothing; returns its path, or `None` if no trial completed."""
+        best = self.best
+        if best is None:
+            return None
+        content = {
+            "optimizer": self.config["space"]["call"],
+            "settings": {**best.hyperparameters, **self.config["space"]["fixed"]},
+            "line": best.line,
+            "objective": self.objective,
+            "score": best.score,
+            **best.spread,
+            "executions": best.executions,
+            "trial": best.number,
+            "epochs": best.epochs,
+            "problem": self.config.get("problem"),
+            "seed": self.config.get("seed"),
+            "versions": self.config.get("versions"),
+        }
+        return write_json(self.directory / "best.json", content)
+
+
+def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:
+    """After each epoch the mean over the trainings that went on so long; `None` where one was not a number."""
+    found = [curve[metric] for curve in curves if metric in curve]
+    means: list[float | None] = []
+    for epoch in range(max(map(len, found), default=0)):
+        values = [curve[epoch] for curve in found if epoch < len(curve)]
+        known = [value for value in values if value is not None]
+        means.append(sum(known) / len(known) if len(known) == len(values) else None)
+    return means
+
+
+def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
+    """The setting as a line to paste: `keras_optims.Adam(learning_rate=0.00123, beta_1=0.93)`."""
+    space = config.get("space")
+    call, fixed = (space["call"], space["fixed"]) if isinstance(space, dict) else ("dict", {})
+    arguments = ", ".join(f"{name}={value!r}" for name, value in {**hyperparameters, **fixed}.items())
+    return f"{call}({arguments})"
+
+
+def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:
+    """Writes a JSON file, all of it or nothing, and returns its path."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(json_ready(content), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def json_ready(value: Any) -> Any:
+    """The same with tuples as lists and numbers that JSON does not have as null."""
+    if isinstance(value, dict):
+        return {str(name): json_ready(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Where a search is kept: its database, the lock of its folder, and how files are written."""

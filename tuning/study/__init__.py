@@ -1,0 +1,1 @@
+"""A search in progress: the tuner, and what holds oracle, scheduler and store in step."""

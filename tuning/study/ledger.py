@@ -1,0 +1,319 @@
+"""The ledger of a search: oracle, scheduler and store in step, and taken up again where they stood.
+
+KerasTuner's oracle keeps its state in files of its own and has opinions about trials that fail; here the store has the state,
+and every outcome is a result. So the oracle's own keeping is switched off, in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.oracles import GridSearchOracle
+
+from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
+from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
+from tuning.oracles import state as oracle_state
+from tuning.runtime.interruption import Interruption
+from tuning.schedulers.pruning import Pruning
+from tuning.store import database
+from tuning.store.lock import Lock
+from tuning.study.identity import check_same_search
+from tuning.training import epochs
+from tuning.training.events import Chosen, EpochEnded, Event, ExecutionEnded
+from tuning.training.trainer import diverged
+
+SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
+
+
+class Listener(Protocol):
+    """What hears how a search goes: the live view, or anything else."""
+
+    def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
+        """A trial begins; it will train `epochs` epochs, if that is known."""
+
+    def epoch_ended(self, event: EpochEnded) -> None:
+        """A running trial has trained one more epoch."""
+
+    def execution_ended(self, event: ExecutionEnded) -> None:
+        """One training of a running trial is over."""
+
+    def chosen(self, event: Chosen) -> None:
+        """The first trial has measured how all of them are trained."""
+
+    def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
+        """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
+
+
+class Ledger:
+    """Gives the trials of a search to an engine, and keeps what becomes of them: a `tuning.engines.source.Source`.
+
+    Args:
+        oracle: proposes settings.
+        directory: of the store.
+        config: what identifies the search, JSON-serializable.
+        pruning: stops trials that are not promising, or `None`.
+        jit: as of `tuning.Tuner`.
+        listener: a `Listener`, or `None`.
+        interruption: of the search.
+        seat: KerasTuner's tuner id of this process.
+        before_trial: called before a trial is asked for.
+        trial_began: called with each trial.
+    """
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        *,
+        directory: str | os.PathLike,
+        config: dict[str, Any],
+        pruning: Pruning | None,
+        jit: bool | str | None,
+        listener: Listener | None,
+        interruption: Interruption,
+        seat: str,
+        before_trial: Callable[[], None],
+        trial_began: Callable[[Trial], None],
+    ):
+        self.oracle = oracle
+        self.directory = directory
+        self.config = config
+        self.pruning = pruning
+        self.jit = jit
+        self.listener = listener
+        self.seat = seat
+        self._interruption = interruption
+        self._before_trial, self._trial_began = before_trial, trial_began
+        self._deadline = math.inf
+        self._epochs: int | None = None
+        self._store: database.Store | None = None
+        self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
+        self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
+        self._ended = 0
+        oracle.verbose = 0
+        oracle.max_consecutive_failed_trials = math.inf
+        # The oracle writes JSON files beside each other, which a kill can leave torn; its state goes to the store instead.
+        oracle.save = oracle.reload = lambda: None
+        oracle._save_trial = lambda trial: None
+        # It reads all trials whenever one ends, to count what has no limit here.
+        oracle._check_consecutive_failures = lambda: None
+        if pruning is not None:
+            self._oracles_best = oracle.get_best_trials
+            oracle.get_best_trials = self._best_trials
+
+    def _best_trials(self, num_trials=1):
+        """As KerasTuner's, but a trial that was stopped early ranks below all that were not."""
+        ranked = self._oracles_best(num_trials + len(self._pruned))
+        return sorted(ranked, key=lambda trial: int(trial.trial_id) in self._pruned)[:num_trials]
+
+    # -- the store --------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Deletes the store."""
+        with Lock(self.directory):
+            database.remove(self.directory)
+
+    def restore(self) -> None:
+        """Takes up what the store has, if there is one."""
+        if database.exists(self.directory):
+            with database.Store.open(self.directory, read_only=True) as store:
+                self._restore(store)
+
+    @contextlib.contextmanager
+    def opened(self, epochs: int | None, max_seconds: float | None) -> Iterator[Ledger]:
+        """Opens the store for a search.
+
+        Args:
+            epochs: of a trial, if Hyperband does not say otherwise and that is known.
+            max_seconds: no trial begins later than this from now.
+        """
+        self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
+        self._epochs = epochs
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(Lock(self.directory))
+            if database.exists(self.directory):
+                self._store = stack.enter_context(database.Store.open(self.directory))
+                self._restore(self._store)
+                if self._store.config != self.config:
+                    self._store.set_config(self.config)
+            else:
+                store = database.Store.create(self.directory, self.config, self.oracle.get_state())
+                self._store = stack.enter_context(store)
+            stack.callback(setattr, self, "_store", None)
+            yield self
+
+    @property
+    def _opened(self) -> database.Store:
+        if self._store is None:
+            raise SearchError("The store is open only during search().")
+        return self._store
+
+    def _restore(self, store: database.Store) -> None:
+        check_same_search(store.config, self.config, self.directory)
+        rows, ended = store.rows("trials"), store.ended()
+        state, records = store.oracle_state, store.oracle_trials()
+        try:
+            oracle_state.restore(self.oracle, state, records, ended)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise StoreError(
+                f"{store.path} is damaged, or the oracle is not the one that wrote it ({one_line(error)}): restore it from a "
+                f"copy, or start over with --fresh."
+            ) from error
+        self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
+        self._ended, self._outcomes = 0, set()
+        for row in rows:
+            if row["state"] != "running":
+                self._note(row["state"], row["message"])
+        if self.pruning is not None:
+            self.pruning.restart(rows, store.rows("epochs"), ended)
+        if isinstance(self.oracle, GridSearchOracle) and not isinstance(self.oracle, GridOracle):
+            find_place(self.oracle)
+        self.oracle.verbose = 0
+        # Trials that were running when the search ended run again, with their numbers and values; the first one first.
+        interrupted = sorted({trial.trial_id for trial in self.oracle.ongoing_trials.values()}, key=int, reverse=True)
+        self.oracle._retry_queue.extend(interrupted)
+        self.oracle.ongoing_trials = {}
+
+    # -- what an engine asks ----------------------------------------------------------------------
+
+    @property
+    def prunes(self) -> bool:
+        """Whether a trial may be stopped early."""
+        return self.pruning is not None
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What the first trial has measured: name -> `{"value": ..., "seconds_per_step": ...}`."""
+        return self._opened.choices()
+
+    @property
+    def ways(self) -> tuple[str, ...] | None:
+        """How epochs may be compiled: in one way, if the search has settled that; `None`: as each model was compiled."""
+        if self.jit is None:
+            return None
+        chosen = self.choices.get("way")
+        if chosen is not None:
+            return None if chosen["value"] is None else (chosen["value"],)
+        return epochs.ways(None if self.jit == "auto" else bool(self.jit))
+
+    @property
+    def measuring(self) -> bool:
+        """Whether the next trial measures how all are trained."""
+        return len(self.ways or ()) > 1
+
+    def check_interruption(self) -> None:
+        """Raises KeyboardInterrupt if Ctrl-C or SIGTERM came during the search."""
+        self._interruption.check()
+
+    def next_trial(self, seat: str) -> Trial | None:
+        """The next trial for `seat`: `None` if there are no more; with status IDLE if it must wait for others to end."""
+        self.check_interruption()
+        if time.monotonic() >= self._deadline:
+            return None
+        self._before_trial()
+        trial = self.oracle.create_trial(seat)
+        if trial.status == TrialStatus.STOPPED:
+            return None
+        if trial.status == TrialStatus.IDLE:
+            return trial
+        values, trained = split_values(trial.hyperparameters.values, self._epochs)
+        number = int(trial.trial_id)
+        state, record = oracle_state.split(self.oracle, trial)
+        self._opened.begin_trial(number, values, trained, record, state)
+        if self.pruning is not None:
+            self._pruned.discard(number)
+            self.pruning.began(number, trained)
+        self._trial_began(trial)
+        if self.listener is not None:
+            self.listener.trial_began(number, values, trained)
+        return trial
+
+    # -- what an engine tells ---------------------------------------------------------------------
+
+    def record(self, event: Event) -> bool:
+        """Writes what a running trial reports to the store; whether the trial is to stop here."""
+        self.check_interruption()
+        if isinstance(event, EpochEnded):
+            self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
+            if self.listener is not None:
+                self.listener.epoch_ended(event)
+            if self.pruning is not None and self.pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
+                self._pruned.add(event.trial)
+            return event.trial in self._pruned
+        if isinstance(event, Chosen):
+            self._opened.set_choice(event.name, {"value": event.value, "seconds_per_step": event.seconds_per_step})
+            if self.listener is not None:
+                self.listener.chosen(event)
+            return False
+        self._opened.add_execution(
+            event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
+        )
+        if self.listener is not None:
+            self.listener.execution_ended(event)
+        return False
+
+    def begin_again(self, trial: Trial) -> None:
+        """Drops what a running trial has reported."""
+        self._opened.forget(int(trial.trial_id))
+
+    def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
+        """A trial came to its end: completed, stopped by `record`, or diverged."""
+        self.check_interruption()
+        objective = self.oracle.objective
+        if diverged(results, objective):
+            self._pruned.discard(int(trial.trial_id))
+            self._end(trial, "diverged", None)
+            return
+        metrics = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
+        state = "pruned" if int(trial.trial_id) in self._pruned else "completed"
+        self._end(trial, state, metrics[objective.name], metrics)
+
+    def trial_failed(self, trial: Trial, message: str, trace: str) -> None:
+        """A trial raised. The search goes on, unless all its trials so far raised the same."""
+        self.check_interruption()
+        self._pruned.discard(int(trial.trial_id))
+        self._end(trial, "failed", None, message=message, trace=trace)
+        if self._ended >= SAME_FAILURES and self._outcomes == {("failed", message)}:
+            raise NoUsableTrialError(
+                f"All {self._ended} trials so far failed with the same error, so the search stops: {message}"
+            )
+
+    def _end(self, trial, state, score, metrics=None, message=None, trace=None):
+        objective, number = self.oracle.objective, int(trial.trial_id)
+        trial.status = TrialStatus.COMPLETED
+        if state in ("completed", "pruned"):
+            self.oracle.update_trial(trial.trial_id, metrics, step=0)
+        elif isinstance(self.oracle, UNDERSTAND_INFINITY):
+            worst = -math.inf if objective.direction == "max" else math.inf
+            parts = getattr(objective, "name_to_direction", ())  # of a multi-objective
+            self.oracle.update_trial(trial.trial_id, dict.fromkeys([*parts, objective.name], worst), step=0)
+        else:
+            trial.status = TrialStatus.FAILED
+        trial.message = message
+        if self.pruning is not None and state == "pruned" and hasattr(self.oracle, "tell_pruned"):
+            self.oracle.tell_pruned(trial.trial_id, self.pruning.curve(number))
+        self.oracle.end_trial(trial)
+        oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
+        self._opened.end_trial(number, state, score, record, oracles, message, trace)
+        if self.pruning is not None:
+            self.pruning.ended(number, state, score)
+        self._note(state, message)
+        if self.listener is not None:
+            self.listener.trial_ended(number, state, score, message)
+
+    def _note(self, state, message):
+        self._ended += 1
+        if len(self._outcomes) < 2:  # with two it is known that they differ
+            self._outcomes.add((state, message))
+
+
+def split_values(values: dict[str, Any], epochs: int | None) -> tuple[dict[str, Any], int | None]:
+    """The hyperparameters without Hyperband's bookkeeping, and for how many epochs this trial trains."""
+    return {name: value for name, value in values.items() if not name.startswith("tuner/")}, values.get("tuner/epochs", epochs)

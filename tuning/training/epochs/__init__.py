@@ -1,0 +1,305 @@
+"""Training and evaluating a model an epoch at a time: what `model.fit` does, without Python between the batches.
+
+Keras hands a model one batch after the other from an iterator that Python drives. For arrays that fit in memory all of that can
+be compiled: here the data are put on the device once for all trainings of a process, an epoch gets an order of the samples, and
+TensorFlow or JAX runs its steps (torch, which compiles nothing, loops over slices of tensors that are there already). The step
+is Keras's own `train_step`, and so are losses, metrics and callbacks.
+
+There is more than one way to compile an epoch, and which one is fastest depends on the model and the device:
+
+    TensorFlow  graph   the steps are operations of TensorFlow
+                xla     each step is one program of XLA
+    JAX         scan    the whole epoch is one program of XLA
+                step    each step is one, called from Python (on a CPU, XLA runs loops on one thread, with slow convolutions)
+    torch       eager   operation by operation
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+WAYS = {"tensorflow": ("graph", "xla"), "jax": ("scan", "step"), "torch": ("eager",)}
+MEASURED_STEPS = 8  # at most, of each way
+CLEARLY = 0.8  # of the time of the first way is what another one may take to be preferred: noise is not to choose
+
+
+def ways(jit: bool | None = None) -> tuple[str, ...]:
+    """The ways of this backend; `jit`: only the one that compiles most with XLA, or only the one that compiles least."""
+    known = WAYS[keras.backend.backend()]
+    if jit is None:
+        return known
+    return ("xla",) if jit and "xla" in known else known[:1]
+
+
+def fit(
+    model: keras.Model,
+    x=None,
+    y=None,
+    *,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    callbacks: Sequence[keras.callbacks.Callback] | None = None,
+    validation_split: float = 0.0,
+    validation_data=None,
+    validation_batch_size: int | None = None,
+    shuffle: bool = True,
+    initial_epoch: int = 0,
+    **others: Any,
+) -> keras.callbacks.History:
+    """Trains a compiled model as `model.fit` does, with the same arguments and results, but a compiled epoch at a time.
+
+    The order of the samples is another one than `model.fit` draws. It follows from NumPy's global generator, which
+    `keras.utils.set_random_seed` seeds. What a compiled epoch does not serve is left to `model.fit`: data that are not arrays,
+    weights of samples or classes, callbacks that want to hear of every batch, a `train_step` of the model's own, eager
+    execution and distribution.
+
+    Args:
+        model: compiled.
+        x, y: arrays, or tuples or dicts of arrays, with the samples along the first axis.
+        batch_size: samples per step; 32 by default. A last batch may be shorter.
+        callbacks: called as by `model.fit`.
+        validation_split, validation_data, validation_batch_size: as `model.fit` takes them.
+        shuffle: draw a new order for each epoch.
+        epochs, initial_epoch: as `model.fit` takes them.
+        **others: further arguments of `model.fit`.
+
+    Returns:
+        The `History`.
+    """
+    verbose = others.pop("verbose", 0)
+    if others or verbose or not serves(model, x, y, validation_data, callbacks):
+        return model.fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            validation_batch_size=validation_batch_size,
+            shuffle=shuffle,
+            initial_epoch=initial_epoch,
+            verbose=verbose,
+            **others,
+        )
+    batch_size = batch_size or 32
+    train, validation = prepared(x, y, validation_data, validation_split)
+    seed = np.random.randint(2**31)
+    build(model, train, batch_size)
+    compiled = _compiled(model, train, batch_size)
+    orders = np.random.default_rng(seed)
+    compiled.seed(seed)
+    called = keras.callbacks.CallbackList(list(callbacks or ()), add_history=True, model=model, epochs=epochs)
+    model.stop_training = False
+    logs: dict[str, float] = {}
+    called.on_train_begin()
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        called.on_epoch_begin(epoch)
+        order = orders.permutation(count(train)) if shuffle else np.arange(count(train))
+        compiled.train(train, order.astype("int32"), batch_size)
+        logs = _metrics(model)
+        if validation is not None:
+            called.on_test_begin()
+            model.reset_metrics()
+            compiled.test(validation, validation_batch_size or batch_size)
+            results = _metrics(model)
+            called.on_test_end(results)
+            logs.update({f"val_{name}": value for name, value in results.items()})
+        called.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs > 0:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+    called.on_train_end(logs)
+    return model.history
+
+
+def prepared(x, y, validation_data, validation_split: float):
+    """The training data and the validation data, or `None`, on the device."""
+    if validation_data is not None or not validation_split:
+        return _on_device((x, y)), None if validation_data is None else _on_device(tuple(validation_data))
+    first = math.floor(count((x, y)) * (1 - validation_split))  # as Keras splits: the last samples, before any shuffling
+    return _on_device((x, y), 0, first), _on_device((x, y), first, count((x, y)))
+
+
+def evaluate(model: keras.Model, x, y, *, batch_size: int = 32) -> dict[str, float]:
+    """What `model.evaluate(x, y, batch_size=batch_size, return_dict=True)` returns, computed as `fit` computes it."""
+    if not serves(model, x, y, None, ()):
+        return model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    data = _on_device((x, y))
+    build(model, data, batch_size)
+    compiled = _compiled(model, data, batch_size)
+    model.reset_metrics()
+    compiled.test(data, batch_size)
+    return _metrics(model)
+
+
+# -- the way ---------------------------------------------------------------------------------------
+
+
+def set_way(model: keras.Model, way: str | Sequence[str]) -> None:
+    """Sets how `fit` compiles the epochs of a model: one way, or several, of which `fit` measures the fastest."""
+    vars(model)["_way"] = way  # past the tracking of attributes by Keras
+    if keras.backend.backend() == "tensorflow" and isinstance(way, str) and bool(model.jit_compile) != (way == "xla"):
+        model.jit_compile = way == "xla"  # for what `fit` leaves to Keras
+        model.make_train_function(force=True)
+        model.make_test_function(force=True)
+
+
+def way_of(model: keras.Model) -> str | None:
+    """How `fit` compiles the epochs of a model; `None` if that is not settled."""
+    way = vars(model).get("_way")
+    return way if isinstance(way, str) else None
+
+
+def measurements_of(model: keras.Model) -> dict[str, float]:
+    """Way -> seconds per step, as far as `fit` has measured it for this model."""
+    return vars(model).get("_measured", {})
+
+
+def settled_way(model: keras.Model, train, batch_size: int) -> str:
+    """How the epochs of a model are compiled, measured if there is still a choice."""
+    way = vars(model).get("_way") or _default_way(model)
+    if not isinstance(way, str):
+        way = way[0] if len(way) == 1 else _fastest(model, train, batch_size, way)
+        set_way(model, way)
+    return way
+
+
+def _compiled(model, train, batch_size):
+    """The compiled epochs of a model, made at the first call after `compile`."""
+    way = settled_way(model, train, batch_size)
+    kept = vars(model).get("_epochs")
+    if kept is None or kept.way != way or kept.optimizer is not model.optimizer or kept.loss is not model._compile_loss:
+        kept = vars(model)["_epochs"] = _of_backend().Epochs(model, way)
+        kept.optimizer, kept.loss = model.optimizer, model._compile_loss
+    return kept
+
+
+def _of_backend():
+    return importlib.import_module(f"tuning.training.epochs.{keras.backend.backend()}")
+
+
+def _default_way(model) -> str:
+    if keras.backend.backend() == "tensorflow":
+        return "xla" if model.jit_compile else "graph"
+    return ways()[0]
+
+
+def _fastest(model, train, batch_size, candidates) -> str:
+    """Trains a few steps in each way and leaves the model as it was."""
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    before = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
+    order = np.arange(min(count(train) // batch_size or 1, MEASURED_STEPS) * batch_size, dtype="int32") % count(train)
+    measured = vars(model)["_measured"] = {}
+    try:
+        for way in candidates:
+            compiled = _of_backend().Epochs(model, way)
+            compiled.train(train, order, batch_size)
+            times = []
+            for _ in range(3):
+                clock = time.perf_counter()
+                compiled.train(train, order, batch_size)
+                times.append(time.perf_counter() - clock)
+            measured[way] = min(times) / (len(order) // batch_size)
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+    first, *rest = candidates
+    best = min(rest, key=measured.__getitem__, default=first)
+    return best if measured[best] < CLEARLY * measured[first] else first
+
+
+# -- what is served --------------------------------------------------------------------------------
+
+_BATCH_HOOKS = (
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_test_batch_begin",
+    "on_test_batch_end",
+    "on_batch_begin",
+    "on_batch_end",
+)
+
+
+def serves(model, x, y, validation_data, callbacks) -> bool:
+    """Whether `fit` compiles the epochs of a training like this."""
+    kind = type(model)
+    own = any(
+        getattr(kind, name) is not getattr(keras.Model, name)
+        for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function")
+    )
+    if own or not model.compiled or model.optimizer is None or model.run_eagerly or y is None:
+        return False
+    if model.built and not model.trainable_variables:
+        return False
+    if keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None:
+        return False
+    if keras.backend.backend() == "torch" and model.jit_compile:
+        return False
+    if isinstance(validation_data, (tuple, list)):
+        if len(validation_data) != 2:
+            return False
+    elif validation_data is not None:
+        return False
+    arrays = [*keras.tree.flatten((x, y)), *(array for array in keras.tree.flatten(validation_data) if array is not None)]
+    if not all(isinstance(array, np.ndarray) or keras.ops.is_tensor(array) for array in arrays):
+        return False
+    return not any(_hears_batches(callback) for callback in callbacks or ())
+
+
+def _hears_batches(callback) -> bool:
+    for name in _BATCH_HOOKS:
+        method = getattr(callback, name, None)
+        if method is not None and getattr(method, "__func__", method) is not getattr(keras.callbacks.Callback, name):
+            return True
+    return False
+
+
+# -- data, metrics ---------------------------------------------------------------------------------
+
+_RESIDENT: dict[tuple, Any] = {}  # (identity, first, last) of a NumPy array -> the tensor, as long as the array lives
+
+
+def forget_data() -> None:
+    """Lets the device's copies of all data go: a new search reads its arrays anew, which may have changed meanwhile."""
+    _RESIDENT.clear()
+
+
+def _on_device(arrays, first: int | None = None, last: int | None = None):
+    """The same structure of tensors, put on the device once for each array."""
+    return keras.tree.map_structure(lambda array: _tensor(array, first, last), arrays)
+
+
+def _tensor(array, first, last):
+    if not isinstance(array, np.ndarray):
+        return array if first is None else array[first:last]
+    key = (id(array), first, last)
+    if key not in _RESIDENT:
+        dtype = keras.backend.floatx() if np.issubdtype(array.dtype, np.floating) else None  # as Keras casts
+        weakref.finalize(array, _RESIDENT.pop, key, None)
+        _RESIDENT[key] = keras.ops.convert_to_tensor(array[first:last], dtype=dtype)
+    return _RESIDENT[key]
+
+
+def count(data) -> int:
+    """How many samples there are."""
+    return int(keras.tree.flatten(data)[0].shape[0])
+
+
+def build(model, data, batch_size) -> None:
+    """Makes all variables of a model, its metrics and its optimizer, as `model.fit` does before it compiles anything."""
+    model._symbolic_build(data_batch=keras.tree.map_structure(lambda tensor: tensor[:batch_size], data))
+
+
+def _metrics(model) -> dict[str, float]:
+    return {name: float(value) for name, value in model.get_metrics_result().items()}

@@ -1,0 +1,133 @@
+"""Trials that train together in one program (JAX): which ones can, and what becomes of each.
+
+What a trial computes is what it computes alone, within the tolerance of float32: the same initial weights, order of samples and
+random numbers, in matrix products of another shape.
+"""
+
+from __future__ import annotations
+
+import time
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_optims.callbacks import averaging_optimizer
+from tuning.training import epochs
+from tuning.training.curve import Curve
+from tuning.training.events import Chosen, ExecutionEnded, Report
+from tuning.training.trainer import Trainer, best_epoch, execution_seed
+
+SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
+
+
+def impossible(trainer: Trainer) -> str | None:
+    """Why the trials of a search cannot train together; `None` if they can."""
+    if keras.backend.backend() != "jax":
+        return f"it needs the JAX backend; received {keras.backend.backend()}"
+    if trainer.fit_kwargs.get("callbacks"):
+        return "callbacks see one model at a time"
+    if getattr(trainer.hypermodel, "reports_test", False):
+        return "the test data are evaluated after each epoch"
+    if not hasattr(trainer.hypermodel, "fit_arguments") and type(trainer.hypermodel).fit is not keras_tuner.HyperModel.fit:
+        return "the HyperModel has a fit of its own"
+    return None
+
+
+class TrialsTogether:
+    """Trains trials of one structure together.
+
+    Args:
+        trainer: of the search; its models are used.
+        size: how many at most.
+    """
+
+    def __init__(self, trainer: Trainer, size: int):
+        self.trainer, self.size = trainer, size
+        self._compiled: dict[int, Any] = {}
+
+    def run(self, members: Sequence[tuple[int, Any]], report: Report) -> list[list[dict[str, float]]] | None:
+        """Trains trials, each a (number, hyperparameters), and returns the results of each as `Trainer.run` does.
+
+        `None` if they cannot train together, as their models have different structures; nothing was trained then.
+        """
+        results: list[list[dict[str, float]]] = [[] for _ in members]
+        running = list(range(len(members)))
+        for execution in range(self.trainer.executions):
+            begun, clock = time.time(), time.perf_counter()
+            seeds = [execution_seed(self.trainer.search_seed, members[i][0], execution) for i in running]
+            curves = self._train([members[i] for i in running], execution, seeds, report)
+            if curves is None:
+                return None
+            seconds = (time.perf_counter() - clock) / len(running)  # each one's share
+            going_on = []
+            for i, seed, curve in zip(running, seeds, curves, strict=True):
+                objective = self.trainer.objective
+                metrics, best = best_epoch(curve.epochs, curve, objective)
+                report(ExecutionEnded(members[i][0], execution, seed, metrics[objective.name], best, begun, seconds))
+                results[i].append(metrics)
+                if not curve.stopped and not curve.diverged:
+                    going_on.append(i)
+            running = going_on
+            if not running:
+                break
+        return results
+
+    def _train(self, members, execution, seeds, report) -> list[Curve] | None:
+        from tuning.training.epochs.together import Together, fit_together, state_of
+
+        trainer, models, states, order_seeds = self.trainer, [], [], []
+        arguments = _arguments(trainer)
+        for (_, hp), seed in zip(members, seeds, strict=True):
+            models.append(trainer.model(hp, seed))
+            if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
+                return None
+            order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
+            _build(models[0], arguments)
+            states.append(state_of(models[0]))
+        model = models[0]
+        if id(model) not in self._compiled:
+            self._compiled = {id(model): Together(model, epochs.way_of(model) or epochs.ways()[0], self.size)}
+        curves = [
+            Curve(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False), None, None)
+            for number, _ in members
+        ]
+
+        def epoch_ended(i, epoch, logs):
+            curves[i].on_epoch_end(epoch, logs)
+            return curves[i].stopped or curves[i].diverged
+
+        trained = arguments.pop("epochs", 1)
+        epochs_of = [trainer.epochs_of(hp).get("epochs", trained) for _, hp in members]
+        fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, epochs_of=epochs_of, **arguments)
+        return curves
+
+
+def measure_size(trainer: Trainer, hp, report: Report) -> None:
+    """Measures how many models of a setting train fastest together, and reports it."""
+    from tuning.training.epochs.together import fastest_size
+
+    model, arguments = trainer.model(hp, 0), _arguments(trainer)
+    train, batch_size = _build(model, arguments), arguments.get("batch_size") or 32
+    way = epochs.settled_way(model, train, batch_size)
+    trainer.settle(report, model)
+    size, measured = fastest_size(model, way, train, batch_size)
+    report(Chosen("batch_trials", size, {str(size): seconds for size, seconds in measured.items()}))
+
+
+def _arguments(trainer: Trainer) -> dict[str, Any]:
+    """Those of `fit_together` that are the same for all trials."""
+    own: dict[str, Any] = getattr(trainer.hypermodel, "fit_arguments", dict)()
+    arguments = {**own, **dict(zip(("x", "y", "batch_size", "epochs"), trainer.fit_args, strict=False)), **trainer.fit_kwargs}
+    return {name: value for name, value in arguments.items() if name not in ("verbose", "callbacks")}
+
+
+def _build(model, arguments):
+    train, _ = epochs.prepared(
+        arguments["x"], arguments["y"], arguments.get("validation_data"), arguments.get("validation_split", 0.0)
+    )
+    epochs.build(model, train, arguments.get("batch_size") or 32)
+    return train

@@ -1,0 +1,215 @@
+"""Models that stay compiled from trial to trial.
+
+Building a small model, tracing and compiling it takes far longer than training it for an epoch. So a process keeps the models
+that it has compiled. A trial builds its own model, which is cheap as long as nothing is compiled; if one of the same structure is
+kept, that one is put into the state of the new one - weights, seed generators, optimizer, hyperparameters - and trained in its
+place. What it computes is then the same, bit for bit, as if the new model had been compiled.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import json
+import random
+import types
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
+from keras.src.utils.naming import reset_uids
+
+import keras_optims
+from tuning.training import epochs
+
+KEPT_MODELS = 4  # of different structure, in a process
+
+
+class WarmModels:
+    """The compiled models of a process, by structure.
+
+    Args:
+        bound: how many are kept; the one that was used longest ago goes first.
+        ways: how `tuning.training.epochs.fit` may compile their epochs; `None`: as each model was compiled.
+    """
+
+    def __init__(self, bound: int = KEPT_MODELS, ways: tuple[str, ...] | None = None):
+        self._bound = bound
+        self._kept: collections.OrderedDict[str, keras.Model] = collections.OrderedDict()
+        self.ways = ways
+        self.hits = 0
+
+    def take(self, fresh: keras.Model) -> keras.Model:
+        """The model to train in the place of `fresh`, which has just been built and compiled, or `fresh` itself."""
+        key = structure(fresh)
+        kept = self._kept.get(key) if key is not None else None
+        if key is not None and kept is not None and adopt(kept, fresh):
+            self._kept.move_to_end(key)
+            self.hits += 1
+            return kept
+        if self.ways is not None:
+            epochs.set_way(fresh, self.ways[0] if len(self.ways) == 1 else self.ways)
+        if key is not None:
+            self._kept[key] = fresh
+            if len(self._kept) > self._bound:
+                self._kept.popitem(last=False)
+        return fresh
+
+    def drop(self, model: keras.Model) -> None:
+        """Forgets a model whose training was broken off, which may have left it in any state."""
+        for key, kept in list(self._kept.items()):
+            if kept is model:
+                del self._kept[key]
+
+
+_GLOBAL_GENERATOR: list[keras.random.SeedGenerator] = []
+
+
+def seed_everything(seed: int) -> None:
+    """Begins an execution: all generators are seeded, and names are counted from the start.
+
+    Compiled functions hold on to Keras's global seed generator of the time when they were compiled, so that one is kept, and set
+    to the state that a new one would have.
+    """
+    reset_uids()
+    if not _GLOBAL_GENERATOR:
+        keras.utils.set_random_seed(seed)
+        _GLOBAL_GENERATOR.append(seed_generator.global_seed_generator())
+    reseed(seed)
+    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
+    new = seed_generator.global_seed_generator()
+    _GLOBAL_GENERATOR[0].state.assign(new.state.value)
+    reseed(seed)  # the generator has drawn its own seed, which is not to change the model's initial weights
+
+
+def reseed(seed: int) -> None:
+    """Seeds the generators of Python, NumPy and the backend."""
+    if keras.backend.backend() == "tensorflow" and _GLOBAL_GENERATOR:
+        _seed_tensorflow_too(seed)
+    else:
+        keras.utils.set_random_seed(seed)
+    if _GLOBAL_GENERATOR:
+        global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, _GLOBAL_GENERATOR[0])
+
+
+def _seed_tensorflow_too(seed: int) -> None:
+    """What `keras.utils.set_random_seed` does, except that TensorFlow keeps what it has optimized of compiled functions.
+
+    `tf.random.set_seed` throws that away, which makes the next call of each function take some 50 ms longer.
+    """
+    from tensorflow.python.eager import context
+
+    random.seed(seed)
+    np.random.seed(seed)
+    eager = context.context()
+    eager._seed, eager._rng = seed, random.Random(seed)
+    global_state.set_global_attribute("global_random_seed", seed)
+    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
+
+
+def adopt(kept: keras.Model, fresh: keras.Model) -> bool:
+    """Puts `kept` into the state of `fresh`, which has the same structure; `False` if that could not be done."""
+    if kept.built and not fresh.built:  # a model that learns its input's shape from the data
+        try:
+            fresh.build_from_config(kept.get_build_config())
+        except Exception:
+            return False
+    mine, new = kept.variables, fresh.variables
+    if [_described_variable(v) for v in mine] != [_described_variable(v) for v in new]:
+        return False
+    for variable, other in zip(mine, new, strict=True):
+        variable.assign(other.value)
+    if kept.optimizer is not None and kept.optimizer.built:
+        fresh.optimizer.build(fresh.trainable_variables)
+        adopt_optimizer(kept.optimizer, fresh.optimizer)
+    kept.stop_training = False
+    return True
+
+
+def adopt_optimizer(kept: keras.optimizers.Optimizer, fresh: keras.optimizers.Optimizer) -> None:
+    """Puts an optimizer into the state of one of the same structure that is built for variables of the same shapes."""
+    mine, new = _inner(kept), _inner(fresh)
+    if isinstance(mine, keras_optims.Optimizer):
+        for (source, held), (target, _) in zip(new.holders(), mine.holders(), strict=True):
+            for hyperparameter in held.values():
+                hyperparameter.copy_given(source, target)
+    for variable, other in zip(kept.variables, fresh.variables, strict=True):
+        variable.assign(other.value)
+
+
+# -- structure -------------------------------------------------------------------------------------
+
+
+def structure(model: keras.Model) -> str | None:
+    """A text that is equal for models whose compiled functions are the same, or `None` if that cannot be known.
+
+    It holds all that the model, its loss, metrics and optimizer say of themselves, but for the hyperparameters that are state of
+    the optimizer. Functions and classes that are made anew each time count as different ones: what they remember cannot be seen.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Keras: that lambdas are unsafe to load
+            parts = {
+                "class": _identity(type(model)),
+                "config": model.get_config(),
+                "layers": [[_identity(type(layer)), _functions(layer)] for layer in model._flatten_layers()],
+                "variables": [_described_variable(variable) for variable in model.variables],
+                "optimizer": _optimizer_structure(model.optimizer),
+                "compiled": {name: value for name, value in model._compile_config.config.items() if name != "optimizer"},
+                "run": [model.jit_compile, model.run_eagerly, model.steps_per_execution],
+                "policy": keras.config.dtype_policy().name,
+            }
+            return json.dumps(parts, sort_keys=True, default=_described)
+    except (NotImplementedError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _optimizer_structure(optimizer) -> Any:
+    if optimizer is None:
+        return None
+    if _inner(optimizer) is not optimizer:
+        others = {name: value for name, value in optimizer.get_config().items() if name not in ("name", "inner_optimizer")}
+        return [_identity(type(optimizer)), others, _optimizer_structure(_inner(optimizer))]
+    config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
+    if isinstance(optimizer, keras_optims.Optimizer):
+        configs = [config, *(rule["config"] for rule in config["rules"])]
+        configs += [rule["config"]["formula"]["config"] for rule in config["rules"] if "formula" in rule["config"]]
+        for each, (holder, held) in zip(configs, optimizer.holders(), strict=True):
+            each.update({name: "live" for name, hyperparameter in held.items() if hyperparameter.is_constant(holder)})
+    elif isinstance(config.get("learning_rate"), float):
+        config["learning_rate"] = "live"
+    return [_identity(type(optimizer)), config]
+
+
+def _inner(optimizer):
+    """The optimizer in a `LossScaleOptimizer`, which Keras puts around it for half precision."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _described(value: Any) -> Any:
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, functools.partial)):
+        return _identity(value)
+    if hasattr(value, "get_config"):
+        return [_identity(type(value)), value.get_config()]
+    return [str(type(value)), keras.saving.serialize_keras_object(value)]
+
+
+def _functions(layer) -> list:
+    """The functions among a layer's attributes, such as activations, other than methods."""
+    return [
+        [name, _identity(value)]
+        for name, value in sorted(vars(layer).items())
+        if isinstance(value, (types.FunctionType, functools.partial)) and not hasattr(type(layer), name)
+    ]
+
+
+def _identity(value: Any) -> list:
+    """Its name and its address: the model in question is kept, and what it refers to with it, so no other has this address."""
+    return [getattr(value, "__module__", ""), getattr(value, "__qualname__", str(type(value))), id(value)]
+
+
+def _described_variable(variable) -> list:
+    return [list(variable.shape), str(variable.dtype), bool(variable.trainable)]
