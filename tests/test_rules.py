@@ -67,7 +67,7 @@ def test_each_variable_follows_the_twin_of_its_own_hyperparameters(variant):
         arguments = {**variant.arguments, **({**ours, **decay_of(variant, name, 0.3)} if "bias" in name else {})}
         return {**arguments, "learning_rate": arguments["learning_rate"] * (0.25 if int(name[-1]) < 5 else 1)}
 
-    assert max(departures(variant, variant.optimizer(rules=rules), arguments_of)) < 1e-4
+    assert max(departures(variant, variant.optimizer(rules=rules), arguments_of)) < 3e-4  # Adan's differences of gradients
 
 
 # While the rate warms up, the mean of a Schedule-Free optimizer counts the weights by the model's own rate.
