@@ -252,6 +252,24 @@ def test_a_number_that_is_not_finite_is_not_drawn():
     assert np.isfinite(trajectory.weights[: trajectory.drawn]).all()
 
 
+MATRIX_METHODS = tuple(keras_optims.FAMILIES["matrix methods"])
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", [name for name in keras_optims.OPTIMIZERS if name not in MATRIX_METHODS])
+def test_each_optimizer_goes_down_the_ravine_at_its_default_learning_rate(name):
+    (trajectory,) = landscape([name], "ravine").trajectories
+    assert trajectory.left_at is None
+    assert trajectory.losses[-1] < trajectory.losses[0] / 10
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", [*MATRIX_METHODS, "keras:muon"])
+def test_what_is_for_matrices_is_not_drawn_as_something_else(name):
+    with pytest.raises(SearchError, match=f"{name} is a method for matrices.*run adam or adamw instead; received '{name}'"):
+        landscape(["adam", name])
+
+
 # -- settings -------------------------------------------------------------------------------------
 
 
