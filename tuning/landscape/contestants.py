@@ -166,6 +166,8 @@ _UNITLESS = ("Adadelta", "Prodigy")  # whose η is a factor on a rate of their o
 _RELATIVES = {
     "GradientDescent": ("gradient_descent", 1.0),
     "ScheduleFreeSGD": ("gradient_descent", 1.0),
+    "RAdam": ("gradient_descent", 1.0),  # of its first steps
+    "AdaBelief": ("gradient_descent", 1.0),
     "Ftrl": ("adagrad", 1.0),
     "LARS": ("adam", 50.0),  # η_c is 0.001; momentum makes ten steps of one
     "NovoGrad": ("adam", 0.1),  # each gradient counts 1/(1−β₁) times
