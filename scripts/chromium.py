@@ -66,6 +66,44 @@ def write_pngs(chart: go.Figure, path: pathlib.Path):
     write_png(below_each_other(chart), path.with_suffix(".narrow.png"))
 
 
+def write_many_pngs(charts: dict[pathlib.Path, go.Figure]):
+    """As `write_pngs` of each, by few starts of Chromium; with 256 colours, so that the files are small.
+
+    Raises:
+        RuntimeError: there is no Chromium.
+    """
+    from PIL import Image
+
+    waiting = [
+        (file, figure)
+        for path, chart in charts.items()
+        for file, figure in ((path, chart), (path.with_suffix(".narrow.png"), below_each_other(chart)))
+    ]
+    while waiting:
+        taken: list[tuple[pathlib.Path, go.Figure]] = []
+        while waiting and sum(figure.layout.height for _, figure in taken) < 5000:
+            taken.append(waiting.pop(0))
+        width, height = max(figure.layout.width for _, figure in taken), sum(figure.layout.height for _, figure in taken)
+        parts = [
+            f'<div style="height: {figure.layout.height}px; overflow: hidden">'
+            + figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"staticPlot": True})
+            + "</div>"
+            for number, (_, figure) in enumerate(taken)
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            page, shot = pathlib.Path(folder) / "charts.html", pathlib.Path(folder) / "charts.png"
+            body = f'<body style="margin: 0; background: white">{"".join(parts)}</body>'
+            page.write_text(f'<html><head><meta charset="utf-8"></head>{body}</html>', encoding="utf-8")
+            write_screenshot(page, shot, width, height, scale=2)
+            with Image.open(shot) as picture:
+                top = 0
+                for file, figure in taken:
+                    size = 2 * figure.layout.width, 2 * figure.layout.height
+                    own = picture.crop((0, top, size[0], top + size[1])).convert("RGB")
+                    own.quantize(256, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+                    top += size[1]
+
+
 def write_png(chart: go.Figure, path: pathlib.Path):
     """A PNG file of a figure, with twice as many pixels either way as its layout says.
 

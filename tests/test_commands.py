@@ -17,7 +17,7 @@ import keras
 import pytest
 
 import keras_optims
-from scripts import picture_claims
+from scripts import ideas, picture_claims
 from tests import pages
 from tests.pages import PAGES, ROOT, commands, words_of
 from tuning.command.line import _parser, main
@@ -39,6 +39,7 @@ RUN = {
     "python scripts/picture_step_log.py": "--epochs 3 --output step_log.png",
     "python scripts/picture_report.py": "--output compare-mnist_mlp.png",
     "python scripts/picture_claims.py inertia": "--output .",
+    "python scripts/picture_optimizers.py lion": "--output .",
 }
 
 # Commands that begin so do not run in here; their arguments are looked at.
@@ -62,11 +63,12 @@ NOT_RUN = {
     "python scripts/benchmark_engine.py --engine ray": "starts a Ray",
     "python scripts/benchmark_search.py": "needs real data sets and minutes",
     "python scripts/benchmark_update.py --backend torch": "is not this backend",
-    "python scripts/contract_table.py": "takes three minutes; tests/test_contract.py",
+    "python scripts/contract_table.py": "takes ten minutes; tests/test_contract.py",
     "python scripts/measure_accelerator.py": "takes 8 minutes and wants a GPU; tests/test_measure_accelerator.py",
     "python scripts/metal_coverage.py": "takes a minute and writes a page; tests/test_metal.py",
     "python scripts/sensitivity.py": "takes half an hour; tests/tuning/test_sensitivity.py",
     "python scripts/picture_claims.py": "tests/test_claims.py draws each picture; one of them is drawn in here",
+    "python scripts/picture_optimizers.py": "tests/test_ideas.py has what each picture shows; one of them is drawn in here",
     "KERASTUNER_ORACLE_IP=10.0.0.1": "several machines; tests/tuning/test_chief_and_workers.py",
     "TF_CONFIG=": "several machines; tests/distribution/workers.py",
 }
@@ -83,6 +85,7 @@ WRITTEN = {
 # Which command makes a picture of docs/pictures; it stands in the section of each page that shows the picture.
 MADE_BY = {
     r"claim_(\w+)\.png": "python scripts/picture_claims.py {}",
+    r"idea_(\w+)\.png": "python scripts/picture_optimizers.py {}",
     r"compare-(\w+)\.png": "python scripts/picture_report.py results/compare-{0} --output docs/pictures/compare-{0}.png",
     r"landscape-(plateau)\.png": "keras-optims landscape --surface {0} --out landscape-{0}.png",
     r"landscape-learning_rates\.png": "keras-optims landscape "
@@ -171,8 +174,9 @@ def test_scripts_are_there_and_take_the_arguments(page):
             subprocess.run(["bash", "-n", ROOT / script], check=True)
         flags = [word for command in commands(page) if script in command for word in words_of(command) if word.startswith("--")]
         assert [flag for flag in flags if f'"{flag}"' not in text and f" {flag})" not in text] == [], script
-    drawn = [words_of(command)[2:] for command in found if command.startswith("python scripts/picture_claims.py")]
-    assert {name for names in drawn for name in names} <= set(picture_claims.PICTURES)
+    for script, pictures in (("picture_claims", picture_claims.PICTURES), ("picture_optimizers", ideas.IDEAS)):
+        drawn = [words_of(command)[2:] for command in found if command.startswith(f"python scripts/{script}.py")]
+        assert {name for names in drawn for name in names} <= set(pictures)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

@@ -1,5 +1,7 @@
 """A running training moves from Keras's optimizer to ours and back, and goes on as if nothing had happened."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import keras_optims
 from keras_optims.namesakes import NAMESAKES
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, fit, weights
+from tests.pages import ROOT
 from tests.stepping import state_of
 from tests.variants import BY_NAME, VARIANTS
 
@@ -218,3 +221,21 @@ def test_schedule_free_goes_on_where_keras_was_with_its_two_sequences():
     kept.build(variables())
     back = keras_optims.to_keras(kept)
     assert back.get_config()["beta_1"] == 0.3
+
+
+def test_each_class_of_keras_has_a_namesake_or_a_reason_why_not():
+    """The table of docs/state.md lists them all."""
+    rows = re.findall(r"^\| (`[A-Z].*?`) \| (.*?) \| (.*?) ?\|$", (ROOT / "docs/state.md").read_text(), flags=re.MULTILINE)
+    listed = {name: (re.findall(r"`(\w+)`", ours), reason) for names, ours, reason in rows for name in re.findall(r"\w+", names)}
+    classes = {name: cls for name, cls in vars(keras.optimizers).items() if isinstance(cls, type)}
+    assert set(classes) <= set(listed)  # an older Keras has fewer
+    for name, cls in classes.items():
+        namesakes = {namesake.ours.__name__ for namesake in NAMESAKES if namesake.keras is cls}
+        ours, reason = listed[name]
+        if namesakes:
+            assert set(ours) <= namesakes
+            assert set(ours) == {"Momentum", "GradientDescent"} if name == "SGD" else ours == [name]
+        else:
+            assert name in {"LossScaleOptimizer", "MultiOptimizer", "OptimizerMap", "Optimizer"}
+            assert not ours
+            assert reason

@@ -252,6 +252,40 @@ def test_a_number_that_is_not_finite_is_not_drawn():
     assert np.isfinite(trajectory.weights[: trajectory.drawn]).all()
 
 
+MATRIX_METHODS = tuple(keras_optims.FAMILIES["matrix methods"])
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", [name for name in keras_optims.OPTIMIZERS if name not in MATRIX_METHODS])
+def test_each_optimizer_goes_down_the_ravine_at_its_default_learning_rate(name):
+    (trajectory,) = landscape([name], "ravine").trajectories
+    assert trajectory.left_at is None
+    share = {"adadelta": 0.9, "radam": 0.5, "adabelief": 0.5}.get(name, 0.1)  # which take more than 60 steps to find their pace
+    assert trajectory.losses[-1] < share * trajectory.losses[0]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("make", [keras_optims.ScheduleFreeSGD, keras_optims.Prodigy])
+def test_slots_that_begin_as_the_weights_do_begin_at_the_start(make):
+    program = Program(make(0.01), surface("ravine"), 5)
+    for start in (None, (1.0, -2.0), None):
+        where = np.array(surface("ravine").start if start is None else start, "float32")
+        variable = keras.Variable(where, name="theta")
+        optimizer, path = make(0.01), [where]
+        for _ in range(5):
+            gradient = path[-1] * np.array([1, 50], "float32")
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+            path.append(keras.ops.convert_to_numpy(variable))
+        np.testing.assert_allclose(program.run(start).weights, path, rtol=1e-5)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", [*MATRIX_METHODS, "keras:muon"])
+def test_what_is_for_matrices_is_not_drawn_as_something_else(name):
+    with pytest.raises(SearchError, match=f"{name} is a method for matrices.*run adam or adamw instead; received '{name}'"):
+        landscape(["adam", name])
+
+
 # -- settings -------------------------------------------------------------------------------------
 
 

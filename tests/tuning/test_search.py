@@ -292,14 +292,28 @@ def test_show(command, tiny):
     assert "2 of 2 trials (2 completed, 0 diverged, 0 failed, 0 running)" in stdout
 
 
-def test_optimizers_and_problems_are_listed_one_line_each(command):
-    for name, expected in (("optimizers", keras_optims.OPTIMIZERS), ("problems", tuning.problems.PROBLEMS)):
-        status, stdout, _ = command(name)
-        assert status == 0
-        assert [line.split()[0] for line in stdout.splitlines()] == list(expected)
-        status, stdout, _ = command(name, "--json")
-        assert status == 0
-        assert list(load(stdout)) == list(expected)
+def test_problems_are_listed_one_line_each(command):
+    status, stdout, _ = command("problems")
+    assert status == 0
+    assert [line.split()[0] for line in stdout.splitlines()] == list(tuning.problems.PROBLEMS)
+    status, stdout, _ = command("problems", "--json")
+    assert status == 0
+    assert list(load(stdout)) == list(tuning.problems.PROBLEMS)
+
+
+def test_optimizers_are_listed_by_family(command):
+    status, stdout, _ = command("optimizers")
+    assert status == 0
+    found = {}
+    for block in stdout.split("\n\n"):
+        heading, *lines = block.splitlines()
+        found[heading.lower()] = [line.split()[0] for line in lines]
+    assert found == {family: list(members) for family, members in keras_optims.FAMILIES.items()}
+    status, stdout, _ = command("optimizers", "--json")
+    assert status == 0
+    listed = load(stdout)
+    assert list(listed) == list(keras_optims.OPTIMIZERS)
+    assert listed["lion"]["family"] == "sign"
 
 
 # -- wrong use ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -184,20 +185,28 @@ def optimizers(options) -> int:
     with missing_packages_explained():
         import keras_optims
 
-    described = {name: _described(cls) for name, cls in keras_optims.OPTIMIZERS.items()}
+    described = {
+        name: _described(cls, family) for family, members in keras_optims.FAMILIES.items() for name, cls in members.items()
+    }
     if options.json:
         _print_json(described)
         return DONE
-    width = max(map(len, described))
-    for name, entry in described.items():
-        axes = ", ".join(
-            f"{axis['symbol']} {axis['low']:g} to {axis['high']:g} ({axis['scale']})" for axis in entry["search"].values()
-        )
-        print(f"{name:{width}}  {entry['summary']}; searches {axes}")
+    indent = 2 + max(map(len, described)) + 2
+    width = _width(sys.stdout)
+    for number, (family, members) in enumerate(keras_optims.FAMILIES.items()):
+        print(("\n" if number else "") + family.capitalize())
+        for name in members:
+            entry = described[name]
+            axes = ", ".join(
+                f"{axis['symbol']} {axis['low']:g} to {axis['high']:g} ({axis['scale']})" for axis in entry["search"].values()
+            )
+            text = f"{entry['summary']}; searches {axes}"
+            lines = [text] if width is None else textwrap.wrap(text, max(width - indent, 30), break_long_words=False)
+            print(f"  {name}".ljust(indent) + f"\n{' ' * indent}".join(lines))
     return DONE
 
 
-def _described(optimizer) -> dict[str, Any]:
+def _described(optimizer, family: str) -> dict[str, Any]:
     axes = {
         name: {
             "symbol": hyperparameter.symbol,
@@ -210,7 +219,7 @@ def _described(optimizer) -> dict[str, Any]:
         if hyperparameter.search is not None and hyperparameter.search.by_default
     }
     summary = (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-    return {"class": f"keras_optims.{optimizer.__name__}", "summary": summary, "search": axes}
+    return {"class": f"keras_optims.{optimizer.__name__}", "family": family, "summary": summary, "search": axes}
 
 
 def problems(options) -> int:

@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=actions.doctor)
 
     for name, run, text in (
-        ("optimizers", actions.optimizers, "what can be tuned, one line each"),
+        ("optimizers", actions.optimizers, "what can be tuned, by family"),
         ("problems", actions.problems, "what it can be tuned on, one line each"),
     ):
         command = commands.add_parser(name, help=text)

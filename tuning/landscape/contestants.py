@@ -17,6 +17,7 @@ from tuning.space.axes import value_text
 
 CORE = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam")
 
+_OF_MATRICES = {cls.__name__ for cls in keras_optims.FAMILIES["matrix methods"].values()}
 _TITLES = {"gradient_descent": "Gradient descent", "adagrad": "AdaGrad", "rmsprop": "RMSProp"}
 _NOT_TO_RUN = ("Optimizer", "LossScaleOptimizer")  # Keras's base class, and one that is put around another optimizer
 
@@ -95,6 +96,12 @@ def contestants(
         SearchError: an unknown name, a setting that is not the optimizer's or that none of them has, a value that is not allowed.
     """
     classes = [_class(text) for text in texts]
+    for text, cls in zip(texts, classes, strict=True):
+        if cls.__name__ in _OF_MATRICES:
+            raise SearchError(
+                f"{text} is a method for matrices, and the two weights of a landscape are a vector, which it leaves to Adam; run "
+                f"adam or adamw instead; received {text!r}."
+            )
     for name in fix:
         if not any(name in _settable(cls) for cls in classes):
             known = dict.fromkeys(known for cls in classes for known in _settable(cls))
@@ -155,15 +162,28 @@ def _arguments(cls: type) -> dict[str, inspect.Parameter]:
     }
 
 
+_UNITLESS = ("Adadelta", "Prodigy")  # whose η is a factor on a rate of their own
+_RELATIVES = {
+    "GradientDescent": ("gradient_descent", 1.0),
+    "ScheduleFreeSGD": ("gradient_descent", 1.0),
+    "RAdam": ("gradient_descent", 1.0),  # of its first steps
+    "AdaBelief": ("gradient_descent", 1.0),
+    "Ftrl": ("adagrad", 1.0),
+    "LARS": ("adam", 50.0),  # η_c is 0.001; momentum makes ten steps of one
+    "NovoGrad": ("adam", 0.1),  # each gradient counts 1/(1−β₁) times
+}
+"""Whose learning rate on a surface suits which class, and by how much it is multiplied; of others their own, else Adam's."""
+
+
 def _learning_rate(cls: type, settings: Mapping[str, Any], surface: Surface) -> float:
     """That of the surface for the optimizer or the nearest relative: Keras's SGD is gradient descent or momentum."""
     rates = surface.learning_rates
-    kind = cls.__name__.lower()
-    if kind == "sgd":
+    if cls.__name__ in _UNITLESS:
+        return 1.0
+    if cls.__name__ == "SGD":
         return rates["momentum" if settings.get("momentum") else "gradient_descent"]
-    if kind == "gradientdescent":
-        return rates["gradient_descent"]
-    return rates.get(kind, rates["adam"])
+    relative, factor = _RELATIVES.get(cls.__name__, (cls.__name__.lower(), 1.0))
+    return rates.get(relative, rates["adam"]) * factor
 
 
 def _said(known: Mapping[str, Hyperparameter], name: str, value: Any) -> str:

@@ -50,9 +50,10 @@ class Program:
 
     def __init__(self, optimizer: keras.optimizers.Optimizer, surface: Surface, steps: int):
         self.optimizer, self.surface, self.steps = optimizer, surface, steps
-        self._theta = keras.Variable(np.zeros(2), dtype="float32", name="theta")
+        self._config = optimizer.get_config()
+        self._theta = _theta(surface.start)
         optimizer.build([self._theta])
-        self._fresh = [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
+        self._fresh = {tuple(surface.start): _values(optimizer)}
         self.traces = 0
         self._path = {"tensorflow": self._on_tensorflow, "jax": self._on_jax, "torch": self._on_torch}[keras.backend.backend()]()
 
@@ -63,17 +64,26 @@ class Program:
             start: the first weights; by default those of the surface.
             settings: other values of hyperparameters by name, for this run.
         """
-        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+        start = self.surface.start if start is None else start
+        first = np.array(start, "float32")
+        self._theta.assign(first)
+        for variable, value in zip(self.optimizer.variables, self._fresh_at(start), strict=True):
             variable.assign(value)
         for name, setting in (settings or {}).items():
             setattr(self.optimizer, name, setting)
-        first = np.array(self.surface.start if start is None else start, "float32")
-        self._theta.assign(first)
         weights = np.concatenate([first[None], self._path()])
         inside = self.surface.contains(weights)
         outside_until_the_end = np.flip(np.logical_and.accumulate(np.flip(~inside)))
         left_at = int(np.argmax(outside_until_the_end)) if outside_until_the_end.any() else None
         return Trajectory(weights, self.surface.heights(weights), left_at)
+
+    def _fresh_at(self, start: Point) -> list[np.ndarray]:
+        """The state of the optimizer before the first step from there: some slots begin as the weights do."""
+        if tuple(start) not in self._fresh:
+            twin = type(self.optimizer).from_config(self._config)
+            twin.build([_theta(start)])
+            self._fresh[tuple(start)] = _values(twin)
+        return self._fresh[tuple(start)]
 
     def _loss(self, theta, step):
         of_step = self.surface.loss_of_step
@@ -131,6 +141,14 @@ class Program:
             return np.stack(path)
 
         return all_steps
+
+
+def _theta(start: Point) -> keras.Variable:
+    return keras.Variable(np.array(start), dtype="float32", name="theta")
+
+
+def _values(optimizer) -> list[np.ndarray]:
+    return [np.array(ops.convert_to_numpy(variable)) for variable in optimizer.variables]
 
 
 def run(
