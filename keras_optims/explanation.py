@@ -65,7 +65,8 @@ class Explanation(list[ExplainedVariable]):
         if not any(line.by_rules for line in self):
             header, rows = header[:-1], [row[:-1] for row in rows]
         widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        shared = [f"shared by all: {name} = {value:.7g}" for name, value in self.shared.items()]
+        numbers = {name: value if isinstance(value, str) else f"{value:.7g}" for name, value in self.shared.items()}
+        shared = [f"shared by all: {name} = {number}" for name, number in numbers.items()]
         table = (
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows)
         )

@@ -23,10 +23,13 @@ def step_on(optimizer, shape=(3,)):
 # -- settable -------------------------------------------------------------------------------------
 
 
+OF_THE_BASE = ("agc", "clipnorm", "clipvalue", "global_clipnorm", "lookahead_alpha", "loss_scale_factor", "weight_decay")
+
+
 def settable():
     for cls in CLASSES:
         for name, declared in cls.hyperparameters().items():
-            if name not in ("agc", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "weight_decay"):
+            if name not in OF_THE_BASE:
                 off = 0.5 if 0.5 in declared.domain else 2.0
                 yield cls, name, declared.default or off
     for name, value in {"weight_decay": 0.1, "agc": 0.5, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
@@ -39,10 +42,11 @@ def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cl
     first, other = {name: value}, value * 0.6
     optimizer, late = cls(**first), cls(**first)
     rng = np.random.default_rng(0)
-    sizes = [np.array([0.5, -3.0, 1e-4, 1e-15]), np.array([1e-9])]  # the second as small as an ε beside a norm
+    # The second is as small as an ε beside a norm; the third is a matrix.
+    sizes = [np.array([0.5, -3.0, 1e-4, 1e-15]), np.array([1e-9]), np.array([[0.5, -3.0], [1e-4, 2.0]])]
     gradients = [[(size * rng.uniform(0.5, 1, size.shape)).astype("float32") for size in sizes] for _ in range(5)]
     step, step_late = (
-        CompiledStep(each, [keras.Variable(np.zeros(size.shape, "float32"), name=f"theta_{size.size}") for size in sizes])
+        CompiledStep(each, [keras.Variable(np.zeros(size.shape, "float32"), name=f"theta_{i}") for i, size in enumerate(sizes)])
         for each in (optimizer, late)
     )
     for gradient in gradients:
@@ -52,9 +56,10 @@ def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cl
     for ours, theirs in zip(step.weights(), step_late.weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     setattr(late, name, other)
-    for gradient in gradients:  # turned and smaller: what remembers the old ones forgets them at another pace
-        step([-0.2 * each for each in gradient])
-        step_late([-0.2 * each for each in gradient])
+    for factor in (1, -0.2):  # turned and smaller: what remembers the old ones forgets them at another pace
+        for gradient in gradients:
+            step([factor * each for each in gradient])
+            step_late([factor * each for each in gradient])
     assert float(getattr(late, name)) == np.float32(other)
     assert late.get_config()[name] == other
     assert any((ours != theirs).any() for ours, theirs in zip(step.weights(), step_late.weights(), strict=True))
