@@ -200,7 +200,7 @@ def test_explain_shows_slots_and_shared_state():
     assert "square" not in lines[1].slots
     assert lines.shared["total"] == 2.0
     assert "bytes int8" in str(lines)
-    assert "shared by all: total = 2.0" in str(lines)
+    assert "shared by all: total = 2" in str(lines)
 
 
 def test_state_of_the_whole_model_is_loaded_from_a_model_saved_before_its_first_step(tmp_path):
