@@ -114,7 +114,8 @@ def test_a_step_moves_no_slot_between_devices(setting):
     assert bool(moved) == (setting in SUMMING_OVER_THE_DEVICES)
     new_variables, new_state = step(*state)
     for new, old in zip([*new_state, *new_variables], [*optimizer.variables, *variables], strict=True):
-        assert new.sharding.is_equivalent_to(old.value.sharding, new.ndim), old.path
+        is_as_before = new.sharding.is_equivalent_to(old.value.sharding, new.ndim)
+        assert is_as_before or setting in SUMMING_ROWS, old.path  # of those, `fit` puts each back where it was
 
 
 @pytest.mark.parametrize(("saved_on", "loaded_on"), [("model", "single"), ("data", "model")])
