@@ -17,6 +17,7 @@ from keras_optims.hyperparameter import Hyperparameter, Interval, Option, Search
 from keras_optims.namesakes import from_keras, to_keras
 from keras_optims.optimizer import Optimizer
 from keras_optims.rules import LayerwiseDecay, Rule
+from keras_optims.sam import sam
 from keras_optims.state import LoadedState
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "StepLogger",
     "from_keras",
     "metal",
+    "sam",
     "to_keras",
 ]

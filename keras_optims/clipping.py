@@ -32,16 +32,21 @@ def _clipped_to_norm(gradients, largest_norm):
 
     Where one element is NaN, all become NaN; an infinite one becomes NaN, and what shares its norm 0.
     """
+    scaled, norm, scale = measured(gradients)
+    largest_norm = ops.cast(largest_norm, norm.dtype)
+    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
+    return [gradient * factor for gradient in scaled]
+
+
+def measured(gradients):
+    """(gradients of one dtype times a scale, their L2 norm together, the scale): finite where the gradients are."""
     dtype = gradients[0].dtype
-    largest_norm = ops.cast(largest_norm, dtype)
     largest_element, *others = (_largest_element(gradient) for gradient in gradients)
     if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
         largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
     scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
     scaled = [gradient * scale for gradient in gradients]
-    norm = ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled))
-    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
-    return [gradient * factor for gradient in scaled]
+    return scaled, ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled)), scale
 
 
 def _largest_element(gradient):

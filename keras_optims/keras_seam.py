@@ -23,6 +23,14 @@ PRIVATE = {
 OF_VARIABLES = {"_layout": "how it is sharded over devices (JAX)"}
 """Names of `keras.Variable`."""
 
+OF_MODELS = {
+    "_call_has_training_arg": "whether a model's `call` takes `training`",
+    "_compute_loss": "the loss, also of a model whose `compute_loss` takes no `training`",
+    "_loss_tracker": "the mean of the losses, which `fit` shows",
+    "_flatten_layers": "all layers, also those in layers",
+}
+"""Names of `keras.Model`, of which a train step is made."""
+
 OF_NAMESAKES = {
     "_model_variables_moving_average": "its averages, where `use_ema`; `SwapEMAWeights` finds ours by it",
     "_accumulated_gradients": "its half-accumulated gradients",
@@ -59,6 +67,26 @@ def set_built(optimizer, variables):
 def layout_of(variable) -> Any:
     """How a model's variable is sharded over devices; `None` where it is not."""
     return getattr(variable, "_layout", None)
+
+
+def takes_training(model) -> bool:
+    """Whether a model's `call` takes `training`."""
+    return model._call_has_training_arg
+
+
+def loss_of(model, x, y, y_pred, sample_weight):
+    """The loss of a batch in training, with the losses that the model's layers have added."""
+    return model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+
+
+def loss_tracker(model) -> Any:
+    """The metric that `fit` shows as the loss."""
+    return model._loss_tracker
+
+
+def layers_of(model) -> list:
+    """A model and all its layers, also those in layers."""
+    return list(model._flatten_layers())
 
 
 def index_of(optimizer, variable) -> int:
