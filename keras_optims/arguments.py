@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 
 from keras_optims import kernels
+from keras_optims.axes import AxesOfVariables
 from keras_optims.copying import reduced
 from keras_optims.hyperparameter import (
     NON_NEGATIVE,
@@ -18,6 +19,7 @@ from keras_optims.hyperparameter import (
     Interval,
     Option,
     SearchRange,
+    Switch,
     as_argument,
     is_like_an_argument,
     shown,
@@ -45,6 +47,12 @@ class WithArguments(keras.optimizers.Optimizer):
     clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of one gradient", off=None)
     clipvalue = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest element of a gradient", off=None)
     global_clipnorm = Hyperparameter(None, symbol="c", domain=POSITIVE, meaning="largest norm of all gradients", off=None)
+    agc = Hyperparameter(
+        None, symbol="c", domain=POSITIVE, meaning="largest norm of an output's gradient beside its weights'", off=None
+    )
+    gradient_centralization = Switch(meaning="take from each output's gradient its mean")
+    cautious = Switch(meaning="move only weights whose gradient agrees with their update")
+    axes = AxesOfVariables()
     use_ema = Option(False, meaning="keep a moving average of the weights")
     ema_momentum = Option(0.99, domain=UNIT, meaning="how much of the old average stays")
     ema_overwrite_frequency = Option(
@@ -105,6 +113,10 @@ class WithArguments(keras.optimizers.Optimizer):
         self._untracked = Untracked()
         for key in self._declarations:
             setattr(self, key, values[key])
+        self.check_arguments()
+
+    def check_arguments(self):
+        """Raises `ValueError` if arguments contradict one another; a class with such arguments of its own overrides it."""
         self.check_clipping()
 
     def check_clipping(self):
@@ -243,7 +255,8 @@ class WithArguments(keras.optimizers.Optimizer):
     def holders(self) -> list[tuple[Any, dict[str, Hyperparameter]]]:
         """The optimizer, its rules and the formulas in these, each with the hyperparameters that it holds, by name."""
         formulas = [(rule.formula, rule.formula._hyperparameters) for rule in self.rules if rule.formula is not None]
-        return [(self, self._hyperparameters), *((rule, rule.hyperparameters) for rule in self.rules), *formulas]
+        rules = [(rule, {n: h for n, h in rule.hyperparameters.items() if isinstance(h, Hyperparameter)}) for rule in self.rules]
+        return [(self, self._hyperparameters), *rules, *formulas]
 
     def variables_of(self, holder: WithArguments | LiveRule, name: str) -> list:
         """The variables for which the hyperparameter `name` of this holder holds."""
@@ -251,7 +264,7 @@ class WithArguments(keras.optimizers.Optimizer):
 
 
 _CLIPPINGS = ("clipnorm", "clipvalue", "global_clipnorm")
-NOT_OF_KERAS = ("lazy", "compensated_summation", "rules")
+NOT_OF_KERAS = ("agc", "gradient_centralization", "cautious", "axes", "lazy", "compensated_summation", "rules")
 """The arguments common to all that Keras's optimizers lack."""
 
 
@@ -266,11 +279,11 @@ def _equal(value, default) -> bool:
 
 
 def _signature(declared: dict[str, Declared]) -> inspect.Signature:
-    """The constructor's: declared on an algorithm: by position or name; common to all: by name only."""
+    """The constructor's: declared on an algorithm: by position or name; common to all, or declared so: by name only."""
     common = vars(WithArguments)
     positional, by_name = [], []
     for name, value in declared.items():
-        if common.get(name) is value and name != "learning_rate":
+        if value.keyword_only or (common.get(name) is value and name != "learning_rate"):
             by_name.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value.default))
         else:
             positional.append(inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value.default))

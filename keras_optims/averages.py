@@ -52,7 +52,7 @@ def _put_in_place(optimizer):
     no_updates = int(ops.convert_to_numpy(optimizer.iterations)) == 0
     new = []
     for variable in optimizer.variables_of_the_model():
-        value = None if no_updates else optimizer.evaluation_weights(variable)
+        value = None if no_updates else _evaluating(optimizer, variable).evaluation_weights(variable)
         if no_updates and _has_average(optimizer, variable):
             value = ops.convert_to_tensor(variable)
         new.append(None if value is None else ops.copy(value))
@@ -89,7 +89,14 @@ def _put_back(optimizer):
 
 def _has_average(optimizer, variable) -> bool:
     """Whether the weights to evaluate at are those in the slot "average"."""
-    return bool(optimizer.use_ema and not optimizer.overrides("evaluation_weights") and variable in optimizer._untracked.average)
+    of_slots = _evaluating(optimizer, variable).overrides("evaluation_weights")
+    return bool(optimizer.use_ema and not of_slots and variable in optimizer._untracked.average)
+
+
+def _evaluating(optimizer, variable):
+    """The optimizer that says at which weights to evaluate: one that a rule has for the variable, if it does, or this one."""
+    formula = optimizer.settings_of(variable).formula
+    return formula if formula is not None and formula.overrides("evaluation_weights") else optimizer
 
 
 @contextlib.contextmanager

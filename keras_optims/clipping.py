@@ -1,9 +1,11 @@
-"""Gradient clipping, of dense gradients and of those that have rows only."""
+"""What is done with gradients before a formula sees them: clipping, of rows too, and centralization."""
 
 from __future__ import annotations
 
+import keras
 from keras import ops
 
+from keras_optims.axes import EMBEDDING, VECTOR
 from keras_optims.row_gradient import values_of, with_values
 
 
@@ -35,19 +37,64 @@ def _clipped_to_norm(gradients, largest_norm):
     scaled, norm, scale = measured(gradients)
     largest_norm = ops.cast(largest_norm, norm.dtype)
     factor = largest_norm / ops.maximum(norm, largest_norm * scale)
-    return [gradient * factor for gradient in scaled]
+    return [gradient * ops.cast(factor, gradient.dtype) for gradient in scaled]
 
 
 def measured(gradients):
-    """(gradients of one dtype times a scale, their L2 norm together, the scale): finite where the gradients are."""
-    dtype = gradients[0].dtype
-    largest_element, *others = (_largest_element(gradient) for gradient in gradients)
+    """(gradients times a scale, their L2 norm together, the scale): finite where the gradients are."""
+    dtype = keras.backend.result_type(*(keras.backend.standardize_dtype(gradient.dtype) for gradient in gradients))
+    largest_element, *others = (ops.cast(_largest_element(gradient), dtype) for gradient in gradients)
     if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
         largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
     scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
-    scaled = [gradient * scale for gradient in gradients]
-    return scaled, ops.sqrt(sum(ops.sum(ops.square(gradient)) for gradient in scaled)), scale
+    scaled = [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
+    return scaled, ops.sqrt(sum(ops.cast(ops.sum(ops.square(gradient)), dtype) for gradient in scaled)), scale
 
 
 def _largest_element(gradient):
     return ops.max(ops.abs(gradient), initial=0.0)  # `initial`: an empty variable has no largest element
+
+
+_LEAST_WEIGHTS, _LEAST_GRADIENT = 1e-3, 1e-6
+
+
+def adaptively_clipped(gradient, variable, axes, share):
+    """A gradient, each output's part of which is at most as long as `share` times the output's weights (Brock et al. 2021).
+
+    An output whose weights are shorter than 1e-3 is taken to be as long as that, so that one that begins at zero can move. Of a
+    variable without inputs, the norm is that of the whole.
+
+    Args:
+        gradient: a tensor, or a `RowGradient`.
+        variable: the variable, or its value in the gradient's dtype.
+        axes: its `Axes`.
+        share: the largest share, a scalar.
+    """
+    values = values_of(gradient)
+    summed = tuple(range(len(variable.shape))) if axes.kind == VECTOR else axes.inputs
+    weights = ops.cast(ops.convert_to_tensor(variable), values.dtype)
+    allowed = ops.cast(share, values.dtype) * ops.maximum(_norms(weights, summed)[0], _LEAST_WEIGHTS)
+    norms, scale = _norms(values, summed)
+    shorter = values * scale * (allowed / ops.maximum(norms, _LEAST_GRADIENT * scale))
+    return with_values(gradient, ops.where(norms > allowed * scale, shorter, values))
+
+
+def _norms(values, axes):
+    """(L2 norms over these axes times a power of two, that power)."""
+    if 0 in values.shape:
+        norms = ops.sqrt(ops.sum(ops.square(values), axes, keepdims=True))
+        return norms, ops.ones_like(norms)
+    largest = ops.max(ops.abs(values), axes, keepdims=True) if axes else ops.abs(values)
+    scale = ops.where(largest > _LARGE, ops.cast(_SHRINK, values.dtype), ops.cast(1.0, values.dtype))
+    squares = ops.square(values * scale)
+    return ops.sqrt(ops.sum(squares, axes, keepdims=True) if axes else squares), scale
+
+
+def is_centralized(axes, shape) -> bool:
+    """Whether gradient centralization concerns a variable: not vectors, tables, and what has one input."""
+    return axes.kind not in (VECTOR, EMBEDDING) and axes.sizes(shape)[1] > 1
+
+
+def centralized(gradient, axes):
+    """A gradient less its mean over the inputs, for each output (Yong et al. 2020)."""
+    return gradient - ops.mean(gradient, axes.inputs, keepdims=True)

@@ -81,6 +81,7 @@ class Declared:
 
     name: str
     default: Any
+    keyword_only: bool = False
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -283,31 +284,42 @@ class Option(Declared):
 
     Args:
         default: the value where none is given. A default of `True` or `False` makes the option a flag.
+        choices: for a text, the valid ones.
         domain: for a number, the `Interval` of valid ones.
         integer: whether the number must be an int.
         optional: whether `None` (off) is allowed.
         meaning: one line for tables and help.
+        keyword_only: whether the constructor takes it by name only, as what Keras's optimizer of this name does not have.
     """
 
     def __init__(
         self,
         default: Any,
         *,
+        choices: tuple[str, ...] = (),
         domain: Interval | None = None,
         integer: bool = False,
         optional: bool = False,
         meaning: str = "",
+        keyword_only: bool = False,
     ):
         self.default = default
+        self.choices = tuple(choices)
         self.domain = domain
         self.integer = integer
         self.optional = optional
         self.meaning = meaning
+        self.keyword_only = keyword_only
 
     def validate(self, value: Any) -> Any:
         """Returns `value` as a Python object, or raises `ValueError`."""
         if value is None and self.optional:
             return None
+        if self.choices:
+            if isinstance(value, str) and value in self.choices:
+                return str(value)
+            allowed = " or ".join([*(["None"] if self.optional else []), *map(repr, self.choices)])
+            raise ValueError(f"{self.name} must be {allowed}; received {shown(value)}.")
         if self.domain is None:
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)
@@ -339,14 +351,57 @@ class Option(Declared):
         return value
 
 
-def epsilon() -> Hyperparameter:
+class Switch(Option):
+    """An option, on or off, that a rule may set for its variables."""
+
+    def __init__(self, *, meaning: str):
+        super().__init__(False, meaning=meaning)
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else self.value(optimizer, optimizer.holder(self.name))
+
+    def __set__(self, optimizer, value):
+        self.set(optimizer, optimizer, value)
+
+    def value(self, optimizer, holder) -> bool:
+        """What the property gives."""
+        return self.now(holder)
+
+    def set(self, optimizer, holder, value):
+        """What assigning to the property does."""
+        value = self.validate(value)
+        if getattr(optimizer, "built", False) and value != self.now(holder):
+            raise ValueError(
+                f"{self.name} cannot change once {type(optimizer).__name__} is built: its slots and its compiled step depend "
+                f"on it. Make a new optimizer; received {value!r}."
+            )
+        setattr(holder, self._held, value)
+
+    def now(self, holder) -> bool:
+        """The value of the optimizer or rule that holds it."""
+        return getattr(holder, self._held)
+
+
+def epsilon(default: float = 1e-7) -> Hyperparameter:
     """ε, the same in every algorithm that divides."""
     return Hyperparameter(
-        1e-7,
+        default,
         symbol="ε",
         domain=NON_NEGATIVE,
         search=SearchRange(1e-10, 1e-1, "log", by_default=False),
         meaning="keeps the division finite",
+    )
+
+
+def weight_decay(low: float, high: float) -> Hyperparameter:
+    """λ, off unless asked for, with the range in which a search looks that is asked to."""
+    return Hyperparameter(
+        None,
+        symbol="λ",
+        domain=NON_NEGATIVE,
+        search=SearchRange(low, high, "log", by_default=False),
+        meaning="weight decay",
+        off=None,
     )
 
 

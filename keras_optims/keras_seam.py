@@ -30,6 +30,8 @@ OF_MODELS = {
     "_flatten_layers": "all layers, also those in layers",
 }
 """Names of `keras.Model`, of which a train step is made."""
+OF_LAYERS = {"_flatten_layers": "the layers inside of a model or a layer, all the way down"}
+"""Names of `keras.layers.Layer`."""
 
 OF_NAMESAKES = {
     "_model_variables_moving_average": "its averages, where `use_ema`; `SwapEMAWeights` finds ours by it",
@@ -62,6 +64,11 @@ def set_built(optimizer, variables):
     vars(optimizer)["_trainable_variables"] = list(variables)
     vars(optimizer)["_trainable_variables_indices"] = {key_of(optimizer, v): i for i, v in enumerate(variables)}
     optimizer.built = True
+
+
+def layers_of(model) -> list:
+    """A model or layer and all layers inside of it, an outer one before those in it."""
+    return list(model._flatten_layers(include_self=True, recursive=True))
 
 
 def layout_of(variable) -> Any:

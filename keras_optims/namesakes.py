@@ -7,12 +7,32 @@ in Keras, under other names, so that each can go on where the other has stopped.
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_optims import keras_seam
-from keras_optims.algorithms import Adagrad, Adam, AdamW, GradientDescent, Momentum, RMSprop
+from keras_optims.algorithms import (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Ftrl,
+    GradientDescent,
+    Lamb,
+    Lion,
+    Momentum,
+    Muon,
+    Nadam,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.hyperparameter import Hyperparameter, takes_the_step
 from keras_optims.optimizer import Optimizer
@@ -25,24 +45,92 @@ class Namesake:
     Args:
         ours, keras: the classes.
         slots: the attribute with a slot of ours -> that of Keras's with the same slot.
+        from_keras, to_keras: called with (ours, Keras's) once all slots are copied, where that is not all.
+        same_with: argument of ours -> the only value with which Keras's computes the same.
+        as_in_keras: argument of ours -> the value with which ours computes the same as Keras's, whatever the variables.
     """
 
     ours: type[Optimizer]
     keras: type[keras.optimizers.Optimizer]
     slots: dict[str, str]
+    from_keras: Callable[[Any, Any], None] = lambda ours, theirs: None
+    to_keras: Callable[[Any, Any], None] = lambda ours, theirs: None
+    same_with: dict[str, Any] = dataclasses.field(default_factory=dict)
+    as_in_keras: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, name: str, value) -> None:
+        """Raises `ValueError` if Keras's computes something else with this value of an argument."""
+        if name in self.same_with and value != self.same_with[name]:
+            raise ValueError(
+                f"{name} means something else or nothing to Keras's {self.keras.__name__}, so that the two compute the same with "
+                f"{name}={self.same_with[name]!r} alone; it is {value!r}."
+            )
+
+
+def _with_epsilon(ours, theirs):
+    _add_to_all(ours.accumulator.variables, _epsilon_in_the_accumulator(ours))
+
+
+def _without_epsilon(ours, theirs):
+    _add_to_all(theirs._accumulators, -_epsilon_in_the_accumulator(ours))
+
+
+def _refuse_other_matrices(ours, theirs):
+    for variable, adam in zip(ours.variables_of_the_model(), theirs.adam_velocities, strict=True):
+        if (variable in ours.velocity) is not (adam is None):
+            raise ValueError(
+                f"Keras's Muon has matrices with two axes only, and its others go by Adam; {variable.path!r} of shape "
+                f"{tuple(variable.shape)} does not here. Make ours with flatten=False."
+            )
+
+
+def _without_beta_1(ours, theirs):
+    """Keras's Π has β₁ᵗ in it."""
+    power = theirs.beta_1 ** float(ops.convert_to_numpy(theirs.iterations))
+    product = float(ops.convert_to_numpy(theirs._u_product))
+    ours.schedule_product.assign(product / power if power > 0 else 0.0)
+
+
+def _with_beta_1(ours, theirs):
+    theirs._u_product.assign(ours.schedule_product * theirs.beta_1 ** float(ops.convert_to_numpy(theirs.iterations)))
 
 
 _ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
+_MUON = {"velocity": "momentums", "adam_first_moment": "momentums", "adam_second_moment": "adam_velocities"}
+_AS_MUON_OF_KERAS = {"scale": "match_rms", "coefficients": "original", "exclude_head": False, "ns_dtype": None}
+_NADAM = {"first_moment": "_momentums", "second_moment": "_velocities"}
+_ADADELTA = {"mean_square": "_accumulated_grads", "mean_squared_step": "_accumulated_delta_vars"}
+_FTRL = {"accumulator": "_accumulators", "linear": "_linears"}
 _RMSPROP = {"mean_square": "_velocities", "velocity": "_momentums", "mean_gradient": "_average_gradients"}
 
 NAMESAKES = (
     Namesake(GradientDescent, keras.optimizers.SGD, {}),
     Namesake(Momentum, keras.optimizers.SGD, {"velocity": "momentums"}),
-    Namesake(Adagrad, keras.optimizers.Adagrad, {"accumulator": "_accumulators"}),
+    Namesake(SGD, keras.optimizers.SGD, {"velocity": "momentums"}),
+    Namesake(Adagrad, keras.optimizers.Adagrad, {"accumulator": "_accumulators"}, _with_epsilon, _without_epsilon),
     Namesake(RMSprop, keras.optimizers.RMSprop, _RMSPROP),
     Namesake(Adam, keras.optimizers.Adam, _ADAM),
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
+    Namesake(Adafactor, keras.optimizers.Adafactor, {"row_mean": "_r", "column_mean": "_c", "mean_square": "_v"}),
+    Namesake(Lamb, keras.optimizers.Lamb, {"first_moment": "_momentums", "second_moment": "_velocities"}),
+    Namesake(
+        *(ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
+        {"base_weights": "_momentums", "second_moment": "_velocities"},
+        from_keras=lambda ours, theirs: ours.count_all_steps_alike(),
+    ),
+    Namesake(
+        *(Muon, keras.optimizers.Muon, _MUON),
+        to_keras=_refuse_other_matrices,
+        same_with=_AS_MUON_OF_KERAS,
+        as_in_keras={"flatten": False},
+    ),
+    Namesake(Nadam, keras.optimizers.Nadam, _NADAM, _without_beta_1, _with_beta_1, {"momentum_decay": 1.0}),
+    Namesake(Adamax, keras.optimizers.Adamax, {"first_moment": "_m", "infinity_norm": "_u"}),
+    Namesake(Adadelta, keras.optimizers.Adadelta, _ADADELTA),
+    Namesake(Ftrl, keras.optimizers.Ftrl, _FTRL, same_with={"weight_decay": None}),
+    Namesake(Lion, keras.optimizers.Lion, {"first_moment": "_momentums"}),
 )
+"""Where several of ours have one namesake, `from_keras` makes the first that fits."""
 
 
 def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -54,25 +142,28 @@ def from_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimi
     number of steps, slots, averages and half-accumulated gradients. Keras's is left as it is.
 
     Args:
-        optimizer: an SGD (which becomes `Momentum`, or `GradientDescent` where its momentum is 0), Adagrad, RMSprop, Adam or
-            AdamW of `keras.optimizers`, or a `LossScaleOptimizer` around one (which becomes one around ours).
+        optimizer: an optimizer of `keras.optimizers` that has a namesake here, or a `LossScaleOptimizer` around one (which
+            becomes one around ours). An SGD becomes `Momentum`, or `GradientDescent` where its momentum is 0: each has the
+            slots that Keras's has, and `SGD` here always has a velocity.
 
     Raises:
         TypeError: an optimizer of another class; a subclass may have changed the formula, so it is another class.
-        ValueError: a hyperparameter that ours do not allow.
+        ValueError: a hyperparameter that ours do not allow, or with which ours compute something else.
     """
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
         return _rewrapped(optimizer, from_keras)
     namesake = _namesake_of(optimizer)
     arguments = {name: _of_keras(optimizer, name) for name in namesake.ours._declarations if hasattr(optimizer, name)}
+    arguments = {**namesake.same_with, **namesake.as_in_keras, **arguments}
+    for name, value in arguments.items():
+        namesake.check(name, value)
     new = namesake.ours(name=optimizer.name, **arguments)
     _exclude_the_same(new, optimizer)
     if optimizer.built:
         new.build(list(keras_seam.model_variables(optimizer)))
         for own, theirs in _variables(namesake, new, optimizer):
             _assign(own, theirs)
-        if isinstance(new, Adagrad):
-            _add_to_all(new.accumulator.variables, _epsilon_in_the_accumulator(new))
+        namesake.from_keras(new, optimizer)
     return new
 
 
@@ -80,14 +171,13 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
     """The optimizer of Keras that goes on where one of ours is: the inverse of `from_keras`.
 
     Args:
-        optimizer: a `GradientDescent`, `Momentum`, `Adagrad`, `RMSprop`, `Adam` or `AdamW` of this package, or a
-            `LossScaleOptimizer` around one.
+        optimizer: an optimizer of this package that has a namesake in Keras, or a `LossScaleOptimizer` around one.
 
     Raises:
         TypeError: an optimizer of another class, such as a subclass.
         ValueError: Keras cannot go on from there: there are rules, another hyperparameter than the learning rate follows a
-            schedule, the learning rate is a callable of the step, a loaded state waits for the optimizer to be built, or the
-            weights are swapped.
+            schedule, the learning rate is a callable of the step, a hyperparameter has a value with which Keras computes
+            something else, a loaded state waits for the optimizer to be built, or the weights are swapped.
     """
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
         return _rewrapped(optimizer, to_keras)
@@ -109,14 +199,23 @@ def to_keras(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimize
             "to_keras needs the weights that are trained; they are averaged now: call swap_averaged_weights() first."
         )
     declared = {name: value for name, value in namesake.ours._declarations.items() if name not in NOT_OF_KERAS}
-    new = namesake.keras(name=optimizer.name, **{name: _for_keras(optimizer, value) for name, value in declared.items()})
+    arguments = {name: _for_keras(optimizer, value) for name, value in declared.items()}
+    for name, value in arguments.items():
+        namesake.check(name, value)
+    taken = inspect.signature(namesake.keras.__init__).parameters
+    for name in set(declared) - set(taken) - set(namesake.same_with) - set(namesake.as_in_keras):
+        if getattr(optimizer, name) != declared[name].default:
+            raise ValueError(
+                f"to_keras cannot take over {name}, which {namesake.keras.__name__} of Keras does not have; it is "
+                f"{getattr(optimizer, name)!r}."
+            )
+    new = namesake.keras(name=optimizer.name, **{name: value for name, value in arguments.items() if name in taken})
     _exclude_the_same(new, optimizer)
     if optimizer.built:
         new.build(list(keras_seam.model_variables(optimizer)))
         for own, theirs in _variables(namesake, optimizer, new):
             _assign(theirs, own)
-        if isinstance(optimizer, Adagrad):
-            _add_to_all(new._accumulators, -_epsilon_in_the_accumulator(optimizer))
+        namesake.to_keras(optimizer, new)
     return new
 
 

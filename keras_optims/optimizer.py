@@ -6,6 +6,7 @@ of a step is in `step.py`, saving in `saved.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import types
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from keras import ops
 
 from keras_optims import averages, keras_seam, kernels, saved, step
 from keras_optims.arguments import WithArguments
+from keras_optims.axes import EMBEDDING, VECTOR, Axes, table
 from keras_optims.dtypes import is_half, wide
 from keras_optims.explanation import Explanation, explained
 from keras_optims.fit import check_variables
@@ -68,6 +70,15 @@ class Optimizer(WithArguments):
         clipnorm: the largest L2 norm of one variable's gradient; a larger gradient is scaled down to it.
         global_clipnorm: the largest L2 norm of all gradients together (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063).
         clipvalue: the largest absolute value of an element of a gradient. Give at most one of the three.
+        agc: the largest norm of each output's gradient, as a share of the norm of the output's weights; a longer one is scaled
+            down to it (adaptive gradient clipping, Brock et al. 2021, https://arxiv.org/abs/2102.06171). Usually 0.01 to 0.1;
+            not for the last layer, which a rule leaves out: `Rule("head/", agc=None)`.
+        gradient_centralization: whether to take from each output's gradient its mean over the inputs, of kernels (Yong et al.
+            2020, https://arxiv.org/abs/2004.01461).
+        cautious: whether to move only those weights whose gradient agrees with their update, and these the further, the fewer
+            there are (Liang et al. 2024, https://arxiv.org/abs/2411.16085). Weight decay is of all.
+        axes: what the axes of variables are, where names and shapes do not tell: a dict from regular expressions, which are
+            found in paths, to `keras_optims.Axes`, as `keras_optims.axes_of(model)` makes it of a model's layers.
         use_ema: whether to keep an exponential moving average of the weights, as slot "average". The weights that are trained
             stay as they are, also at the end of `fit`: `averaged_weights()` and the callback `AveragedWeights` put the averages
             in their place for an evaluation or to save them.
@@ -106,6 +117,10 @@ class Optimizer(WithArguments):
     `decay_of(variable)`, as where the decay is a part of what a trust ratio scales (LAMB), or of the gradient (L2
     regularization). `_apply_weight_decay`, by which Keras's optimizers do it, is never called."""
 
+    starts_from_the_weights: ClassVar[bool] = True
+    """Whether a first step without gradients leaves the weights as they are. A formula that computes them from its slots
+    alone, which begin without them (FTRL), has to say that it does not."""
+
     group_below: int | None = None
     """Variables with fewer elements than this are updated as one, where the formula is elementwise and the backend gains by it.
     It changes no result. Set it before the optimizer is built; `None`: what the device wants; 0: no grouping."""
@@ -142,15 +157,24 @@ class Optimizer(WithArguments):
         variables = list(variables)
         if self.torch_compile and keras.backend.backend() != "torch":
             raise ValueError(f"torch_compile is for the torch backend; received True on the {keras.backend.backend()} backend.")
+        self.check_arguments()
         settings = settings_of_each(self.rules, variables)
+        for variable, axes in zip(variables, table(variables, self.axes), strict=True):
+            self._untracked.axes.setdefault(self.key_of(variable), axes)
         for each in set(settings):
             with step.Frame(each.formula or self, each):
                 (each.formula or self).check_clipping()
         for variable, each in zip(variables, settings, strict=True):  # those of a formula in a rule have theirs already
             self._untracked.settings.setdefault(self.key_of(variable), each)
+        others = self._give_others_a_formula(variables)
+        self._become_cautious(variables)
         keras_seam.set_built(self, variables)
+        for formula in self.formulas()[1:]:
+            formula._untracked.calls_per_update = self.calls_per_update
         for rule in self.rules:
             rule.build_formula(variables)
+        if others:
+            self._untracked.rest.build(others)
         half = [
             variable
             for variable in self.variables_it_updates(variables)
@@ -161,6 +185,59 @@ class Optimizer(WithArguments):
         averages.build(self, variables)
         if self.gradient_accumulation_steps:
             self._untracked.accumulated = self.add_ungrouped_slot(variables, "gradient_accumulator")
+
+    def formula_of_others(self, variables) -> tuple[Optimizer, list] | None:
+        """The formula of those variables that the algorithm is not for; an algorithm for some kinds only overrides it.
+
+        It is called when the optimizer is built, and may ask `axes_of`.
+
+        Args:
+            variables: those that no rule gives another formula.
+
+        Returns:
+            (a new optimizer of this package, which does not depend on the variables, those of them that it updates); `None`:
+            the algorithm is for all of them.
+        """
+
+    def _give_others_a_formula(self, variables) -> list:
+        """Takes over what `formula_of_others` says; returns the variables that have another formula by it."""
+        with kernels.outside_of_a_trace():
+            formula, others = self.formula_of_others(self.variables_it_updates(variables)) or (None, [])
+        if formula is None or not others:
+            return []
+        formula._untracked.excluded = self._untracked.excluded
+        self._untracked.rest = rest = self._take_in(formula, self.state_name("others_"))
+        for variable in others:
+            settings = self.settings_of(variable)
+            self._untracked.settings[self.key_of(variable)] = dataclasses.replace(settings, formula=rest)
+        return others
+
+    def _become_cautious(self, variables):
+        """What follows from `cautious`, which looks at a variable as a whole.
+
+        Raises:
+            ValueError: the update of a variable that it is on for cannot be masked.
+        """
+        cautious = [v for v in self.variables_it_updates(variables) if self._is_cautious(v)]
+        if not cautious:
+            return
+        own, name = type(self).__name__, path_of(cautious[0])
+        if self.overrides("evaluation_weights"):
+            raise ValueError(
+                f"cautious=True cannot be combined with {own}, whose weights to evaluate at follow from the update as a whole; "
+                f"received it for {name!r}."
+            )
+        decayed = [variable for variable in cautious if self.decay == "own" and self.decays(variable)]
+        if decayed:
+            raise ValueError(
+                f"cautious=True masks the update but not the weight decay, and {own} has its decay inside of the update; set "
+                f"weight_decay=None, or cautious=False for the variables that are decayed: received both for "
+                f"{path_of(decayed[0])!r}."
+            )
+        self.__dict__.update(elementwise=False, fused_kernel=None)  # of this one; its class is as it was
+
+    def _is_cautious(self, variable) -> bool:
+        return (self.settings_of(variable).holder("cautious") or self)._cautious
 
     def begin_step(self, gradients, variables) -> dict[str, Any] | None:
         """The beginning of an update, once for the whole model, whatever the rules; an algorithm may override it.
@@ -268,9 +345,9 @@ class Optimizer(WithArguments):
         left_out = {self.key_of(variable) for variable in variables} - own
         return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, saved, left_out)
 
-    def add_ungrouped_slot(self, variables, name, initializer="zeros", dtype=None) -> Slot:
-        """As `add_slot`, for what is no part of a formula: also of variables that other formulas update, each by itself."""
-        return self._untracked.slots.add(self, variables, name, initializer, None, dtype, True, grouped=False)
+    def add_ungrouped_slot(self, variables, name, initializer="zeros", shape=None, dtype=None) -> Slot:
+        """As `add_slot`, for what `update_step` has no part in: of any shape, also of variables that other formulas update."""
+        return self._untracked.slots.add(self, variables, name, initializer, shape, dtype, True, grouped=False)
 
     def add_shared(self, name, initial=0.0, shape=(), dtype=None):
         """Makes a variable of the whole model, such as a sum over all steps. It is saved by its name.
@@ -362,21 +439,38 @@ class Optimizer(WithArguments):
         settings = variable.place.settings
         return (frame if settings is None else frame.under(settings)).decay_in(variable.dtype)
 
-    def every(self, k: int, action: Callable[[], Any], otherwise: Callable[[], Any] = lambda: None):
+    def every(
+        self,
+        k: int,
+        action: Callable[[], Any],
+        otherwise: Callable[[], Any] = lambda: None,
+        since: int = 0,
+        until: int | None = None,
+    ):
         """Runs `action` in every k-th update, at the k-th first, and else `otherwise`.
 
         To be called in `begin_step`, `update_step`, `update_steps` or `end_step`. The functions take nothing, and assign
         variables and slots with `assign`; what they return is dropped.
+
+        Args:
+            k: a whole number.
+            action, otherwise: functions of nothing.
+            since: the number of the update after which updates are counted: with 1 the first does not count.
+            until: the number of the last update in which `action` runs; `None`: there is none.
 
         Raises:
             ValueError: `k` is no whole number from 1 on.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise ValueError(f"every() needs a whole number of updates from 1 on; received {shown(k)}.")
-        if k == 1:
+        if k == 1 and not since and until is None:
             action()
-        else:
-            step.run_if(self, (self.iterations + 1) % k == 0, action, otherwise)
+            return
+        number = self.iterations + 1 - since
+        is_due = (number > 0) if k == 1 else ops.logical_and(number > 0, number % k == 0) if since else number % k == 0
+        if until is not None:
+            is_due = ops.logical_and(is_due, self.iterations < until)
+        step.run_if(self, is_due, action, otherwise)
 
     def using(self, settings) -> step.Frame:
         """A context in which the optimizer's hyperparameters are those that hold for the variables with these settings."""
@@ -437,6 +531,17 @@ class Optimizer(WithArguments):
         step.update(self, gradients, variables)
 
     @property
+    def iterations(self):
+        """The number of updates so far, an integer scalar."""
+        steps = self.calls_per_update
+        return ops.floor_divide(self.number_of_calls, steps) if steps else self.number_of_calls
+
+    @property
+    def calls_per_update(self) -> int | None:
+        """How many calls of `apply` make an update, where that is more than one."""
+        return self.gradient_accumulation_steps or self._untracked.calls_per_update
+
+    @property
     def number_of_calls(self):
         """The number of calls of `apply` so far, an integer variable; each is an update unless gradients are accumulated."""
         return keras_seam.calls(self)
@@ -466,12 +571,17 @@ class Optimizer(WithArguments):
             )
         own = type(formula).from_config(given)
         own._untracked.excluded = formula._untracked.excluded
+        own.torch_compile = formula.torch_compile
+        return self._take_in(own, prefix)
+
+    def _take_in(self, own: Optimizer, prefix: str) -> Optimizer:
+        """Makes a new optimizer a formula of this one."""
         if self.compensated_summation:
             own.compensated_summation = True
-        own.torch_compile = self.torch_compile or formula.torch_compile
+        own.torch_compile = self.torch_compile or own.torch_compile
         own._untracked.prefix = prefix
         own._untracked.state_keys = {i: (f"{prefix}{name}", path) for i, (name, path) in own._untracked.state_keys.items()}
-        own._untracked.settings = self._untracked.settings
+        own._untracked.settings, own._untracked.axes = self._untracked.settings, self._untracked.axes
         keras_seam.share_calls(own, self)
         setattr(self, f"{prefix}formula", own)  # where TensorFlow's checkpoints find it
         return own
@@ -486,8 +596,9 @@ class Optimizer(WithArguments):
         return super().variables
 
     def formulas(self) -> list[Optimizer]:
-        """The optimizer itself, and the optimizers in its rules whose formulas take its place for some of the variables."""
-        return [self, *(rule.formula for rule in self.rules if rule.formula is not None)]
+        """The optimizer itself, and those whose formulas take its place for some of the variables: by rules, or by itself."""
+        by_rules = [each for rule in self.rules if rule.formula is not None for each in rule.formula.formulas()]
+        return [self, *by_rules, *([] if self._untracked.rest is None else [self._untracked.rest])]
 
     def variables_of_the_model(self) -> list:
         """The model's variables that it was built for, in their order."""
@@ -509,6 +620,22 @@ class Optimizer(WithArguments):
                     f"Unknown variable: {path_of(variable)!r} is none of those that {type(self).__name__} was built for. "
                     "Make a new optimizer for other variables."
                 )
+
+    def axes_of(self, variable) -> Axes:
+        """What the axes of a model's variable are: as the argument `axes` says, else as its name and shape tell.
+
+        Raises:
+            KeyError: the optimizer is not built for it.
+        """
+        return self._untracked.axes[self.key_of(variable.place.variable if isinstance(variable, StandIn) else variable)]
+
+    def goes_by_rows(self, variable) -> bool:
+        """Whether a sparse gradient of a variable may stay one: a formula, and what is done before it, that go by elements."""
+        axes = self.axes_of(variable)
+        with step.Frame(self, self.settings_of(variable)):
+            sums_rows = axes.kind == VECTOR or 0 in axes.inputs
+            across = (self.gradient_centralization and axes.kind != EMBEDDING) or (self.is_on("agc") and not sums_rows)
+        return self.lazy and self.elementwise and not self.overrides("begin_step") and not across
 
     def place_of(self, variable) -> Place:
         """The place of a model's variable as a whole."""
@@ -548,8 +675,8 @@ class Optimizer(WithArguments):
 
         Returns:
             A tensor of the variable's shape (float32 for a half-precision variable), or a scalar where it is the same for all
-            elements. `None` where the class has an `update_step` of its own and no `step_rate`, or a `begin_step`, whose scalars
-            exist in a step only.
+            elements. `None` where the update is `cautious`, as each step has its own mask; where the class has an `update_step`
+            of its own and no `step_rate`; and, outside of a step, where it has a `begin_step`, whose scalars are of a step.
 
         Raises:
             ValueError: the optimizer is not built yet.
@@ -561,13 +688,17 @@ class Optimizer(WithArguments):
         settings = self.settings_of(variable)
         formula = settings.formula or self
         frame = step.frame_of(formula) or step.Frame(formula)
-        if formula.overrides("begin_step") and not vars(frame.of_step):
+        if formula._is_cautious(variable) or (formula.overrides("begin_step") and not vars(frame.of_step)):
             return None
         frame = frame.under(settings)
         with frame:
             return formula.step_rate(variable, frame.rate())
 
     # -- weight decay -----------------------------------------------------------------------------
+
+    def decayed(self, value, decay, rate):
+        """Weights after decoupled decay, θ − θ·λ·η, with the rounding of the optimizer of Keras that has the same formula."""
+        return kernels.decayed(value, decay, rate)
 
     def decays(self, variable) -> bool:
         """Whether a variable of the model is decayed."""
@@ -597,7 +728,7 @@ class Optimizer(WithArguments):
     @property
     def evaluates_other_weights(self) -> bool:
         """Whether the weights at which to evaluate are others than those that are trained: see `evaluation_weights`."""
-        return bool(self.use_ema or self.overrides("evaluation_weights"))
+        return bool(self.use_ema or any(formula.overrides("evaluation_weights") for formula in self.formulas()))
 
     @property
     def weights_are_averaged(self) -> bool:
@@ -669,7 +800,7 @@ class Optimizer(WithArguments):
 
 _OF_A_WHOLE_STEP = (
     *("global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps", "rules"),
-    *("use_ema", "ema_momentum", "ema_overwrite_frequency"),
+    *("use_ema", "ema_momentum", "ema_overwrite_frequency", "axes"),
 )
 """Arguments that a formula in a rule cannot have."""
 

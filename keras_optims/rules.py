@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, deserialized, shown
+from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, Switch, deserialized, shown
 from keras_optims.names import did_you_mean
 from keras_optims.stand_in import path_of
 
@@ -44,8 +44,9 @@ class Rule:
         formula: another optimizer of this package, whose formula and hyperparameters take the place of the optimizer's for these
             variables, as in `Rule(ndim=(0, 1), formula=keras_optims.AdamW(3e-4))`. The optimizer makes one of its own like
             it, which `optimizer.rules[0].formula` is. Rules before this one set nothing for them but multipliers.
-        **hyperparameters: hyperparameters of the optimizer by name, as its constructor takes them: `weight_decay=None` is no
-            decay; `learning_rate=0.1` takes the place of the optimizer's rate; setting that one then holds for the others only.
+        **hyperparameters: hyperparameters of the optimizer by name, as its constructor takes them, and its switches `cautious`
+            and `gradient_centralization`: `weight_decay=None` is no decay; `learning_rate=0.1` takes the place of the optimizer's
+            rate; setting that one then holds for the others only.
 
     Raises:
         ValueError: a regular expression, a number of dimensions or a dtype that is none; nothing is set; hyperparameters beside a
@@ -145,6 +146,36 @@ class LayerwiseDecay(Rule):
         return [0 if place is None else len(self.layers) - place for place in places]
 
 
+class Patterns(Declared):
+    """An argument that is a list of regular expressions, or `None`; it is fixed once the optimizer is built."""
+
+    default = None
+
+    def validate(self, value) -> list[str] | None:
+        """Returns it as a list, or raises `ValueError`."""
+        return _patterns(value, self.name) if value else None
+
+    def __get__(self, optimizer, owner=None):
+        return self if optimizer is None else vars(optimizer).get(self._held)
+
+    def __set__(self, optimizer, value):
+        value = self.validate(value)
+        if getattr(optimizer, "built", False) and value != vars(optimizer).get(self._held):
+            raise ValueError(
+                f"{self.name} cannot change once {type(optimizer).__name__} is built: its slots depend on it. Make a new "
+                f"optimizer; received {value!r}."
+            )
+        vars(optimizer)[self._held] = value
+
+    def to_config(self, optimizer):
+        """The value for `get_config`."""
+        return vars(optimizer).get(self._held)  # TensorFlow sets nothing that is what it was
+
+    def from_config(self, value, custom_objects=None):
+        """The inverse of `to_config`."""
+        return value
+
+
 class Rules(Declared):
     """The argument `rules` of an optimizer: a list of `Rule`, of which the property gives the `LiveRule`s."""
 
@@ -193,7 +224,8 @@ class LiveRule:
     """
 
     def __init__(self, optimizer, rule: Rule, place: int):
-        allowed = {name: value for name, value in optimizer.hyperparameters().items() if name not in _OF_ALL_TOGETHER}
+        allowed: dict[str, Any] = {n: h for n, h in optimizer.hyperparameters().items() if n not in _OF_ALL_TOGETHER}
+        allowed |= {name: option for name, option in optimizer.options().items() if isinstance(option, Switch)}
         allowed[MULTIPLIER.name] = MULTIPLIER
         for name in rule.settings:
             if name not in allowed:

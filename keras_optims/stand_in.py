@@ -66,11 +66,13 @@ class StandIn(keras.Variable):
     Attributes:
         assigned: whether there is something to write.
         read_value: what was read from the place; `None` as long as nothing was.
+        watched_from: the value when `watch` was called; `None` if it was not.
     """
 
     def __init__(self, place: Place):
         # Not Keras's constructor, which would make memory for it. What that sets is a property here.
         self.__dict__.update(place=place, assigned=False, read_value=None, _held=None, _stand_ins={})
+        self.__dict__.update(watched_from=None, _moved=None)
 
     @property
     def value(self):
@@ -86,6 +88,7 @@ class StandIn(keras.Variable):
             ValueError: the value has another shape.
         """
         held = self.value
+        self.__dict__["_moved"] = None
         if type(value) is type(held) and value.dtype == held.dtype and value.shape == held.shape:
             self.__dict__.update(_held=value, assigned=True)  # as it mostly is
             return value
@@ -99,11 +102,25 @@ class StandIn(keras.Variable):
 
     def assign_add(self, value):
         """Adds to the value."""
-        return self.assign(self + value)
+        moved = None if self._moved is None else self._moved + ops.cast(ops.convert_to_tensor(value), self.dtype)
+        assigned = self.assign(self + value)
+        self.__dict__["_moved"] = moved
+        return assigned
 
     def assign_sub(self, value):
         """Subtracts from the value."""
-        return self.assign(self - value)
+        moved = None if self._moved is None else self._moved - ops.cast(ops.convert_to_tensor(value), self.dtype)
+        assigned = self.assign(self - value)
+        self.__dict__["_moved"] = moved
+        return assigned
+
+    def watch(self):
+        """Keeps from now on by how much the value has changed."""
+        self.__dict__.update(watched_from=self.value, _moved=ops.zeros_like(self.value))
+
+    def moved(self):
+        """By how much the value has changed since `watch`; where it was added to, without the rounding of the sum."""
+        return self.value - self.watched_from if self._moved is None else self._moved
 
     def slot(self, slot) -> StandIn:
         """What stands in for a slot of this variable."""
@@ -117,6 +134,8 @@ class StandIn(keras.Variable):
 
     def hold(self, value, assigned: bool):
         """Sets the value as it is, and whether it is to be written."""
+        if value is not self._held:
+            self.__dict__["_moved"] = None
         self.__dict__.update(_held=value, assigned=assigned)
 
     @property

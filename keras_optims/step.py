@@ -20,7 +20,7 @@ from typing import Any
 from keras import ops
 
 from keras_optims import averages, kernels
-from keras_optims.clipping import clipped
+from keras_optims.clipping import adaptively_clipped, centralized, clipped, is_centralized
 from keras_optims.fit import check_gradients
 from keras_optims.hyperparameter import state_dtype
 from keras_optims.row_gradient import values_of, with_values
@@ -119,7 +119,7 @@ class Frame:
         self.at_work[:] = [variable]
         self._begin(variable)
         self.optimizer.update_step(gradient, variable, self.rate_in(variable.dtype))
-        self._end(variable)
+        self._end(gradient, variable)
 
     def run_all(self, gradients, variables: list[StandIn]):
         """As `run`, of a list of variables, by the optimizer's `update_steps`; each has settings of its own."""
@@ -130,24 +130,47 @@ class Frame:
         rates = [frame.rate_in(variable.dtype) for frame, variable in zip(frames, variables, strict=True)]
         with self:
             self.optimizer.update_steps(gradients, variables, rates)
-        for variable in variables:
-            self._end(variable)
+        for frame, gradient, variable in zip(frames, gradients, variables, strict=True):
+            frame._end(gradient, variable)
 
     def _begin(self, variable):
         if self._rounds(variable):
             variable.assign_add(self.optimizer.rounding_error[variable])
         if variable.place.decays and self.optimizer.decay == "decoupled":
             decay, rate = self.decay_in(variable.dtype), self.rate_in(variable.dtype)
-            self.optimizer.assign(variable, kernels.decayed(variable.value, decay, rate))
+            self.optimizer.assign(variable, self.optimizer.decayed(variable.value, decay, rate))
+        if self.is_cautious():
+            variable.watch()
 
-    def _end(self, variable):
+    def _end(self, gradient, variable):
+        if variable.watched_from is not None:
+            variable.assign(_masked(gradient, variable))
         if self._rounds(variable):
             rounded = kernels.rounded(variable.value, variable.place.rounded_to)
             self.optimizer.rounding_error[variable].assign(variable.value - rounded)
         commit([variable])
 
+    def is_cautious(self) -> bool:
+        """Whether only those of the variables' elements move whose gradient agrees with their update."""
+        return (self.settings.holder("cautious") or self.optimizer)._cautious
+
     def _rounds(self, variable) -> bool:
         return self.optimizer.compensated_summation and variable.place.rounded_to is not None
+
+
+_LEAST_SHARE = 1e-3
+
+
+def _masked(gradient, variable: StandIn):
+    """The weights after an update of which only the part is made that goes down the gradient (Liang et al. 2024).
+
+    What is left is made longer by as much as there is less of it: it is divided by the share of the elements that move, but by
+    no less than 1e-3.
+    """
+    before, moved = variable.watched_from, variable.moved()
+    agrees = ops.cast(moved * gradient < 0, variable.dtype)
+    share = ops.maximum(ops.mean(agrees), _LEAST_SHARE) if 0 not in variable.shape else 1.0
+    return before + moved * (agrees / share)
 
 
 def commit(variables: list[StandIn]):
@@ -284,6 +307,7 @@ def update(optimizer, gradients, variables):
         frame = frames.setdefault(id(formula), Frame(formula)).under(settings)
         with frame:
             its_gradients = clipped(its_gradients, clipnorm=formula.clipnorm, clipvalue=formula.clipvalue)
+            its_gradients = [_by_outputs(formula, *each) for each in zip(its_gradients, its_variables, strict=True)]
         parts.append((frame, its_gradients, its_variables))
     for own in frames.values():
         of_formula = [part for part in parts if part[0].optimizer is own.optimizer]
@@ -291,9 +315,21 @@ def update(optimizer, gradients, variables):
     averages.move(optimizer)
 
 
+def _by_outputs(formula, gradient, variable):
+    """A gradient after adaptive clipping and centralization, which go by the outputs of a variable."""
+    clips, centralizes = formula.is_on("agc"), formula.gradient_centralization
+    if clips or centralizes:
+        axes = formula.axes_of(variable)
+        if clips:
+            gradient = adaptively_clipped(gradient, variable, axes, formula.agc)
+        if centralizes and is_centralized(axes, variable.shape):
+            gradient = centralized(gradient, axes)
+    return gradient
+
+
 def _by_settings(optimizer, gradients, variables) -> list[tuple[Settings, list, list]]:
     """(settings, gradients, variables) of the variables that have the same settings."""
-    if not optimizer.rules:
+    if not optimizer.rules and optimizer._untracked.rest is None:
         return [(WITHOUT_RULES, gradients, variables)]
     parts: dict[Settings, tuple[list, list]] = {}
     for gradient, variable in zip(gradients, variables, strict=True):

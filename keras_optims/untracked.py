@@ -24,6 +24,10 @@ class Untracked:
         prefix: what the names of numbers and shared state begin with; that of a formula in a rule.
         excluded: keys of the variables that are not decayed, and a pattern of their names.
         settings: what the rules say about each variable, by its key.
+        given_axes: the argument `axes`.
+        axes: the `Axes` of each variable, by its key.
+        calls_per_update: of a formula in another optimizer, that one's gradient_accumulation_steps.
+        rest: the formula of the variables that the algorithm is not for.
         kept: of weights that are averaged now: (kind, the variable's path) → array.
     """
 
@@ -47,6 +51,10 @@ class Untracked:
     rules: tuple[LiveRule, ...] = ()
     settings: dict[Any, Settings] = dataclasses.field(default_factory=dict)
     recorder: Any = None
+    given_axes: dict[str, Any] | None = None
+    axes: dict[Any, Any] = dataclasses.field(default_factory=dict)
+    rest: Any = None
+    calls_per_update: int | None = None
 
     def remember(self, variable, key: tuple[str, str | None]):
         """Remembers what one of the optimizer's variables is saved as."""

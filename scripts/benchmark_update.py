@@ -12,6 +12,7 @@ of the batch must move; where a backend knows no sparse gradients, all of it doe
 
 import argparse
 import concurrent.futures
+import importlib
 import importlib.util
 import json
 import os
@@ -56,7 +57,38 @@ NAMESAKES = {
     "rmsprop": ("RMSprop", {}, 1, "RMSprop", "rmsprop"),
     "adam": ("Adam", {}, 2, "Adam", "adam"),
     "adamw": ("AdamW", {}, 2, "AdamW", "adamw"),
+    "nadamw": ("AdamW", {}, 2, None, "nadamw"),  # which Keras lacks
 }
+
+
+def peers_of(name):
+    """What an optimizer is measured against, as in `NAMESAKES`: others against those of its class's name, where there are any."""
+    import keras
+    import numpy as np
+
+    import keras_optims
+
+    if name in NAMESAKES:
+        return NAMESAKES[name]
+    if name not in keras_optims.OPTIMIZERS:
+        sys.exit(f"--optimizer must be one of {', '.join(keras_optims.OPTIMIZERS)}; received {name!r}.")
+    made = keras_optims.OPTIMIZERS[name]()
+    made.build([keras.Variable(np.ones((512, 512), "float32"), name="theta")])
+    slots = round(sum(size(variable.shape) for variable in made.variables) / 512**2)
+    class_name = type(made).__name__
+    of_torch = [known for known in _names_in("torch.optim") if known.lower() == class_name.lower()]
+    of_optax = [known for known in _names_in("optax") if known in (name, class_name.lower())]
+    return (
+        class_name if hasattr(keras.optimizers, class_name) else None,
+        {},
+        slots,
+        of_torch[0] if of_torch else None,
+        of_optax[0] if of_optax else None,
+    )
+
+
+def _names_in(module):
+    return dir(importlib.import_module(module)) if importlib.util.find_spec(module.partition(".")[0]) else []
 
 
 def main():
@@ -65,7 +97,7 @@ def main():
     parser.add_argument(
         "--backend", choices=["tensorflow", "jax", "torch"], default=os.environ.get("KERAS_BACKEND", "tensorflow")
     )
-    parser.add_argument("--optimizer", choices=NAMESAKES, default="adam")
+    parser.add_argument("--optimizer", default="adam", metavar="NAME", help="any name of keras_optims.OPTIMIZERS")
     parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     parser.add_argument(
         "--rules", action="store_true", help="also ours with a rule: half the rate for all that has one dimension"
@@ -110,7 +142,7 @@ def measure(case, arguments, bandwidth):
     medians = {name: statistics.median(values) for name, values in times.items()}
     numbers = sum(size(shape) for shape in shapes)
     touched = TOUCHED * shapes[0][1] if case == "embedding" else numbers
-    slots = NAMESAKES[arguments.optimizer][2]
+    slots = peers_of(arguments.optimizer)[2]
     moved = bytes_of_a_step(touched, slots)
     rows = {
         name: {
@@ -207,7 +239,7 @@ def makers(case, backend, name, rules):
 
     import keras_optims
 
-    keras_name, keras_arguments, _, torch_name, optax_name = NAMESAKES[name]
+    keras_name, keras_arguments, _, torch_name, optax_name = peers_of(name)
 
     def ours(**arguments):
         return keras_optims.OPTIMIZERS[name](**arguments)
@@ -223,10 +255,11 @@ def makers(case, backend, name, rules):
             "ours": lambda shapes: tensorflow_step(ours(), tensorflow_inputs(case), False),
             **({"ours, a rule": lambda shapes: tensorflow_step(with_rules(), tensorflow_inputs(case), False)} if rules else {}),
             "ours, XLA": lambda shapes: tensorflow_step(ours(), tensorflow_inputs(case), True),
-            "keras": lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), False),
-            "keras, XLA": lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), True),
         }
-        if importlib.util.find_spec("tf_keras") and hasattr(legacy(), keras_name):
+        if keras_name:
+            made["keras"] = lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), False)
+            made["keras, XLA"] = lambda shapes: tensorflow_step(namesake(), tensorflow_inputs(case), True)
+        if keras_name and importlib.util.find_spec("tf_keras") and hasattr(legacy(), keras_name):
             made["tf_keras, legacy"] = lambda shapes: legacy_step(getattr(legacy(), keras_name)(**keras_arguments), case)
         return made
     if backend == "jax":
@@ -237,14 +270,16 @@ def makers(case, backend, name, rules):
         return {
             "ours": lambda shapes: jax_step(ours(), shapes),
             **({"ours, a rule": lambda shapes: jax_step(with_rules(), shapes)} if rules else {}),
-            "keras": lambda shapes: jax_step(namesake(), shapes),
-            "optax": lambda shapes: optax_step(getattr(optax, optax_name)(rate, **options), shapes),
+            **({"keras": lambda shapes: jax_step(namesake(), shapes)} if keras_name else {}),
+            **({"optax": lambda shapes: optax_step(getattr(optax, optax_name)(rate, **options), shapes)} if optax_name else {}),
         }
     made = {
         "ours": lambda shapes: keras_on_torch_step(ours(), shapes),
         **({"ours, a rule": lambda shapes: keras_on_torch_step(with_rules(), shapes)} if rules else {}),
-        "keras": lambda shapes: keras_on_torch_step(namesake(), shapes),
+        **({"keras": lambda shapes: keras_on_torch_step(namesake(), shapes)} if keras_name else {}),
     }
+    if torch_name is None:
+        return made
     for label, options in {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.items():
         if label != "fused" or torch_name in ("SGD", "Adagrad", "Adam", "AdamW"):
             options = {**options, "lr": 0.001, **({"momentum": 0.9} if name == "momentum" else {})}

@@ -47,7 +47,7 @@ def numbers_of(declared):
     if declared.domain == DECAY_RATE:
         return searched
     ends = [end for end in (declared.domain.low, declared.domain.high) if end in declared.domain and np.isfinite(end)]
-    return st.one_of(searched, searched, searched, st.sampled_from([float(end) for end in ends]))
+    return st.one_of(searched, searched, searched, st.sampled_from([float(end) for end in ends])) if ends else searched
 
 
 def hyperparameters(variant, **fixed):

@@ -25,7 +25,7 @@ def drawn_arguments(variant, rng):
     """The variant's arguments, with the numbers of its formula drawn from where a search looks."""
     arguments = {**variant.arguments, "weight_decay": None}
     for name, declared in variant.make.hyperparameters().items():
-        if variant.arguments.get(name, 0) != 0:
+        if variant.arguments.get(name, 0) != 0 and declared.search and not variant.of_the_model:
             low, high, place = declared.search.low, declared.search.high, rng.uniform()
             decaying = declared.search.scale == "log1m"
             arguments[name] = 1 - (1 - low) * ((1 - high) / (1 - low)) ** place if decaying else low * (high / low) ** place

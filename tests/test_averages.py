@@ -147,6 +147,51 @@ def test_training_on_averages_begins_a_new_average_there():
     np.testing.assert_allclose(averages(optimizer)[0], 0.625, rtol=1e-6)
 
 
+def test_training_inside_of_the_context_ends_it():
+    variable, optimizer, step = walking(1.0)
+    for _ in range(3):
+        step([np.ones(3, "float32")])
+    with optimizer.averaged_weights():
+        step([np.ones(3, "float32")])  # from the averages, 0.775
+    assert not optimizer.weights_are_averaged
+    np.testing.assert_allclose(as_numpy(variable), 0.675, rtol=1e-6)
+
+
+def test_every_so_many_updates_the_weights_become_their_average():
+    variable, optimizer, step = walking(1.0, ema_overwrite_frequency=3)
+    path = []
+    for _ in range(6):
+        step([np.ones(3, "float32")])
+        path.append((as_numpy(variable)[0], averages(optimizer)[0][0]))
+    expected = [(0.9, 0.9), (0.8, 0.85), (0.775, 0.775), (0.675, 0.725), (0.575, 0.65), (0.5625, 0.5625)]
+    np.testing.assert_allclose(path, expected, rtol=1e-6)
+
+
+def test_while_averages_are_in_place_their_slot_holds_the_weights_that_are_trained():
+    variable, optimizer, step = walking(1.0)
+    for _ in range(3):
+        step([np.ones(3, "float32")])
+    trained, names = as_numpy(variable), set(state_of(optimizer))
+    with optimizer.averaged_weights():
+        assert set(state_of(optimizer)) == names  # nothing is kept twice
+        assert_same(averages(optimizer), [trained])
+
+
+def test_what_its_gradient_overwrites_has_no_average():
+    scale, theta = (keras.Variable(np.ones(3, "float32"), name=name) for name in ("scale", "theta"))
+    scale.overwrite_with_gradient = True
+    optimizer = keras_optims.GradientDescent(0.1, use_ema=True, ema_momentum=0.5)
+    step = CompiledStep(optimizer, [scale, theta])
+    for size in (None, 1.0, 2.0):  # before the first step, too
+        if size is not None:
+            step([np.full(3, size, "float32"), np.ones(3, "float32")])
+        before = [as_numpy(scale), as_numpy(theta)]
+        with optimizer.averaged_weights():
+            assert_same([as_numpy(scale)], before[:1])
+        assert_same([as_numpy(scale), as_numpy(theta)], before)
+    assert [name for name in state_of(optimizer) if "|" in name] == ["average|theta"]
+
+
 def test_the_callback_goes_on_after_a_training_that_was_broken_off():
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -56,6 +56,8 @@ def is_allowed(declared, value) -> bool:
         return declared.off is None if isinstance(declared, Hyperparameter) else declared.optional
     if isinstance(value, np.ndarray) and value.shape == ():
         value = value[()]
+    if not isinstance(declared, Hyperparameter) and declared.choices:
+        return isinstance(value, str) and value in declared.choices
     if not isinstance(declared, Hyperparameter) and declared.domain is None:
         return isinstance(value, (bool, np.bool_))
     if isinstance(value, (bool, np.bool_, decimal.Decimal, complex, np.complexfloating)) or not isinstance(value, numbers.Real):

@@ -92,6 +92,19 @@ def test_each_gradient_has_a_norm_of_its_own_and_all_have_one_together():
     np.testing.assert_allclose(np.concatenate(clip(gradients, global_clipnorm=6.5)), [1.5, 2, 6], rtol=1e-6)
 
 
+@pytest.mark.backend("tensorflow", "torch")  # JAX has float64 switched off
+@pytest.mark.parametrize("order", [1, -1])
+def test_gradients_of_several_dtypes_have_one_norm_together(order):
+    dtypes = ["float32", "float64", "float16"][::order]
+    gradients = [ops.convert_to_tensor(np.array([size], dtype)) for size, dtype in zip([3, 4, 12], dtypes, strict=True)]
+    found = clipped(gradients, global_clipnorm=ops.cast(6.5, "float32"))
+    assert [keras.backend.standardize_dtype(each.dtype) for each in found] == dtypes
+    np.testing.assert_allclose(np.concatenate([ops.convert_to_numpy(each) for each in found]), [1.5, 2, 6], rtol=1e-6)
+    large = [ops.convert_to_tensor(each) for each in (np.zeros(1, "float32"), np.array([-1e150]))][::order]
+    found = clipped(large, global_clipnorm=ops.cast(0.5, "float32"))
+    np.testing.assert_allclose(sum(ops.convert_to_numpy(each) for each in found), [-0.5], rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["clipnorm", "clipvalue", "global_clipnorm"])
 def test_empty_gradients_and_those_without_dimensions_are_clipped_like_others(kind):
     empty, scalar = clip([np.zeros((0, 3), "float32"), np.float32(-8)], **{kind: 2.0})

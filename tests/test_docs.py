@@ -62,12 +62,18 @@ def row(name, declared):
     """What the table of an optimizer's page says of an argument."""
     if isinstance(declared, Option) and isinstance(declared.default, bool):
         return [f"`{name}`", "", f"`{declared.default}`", "`True`, `False`", ""]
+    if isinstance(declared, Option) and declared.choices:
+        choices = [*([None] if declared.optional else []), *declared.choices]
+        default, *allowed = ("`None`" if each is None else f'`"{each}"`' for each in (declared.default, *choices))
+        return [f"`{name}`", "", default, ", ".join(allowed), ""]
     symbol, search = getattr(declared, "symbol", ""), getattr(declared, "search", None)
     looks_in = ""
     if search is not None and search.by_default:
         scale = {"log": "log", "log1m": f"log in 1−{symbol}"}[search.scale]
         looks_in = f"{search.low:g} to {search.high:g}, {scale}"
-    return [f"`{name}`", symbol, f"{declared.default:g}", str(declared.domain), looks_in]
+    default = "`None`" if declared.default is None else f"{declared.default:g}"
+    allowed = f"`None`, {declared.domain}" if declared.default is None else str(declared.domain)
+    return [f"`{name}`", symbol, default, allowed, looks_in]
 
 
 @pytest.mark.parametrize("name", keras_optims.OPTIMIZERS)

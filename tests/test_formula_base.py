@@ -172,6 +172,26 @@ def test_slots_that_begin_with_the_weights_do_not_share_their_memory():
     assert not np.array_equal(model.get_weights()[0], before[0])
 
 
+def test_a_slot_that_is_not_to_be_saved_is_no_part_of_the_state():
+    class Scratches(Momentum):
+        def build(self, variables):
+            super().build(variables)
+            self.scratch = self.add_slot(variables, "scratch", saved=False)
+
+        def update_step(self, gradient, variable, learning_rate):
+            self.assign(self.scratch[variable], gradient)
+            super().update_step(gradient, variable, learning_rate)
+
+    optimizer, updated = Scratches(0.1), variables()
+    walked(optimizer, updated, gradients())
+    np.testing.assert_array_equal(as_numpy(optimizer.scratch[updated[1]]), gradients()[-1][1])
+    assert not [name for name in state_of(optimizer) if "scratch" in name]
+    assert "velocity|v1" in state_of(optimizer)
+    resumed = Momentum(0.1)
+    resumed.build(variables())
+    assert resumed.load_state(optimizer).left_out == []
+
+
 def test_explain_shows_slots_and_shared_state():
     optimizer = HasSlots()
     optimizer.build(variables())
@@ -335,6 +355,17 @@ def test_frames_nest_and_leave_the_outer_settings_as_they_were():
         assert beta_1() == 0.5
 
 
+def test_the_settings_of_one_optimizer_are_not_those_of_another():
+    one, other, updated = Adam(rules=[Rule("v1", beta_1=0.5)]), Adam(beta_1=0.75), variables()
+    for optimizer in (one, other):
+        optimizer.build(updated)
+    with one.using(one.settings_of(updated[1])):
+        assert float(ops.convert_to_numpy(one.beta_1)) == 0.5
+        assert float(ops.convert_to_numpy(other.beta_1)) == 0.75
+        with other.using(other.settings_of(updated[0])):
+            assert float(ops.convert_to_numpy(one.beta_1)) == 0.5
+
+
 @pytest.mark.parametrize("name", ["assign_sub", "one_minus", "scalars", "step_number"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_subclass_that_overrides_what_a_formula_calls_is_obeyed(name, step):
@@ -482,6 +513,14 @@ def test_a_formula_by_rule_that_cannot_be_is_an_error(make, error):
         make()
 
 
+def test_a_formula_by_rule_counts_updates_and_not_the_calls_that_are_accumulated():
+    rules = [Rule(".", formula=Adam(0.01))]
+    found = walked(GradientDescent(0.1, rules=rules, gradient_accumulation_steps=3), variables(), gradients(steps=9))
+    expected = walked(Adam(0.01, gradient_accumulation_steps=3), variables(), gradients(steps=9))
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+
+
 # -- evaluation weights ---------------------------------------------------------------------------
 
 
@@ -515,6 +554,21 @@ def test_weights_to_evaluate_at_may_be_a_function_of_the_state(dtype):
     assert resumed.weights_are_averaged
     resumed.swap_averaged_weights()
     for variable, after in zip(again, trained, strict=True):
+        np.testing.assert_array_equal(as_numpy(variable), after)
+
+
+def test_a_variable_without_weights_to_evaluate_at_is_evaluated_as_it_is():
+    class OnlyVectors(HalfWay):
+        def evaluation_weights(self, variable):
+            return HalfWay.evaluation_weights(self, variable) if len(variable.shape) == 1 else None
+
+    optimizer, updated = OnlyVectors(0.1), variables([(2, 2), (4,), ()])
+    start, trained = [as_numpy(v) for v in updated], walked(optimizer, updated, gradients([(2, 2), (4,), ()]))
+    with optimizer.averaged_weights():
+        np.testing.assert_array_equal(as_numpy(updated[0]), trained[0])
+        np.testing.assert_allclose(as_numpy(updated[1]), (start[1] + trained[1]) / 2, rtol=1e-6)
+        np.testing.assert_array_equal(as_numpy(updated[2]), trained[2])
+    for variable, after in zip(updated, trained, strict=True):
         np.testing.assert_array_equal(as_numpy(variable), after)
 
 

@@ -1,5 +1,9 @@
 """Live hyperparameters: validated, settable without a retrace, schedulable, exact in the config."""
 
+import fractions
+import functools
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -23,7 +27,8 @@ def settable():
     for cls in CLASSES:
         for name, declared in cls.hyperparameters().items():
             if name not in ("clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor", "weight_decay"):
-                yield cls, name, declared.default
+                off = 0.5 if 0.5 in declared.domain else 2.0
+                yield cls, name, declared.default or off
     for name, value in {"weight_decay": 0.1, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
         yield Adam, name, value
     yield GradientDescent, "loss_scale_factor", 4.0
@@ -31,24 +36,43 @@ def settable():
 
 @pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
 def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cls, name, value):
-    first, other = {name: value or 0.5}, (value or 0.5) * 0.5
+    first, other = {name: value}, value * 0.6
     optimizer, late = cls(**first), cls(**first)
-    gradients = [np.array([0.5, -3.0, 1e-4], "float32")] * 5
-    step, step_late = step_on(optimizer), step_on(late)
+    rng = np.random.default_rng(0)
+    sizes = [np.array([0.5, -3.0, 1e-4, 1e-15]), np.array([1e-9])]  # the second as small as an ε beside a norm
+    gradients = [[(size * rng.uniform(0.5, 1, size.shape)).astype("float32") for size in sizes] for _ in range(5)]
+    step, step_late = (
+        CompiledStep(each, [keras.Variable(np.zeros(size.shape, "float32"), name=f"theta_{size.size}") for size in sizes])
+        for each in (optimizer, late)
+    )
     for gradient in gradients:
-        step([gradient])
-        step_late([gradient])
+        step(gradient)
+        step_late(gradient)
     traces = step_late.traces
-    np.testing.assert_array_equal(step.weights(), step_late.weights())
+    for ours, theirs in zip(step.weights(), step_late.weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     setattr(late, name, other)
-    for gradient in gradients:
-        step([gradient])
-        step_late([gradient])
+    for gradient in gradients:  # turned and smaller: what remembers the old ones forgets them at another pace
+        step([-0.2 * each for each in gradient])
+        step_late([-0.2 * each for each in gradient])
     assert float(getattr(late, name)) == np.float32(other)
     assert late.get_config()[name] == other
-    assert np.abs(step.weights()[0] - step_late.weights()[0]).max() > 0
+    assert any((ours != theirs).any() for ours, theirs in zip(step.weights(), step_late.weights(), strict=True))
     if keras.backend.backend() != "torch":  # torch traces nothing
         assert step_late.traces == traces
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
+def test_a_hyperparameter_set_before_the_optimizer_is_built_is_as_if_it_was_given(cls, name, value):
+    first = value or 0.5
+    late, from_the_start = cls(**{name: first}), cls(**{name: first * 0.5})
+    setattr(late, name, first * 0.5)
+    steps = step_on(late), step_on(from_the_start)
+    for step in steps:
+        for _ in range(3):
+            step([np.array([0.5, -3.0, 1e-4], "float32")])
+    np.testing.assert_array_equal(steps[0].weights(), steps[1].weights())
+    assert late.get_config()[name] == from_the_start.get_config()[name] == first * 0.5
 
 
 @pytest.mark.parametrize("cls", [Momentum, Adam, RMSprop])
@@ -116,6 +140,23 @@ def test_a_constant_schedule_is_the_constant(cls):
     np.testing.assert_allclose(steps[0].weights(), steps[1].weights(), rtol=3e-5)  # a schedule's 1−β₂ is a rounded one
 
 
+def test_a_schedule_cannot_be_exchanged_once_built_but_set_again():
+    schedule, other = (keras.optimizers.schedules.CosineDecay(0.5, steps) for steps in (10, 20))
+    optimizer = Adam(schedule)
+    step_on(optimizer)([np.ones(3, "float32")])
+    with pytest.raises(ValueError, match=r"schedule of learning_rate cannot be exchanged once Adam is built"):
+        optimizer.learning_rate = other
+    optimizer.learning_rate = schedule
+    assert optimizer._learning_rate is schedule
+
+
+def test_a_builtin_that_tells_no_signature_is_given_the_step():
+    optimizer = GradientDescent(functools.partial(math.hypot, 3.0))
+    step_on(optimizer)
+    optimizer.number_of_calls.assign(4)
+    assert float(optimizer.learning_rate) == 5.0
+
+
 def test_a_callable_sees_the_step_from_zero():
     optimizer = GradientDescent(lambda step: ops.cast(step, "float32"))
     step, path = step_on(optimizer, ()), []
@@ -147,6 +188,19 @@ def test_the_config_gives_back_the_number_as_it_was_given(number):
     assert value == number or np.float32(value) == number
 
 
+@pytest.mark.parametrize(
+    "make",
+    [ops.convert_to_tensor, keras.Variable, fractions.Fraction],
+    ids=["tensor", "variable", "fraction"],
+)
+def test_a_number_may_be_a_scalar_of_any_library(make):
+    optimizer = Adam(make(0.25))
+    assert optimizer.get_config()["learning_rate"] == 0.25
+    assert type(optimizer.get_config()["learning_rate"]) is float
+    optimizer.learning_rate = make(0.5)
+    assert float(optimizer.learning_rate) == optimizer.get_config()["learning_rate"] == 0.5
+
+
 def test_an_unchanged_config_has_python_numbers_and_survives_a_round_trip():
     given = {"learning_rate": 1, "beta_1": 0.85, "beta_2": 0.997, "epsilon": 1e-9, "weight_decay": 0.02, "name": "mine"}
     config = Adam(**given).get_config()
@@ -173,6 +227,9 @@ def test_schedules_survive_a_config_round_trip():
 # -- bad values -----------------------------------------------------------------------------------
 
 BAD = [
+    (Adam, {"learning_rate": 10**400}, "learning_rate"),  # beyond the largest float
+    (Adam, {"beta_1": ops.ones(2)}, "beta_1"),
+    (Adam, {"learning_rate": ops.convert_to_tensor(True)}, "learning_rate"),
     (Adam, {"learning_rate": -0.1}, "learning_rate"),
     (Adam, {"learning_rate": float("nan")}, "learning_rate"),
     (Adam, {"learning_rate": float("inf")}, "learning_rate"),
@@ -323,10 +380,37 @@ def test_every_hyperparameter_is_declared_in_full(cls):
             assert declared.search.scale == ("log1m" if decays else "log")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0.1, 1, "logarithmic"), "scale of a search range is one of linear, log, log1m; received 'logarithmic'"),
+        ((1, 1), "finite LOW < HIGH; received 1:1"),
+        ((2, 1), "finite LOW < HIGH; received 2:1"),
+        ((0, math.inf), "finite LOW < HIGH; received 0:inf"),
+        ((-math.inf, 0), "finite LOW < HIGH; received -inf:0"),
+        ((math.nan, 1), "finite LOW < HIGH; received nan:1"),
+        ((0, 1, "log"), "log search range needs LOW > 0; received 0:1"),
+        ((-1, 1, "log"), "log search range needs LOW > 0; received -1:1"),
+        ((0.5, 1, "log1m"), "log1m search range .* needs HIGH < 1; received 0.5:1"),
+        ((0.5, 2, "log1m"), "log1m search range .* needs HIGH < 1; received 0.5:2"),
+    ],
+)
+def test_a_search_range_that_cannot_be_is_an_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        keras_optims.SearchRange(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(-1, 2), (0, 1), (1e-9, 1, "log"), (2, 3, "log"), (-1, 0.99, "log1m"), (0, 0.5, "log1m")])
+def test_a_search_range_may_end_where_its_scale_allows(arguments):
+    found = keras_optims.SearchRange(*arguments)
+    assert (found.low, found.high, found.scale) == (*arguments, "linear")[:3]
+
+
 @pytest.mark.parametrize("cls", CLASSES)
 def test_the_learning_rate_comes_first_and_is_searched_by_default(cls):
     assert next(iter(cls.hyperparameters())) == "learning_rate"
-    assert cls.hyperparameters()["learning_rate"].search.by_default
+    searched = [name for name, declared in cls.hyperparameters().items() if declared.search and declared.search.by_default]
+    assert searched[0] == "learning_rate" or cls is keras_optims.Prodigy  # which finds it itself
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -446,6 +530,22 @@ def test_a_domain_ends_where_it_says(cls, name, inside, outside):
     for value in outside:
         with pytest.raises(ValueError, match=name):
             cls(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "[0, 0.5]"),
+        ({"low_open": True}, "(0, 0.5]"),
+        ({"high_open": True}, "[0, 0.5)"),
+        ({"low_open": True, "high_open": True}, "(0, 0.5)"),
+        ({"high": math.inf, "high_open": True}, "[0, ∞)"),
+    ],
+)
+def test_an_interval_is_written_as_in_mathematics(arguments, text):
+    interval = keras_optims.Interval(**{"low": 0, "high": 0.5, **arguments})
+    assert str(interval) == text
+    assert (0 in interval, 0.5 in interval, -0.1 in interval) == (text[0] == "[", text[-1] == "]" or "∞" in text, False)
 
 
 @pytest.mark.parametrize("denormal", [TINY / 2, 1e-40, 1.4e-45, np.float32(1e-39)])

@@ -63,6 +63,12 @@ def test_variables_are_known_by_a_key_of_their_own():
     assert keras_seam.key_of(optimizer, first) == keras_seam.key_of(optimizer, first) != keras_seam.key_of(optimizer, second)
 
 
+def test_the_layers_of_a_model_are_found_all_the_way_down():
+    inner = keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.SpectralNormalization(inner)], name="outer")
+    assert [keras_seam.layers_of(model)[0], keras_seam.layers_of(model)[-1]] == [model, inner]
+
+
 def test_an_optimizer_that_is_set_built_is_what_keras_takes_for_built():
     optimizer, variable = keras_optims.GradientDescent(0.5), keras.Variable(np.ones(3, "float32"), name="theta")
     optimizer.build([variable])
@@ -92,7 +98,9 @@ def test_keras_takes_a_stand_in_for_a_variable():
 
 def test_private_names_of_keras_stand_in_the_seam_alone():
     names = [
-        name for name in (*keras_seam.PRIVATE, *keras_seam.OF_NAMESAKES, *keras_seam.OF_VARIABLES) if name != "_learning_rate"
+        name
+        for name in (*keras_seam.PRIVATE, *keras_seam.OF_NAMESAKES, *keras_seam.OF_VARIABLES, *keras_seam.OF_LAYERS)
+        if name != "_learning_rate"
     ]
     pattern = re.compile(rf"\.({'|'.join(names)})\b")
     found = [

@@ -12,6 +12,7 @@ from tests.stepping import assert_eager_graph_and_xla_agree, state_of
 from tests.variants import CLASSES, VARIANTS
 
 SHAPES = [(), (5,), (0, 2), (33, 7)]
+WITH_KERNEL = [variant for variant in VARIANTS if variant.has_kernel]
 
 
 def written_out(cls):
@@ -36,7 +37,7 @@ def gradients(steps=30):
     return [[(rng.normal(size=s) * 10.0 ** rng.uniform(-4, 1)).astype("float32") for s in shapes] for _ in range(steps)]
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", WITH_KERNEL, ids=str)
 def test_the_fused_path_agrees_with_the_formula(variant):
     fused, plain = variant.make(**variant.arguments), written_out(variant.make)(**variant.arguments)
     assert fused.fused_kernel is not None
@@ -55,7 +56,12 @@ def test_the_fused_path_agrees_with_the_formula(variant):
 
 @pytest.mark.parametrize(
     ("cls", "name"),
-    [(cls, name) for cls in CLASSES for name, declared in cls.hyperparameters().items() if 0 in declared.domain],
+    [
+        (cls, name)
+        for cls in CLASSES
+        for name, declared in cls.hyperparameters().items()
+        if cls.kernel is not None and 0 in declared.domain
+    ],
 )
 def test_the_fused_path_agrees_with_the_formula_where_a_hyperparameter_is_zero(cls, name):
     steps = [CompiledStep(make(**{name: 0.0}), variables()) for make in (cls, written_out(cls))]
@@ -72,13 +78,13 @@ def test_eager_graph_and_xla_agree(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls.fused_kernel])
 def test_a_subclass_that_leaves_the_formula_alone_keeps_the_kernel(cls):
     class Renamed(cls):
         def get_config(self):
             return {**super().get_config(), "name": "renamed"}
 
-    assert Renamed().fused_kernel == cls().fused_kernel is not None
+    assert Renamed().fused_kernel == cls().fused_kernel == cls.kernel
 
 
 def test_a_subclass_with_another_formula_or_other_scalars_is_obeyed():
@@ -100,8 +106,14 @@ def paths(optimizer):
     return {line.variable: line.path for line in optimizer.explain()}
 
 
+def served_by_torch():
+    from keras_optims.kernels.torch import _KERNELS
+
+    return [variant for variant in VARIANTS if variant.make.kernel in _KERNELS]
+
+
 @pytest.mark.backend("torch")
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", served_by_torch() if keras.backend.backend() == "torch" else [], ids=str)
 def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, monkeypatch):
     from keras_optims.kernels.torch import fused as kernels
 
@@ -121,10 +133,10 @@ def test_where_a_device_has_no_fused_kernel_foreach_computes_the_same(variant, m
 @pytest.mark.backend("torch")
 def test_the_fused_kernels_of_torch_are_used_where_they_exist():
     fused = {"gradient_descent", "momentum", "adagrad", "adagrad from 0", "adam", "amsgrad", "adamw"}
-    for variant in VARIANTS:
+    for variant in [v for v in VARIANTS if v.has_kernel]:
         optimizer = variant.optimizer()
         optimizer.build(variables())
-        expected = "fused" if str(variant) in fused else "foreach"
+        expected = "fused" if str(variant) in fused else "foreach" if variant in served_by_torch() else "packed"
         assert set(paths(optimizer).values()) == {expected, "packed"}, variant
 
 
@@ -156,7 +168,8 @@ def test_what_jax_traces_for_a_variable_does_not_depend_on_the_bookkeeping(varia
 
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 100)
     per_variable = equations(3) - equations(2)
-    assert per_variable == equations(12) - equations(11) <= 24
+    assert per_variable == equations(12) - equations(11)
+    assert per_variable <= 24 or not variant.has_kernel
     assert per_variable == equations(3, learning_rate=schedule) - equations(2, learning_rate=schedule)
 
 
@@ -177,14 +190,17 @@ def test_explain_names_each_variable_its_path_and_why(cls):
     assert [line.shape for line in lines] == [*SHAPES, (4,)]
     assert [line.weight_decay for line in lines] == [True] * 4 + [False]
     table = str(lines)
-    assert len(table.splitlines()) == 6
+    assert len(table.splitlines()) == 6 + bool(optimizer._untracked.shared)  # which has a line of its own
     assert "33x7" in table
     if keras.backend.backend() == "jax":
         assert {line.path for line in lines} == {"compiled"}
+    elif not cls.fused_kernel:
+        of_formulas = {"grouped", "compiled"} if keras.backend.backend() == "tensorflow" else {"packed", "blocks"}
+        assert {line.path for line in lines} <= (of_formulas if cls.elementwise else {"formula"})
     else:
         assert lines[-1].path == ("compiled" if keras.backend.backend() == "tensorflow" else "packed")
         assert "bfloat16" in lines[-1].why
-        assert {line.path for line in lines[:4]} <= {"fused", "foreach", "packed"}
+        assert {line.path for line in lines[:4]} <= ({"fused", "foreach", "packed"} if cls.kernel else {"compiled", "packed"})
         assert all(line.path == "formula" and "Changed has a formula of its own" in line.why for line in changed.explain()[:4])
 
 

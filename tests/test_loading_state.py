@@ -133,6 +133,23 @@ def test_an_outer_model_does_not_matter(there, here):
 
 
 @anywhere
+def test_variables_of_one_name_are_told_apart_by_their_order():
+    source, target = keras_optims.Momentum(), keras_optims.Momentum()
+    for optimizer in (source, target):
+        optimizer.build([*named({"a": 2, "b": 2}), *named({"a": 2}), *named({"a": 2})])
+    fill(source)
+    assert {"velocity|a", "velocity|b", "velocity|a#2", "velocity|a#3"} <= set(state_of(source))
+    target.load_state(source)
+    assert [float(np.array(v)[0]) for v in target.velocity.variables] == [1, 2, 3, 4]
+
+
+@anywhere
+def test_what_became_of_a_state_can_be_read():
+    loaded = keras_optims.LoadedState(taken=list("abcdefg"), fresh=list("hijkl"))
+    assert str(loaded) == "taken: a, b, c, d, e and 2 more\nfresh: h, i, j, k, l\nleft out: nothing"
+
+
+@anywhere
 def test_the_name_of_a_layer_matters():
     source, target = keras_optims.Momentum(), keras_optims.Momentum()
     source.build(named({"first/kernel": 3, "first/bias": 2}))

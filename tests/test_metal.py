@@ -14,7 +14,7 @@ import keras
 import pytest
 
 import keras_optims
-from keras_optims.metal.coverage import PASSIVE, SMALL, Coverage, coverage
+from keras_optims.metal.coverage import LARGE, PASSIVE, SMALL, Coverage, coverage
 from keras_optims.metal.tracing import operations, registered_for_every_device, registered_for_metal, registered_on
 from tests.variants import VARIANTS
 
@@ -27,7 +27,12 @@ KERNELS = {
     keras_optims.RMSprop: "ResourceApplyRMSProp",
     keras_optims.Adam: "ResourceApplyAdam",
     keras_optims.AdamW: "ResourceApplyAdam",
+    keras_optims.SGD: "ResourceApplyKerasMomentum",
+    keras_optims.NAdamW: "ResourceApplyAdam",
+    keras_optims.Adadelta: "ResourceApplyAdadelta",
 }
+SERVED = [variant for variant in VARIANTS if variant.make in KERNELS]
+OTHERS = [variant for variant in VARIANTS if variant.make not in KERNELS]
 
 
 def kernel_of(variant):
@@ -44,17 +49,27 @@ def covered(make, **traced) -> Coverage:
 
 
 @pytest.mark.parametrize("decay", [{}, {"weight_decay": 0.01}], ids=["", "decay"])
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", SERVED, ids=str)
 def test_a_large_variable_takes_one_kernel_and_two_with_weight_decay(variant, decay):
     found = covered(lambda: variant.optimizer(**decay))
     expected = {f"{kernel_of(variant)} float32": 1}
-    if decay or variant.make is keras_optims.AdamW:
+    if decay or "weight_decay" in variant.arguments:
         expected["ResourceApplyGradientDescent float32"] = expected.get("ResourceApplyGradientDescent float32", 0) + 1
     assert found.each == expected
     assert found.stays_on_the_gpu, found
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("shapes", [LARGE, SMALL], ids=["large", "small"])
+@pytest.mark.parametrize("variant", OTHERS, ids=str)
+def test_a_formula_without_a_kernel_stays_on_the_gpu(variant, shapes):
+    """An operation at a time, and for small variables once for all of them."""
+    found = covered(lambda: variant.optimizer(weight_decay=0.01), shapes=shapes)
+    assert found.kind == "elementary"
+    assert found.stays_on_the_gpu, found
+    assert shapes == LARGE or found.operations == 1
+
+
+@pytest.mark.parametrize("variant", SERVED, ids=str)
 def test_small_variables_take_one_kernel_together(variant):
     made = []
 
@@ -73,7 +88,7 @@ def test_small_variables_take_one_kernel_together(variant):
     assert {line.path for line in made[0].explain()} <= {"fused", "grouped"}
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.takes_rows], ids=str)
 def test_rows_of_a_sparse_gradient_are_updated_on_the_gpu(variant):
     found = covered(variant.optimizer, sparse=True)
     assert found.stays_on_the_gpu, found

@@ -9,10 +9,11 @@ import pytest
 import keras_optims
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import VARIANTS
+from tests.variants import ALL
 
 STEPS = 100
 SHAPES = [(), (7,), (3, 5), (64, 33)]
+OF_KERAS = [variant for variant in ALL if variant.keras is not None]
 
 SETTINGS = {
     "plain": {},
@@ -51,8 +52,10 @@ def assert_same(weights, expected):
 
 def variants_and_settings():
     """All on TensorFlow; on other backends each variant plain, and each setting, of which the base takes care, with Adam."""
-    for variant in VARIANTS:
+    for variant in OF_KERAS:
         for number, setting in enumerate(SETTINGS):
+            if setting == "weight_decay" and variant.make.decay == "own":
+                continue  # Keras's FTRL forgets what it has decayed: tests/test_reference_adaptive.py
             everywhere = number == 0 or str(variant) == "adam"
             marks = () if everywhere else pytest.mark.backend("tensorflow")
             yield pytest.param(variant, setting, marks=marks, id=f"{variant}-{setting}")
@@ -63,7 +66,7 @@ def test_weights_are_those_of_keras(variant, setting):
     assert_same(trained(variant.optimizer(**SETTINGS[setting])), trained(variant.namesake(**SETTINGS[setting])))
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", OF_KERAS, ids=str)
 def test_from_zero_the_way_gone_is_that_of_keras_at_every_element(variant):
     paths = []
     for optimizer in (variant.optimizer(), variant.namesake()):
@@ -95,6 +98,23 @@ def test_decay_rates_near_one_are_as_exact_as_in_keras(ours, theirs, arguments):
     np.testing.assert_allclose(*paths, rtol=2e-6)
 
 
+@pytest.mark.parametrize("arguments", [{}, {"gradient_accumulation_steps": 3}, {"use_ema": True, "weight_decay": 0.1}], ids=str)
+def test_what_its_gradient_overwrites_becomes_what_keras_makes_of_it(arguments):
+    """The scales of float8 layers; of those that are accumulated the largest element of each."""
+    rng, results = np.random.default_rng(0), []
+    gradients = [[rng.normal(size=3).astype("float32") for _ in range(4)] for _ in range(7)]
+    for make in (keras_optims.Momentum, keras.optimizers.SGD):
+        variables = [keras.Variable(np.full(3, 0.5, "float32"), name=name) for name in ("scale_0", "a", "scale_1", "b")]
+        for scale in (variables[0], variables[2]):
+            scale.overwrite_with_gradient = True
+        step = CompiledStep(make(0.1, momentum=0.9, **arguments), variables)
+        results.append([])
+        for gradient in gradients:
+            step(gradient)
+            results[-1] += step.weights()
+    assert_same(*results)
+
+
 NAMESAKES = [
     (keras_optims.GradientDescent, keras.optimizers.SGD),
     (keras_optims.Momentum, keras.optimizers.SGD),
@@ -102,6 +122,16 @@ NAMESAKES = [
     (keras_optims.RMSprop, keras.optimizers.RMSprop),
     (keras_optims.Adam, keras.optimizers.Adam),
     (keras_optims.AdamW, keras.optimizers.AdamW),
+    (keras_optims.Adafactor, keras.optimizers.Adafactor),
+    (keras_optims.Lamb, keras.optimizers.Lamb),
+    (keras_optims.ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
+    (keras_optims.Muon, keras.optimizers.Muon),
+    (keras_optims.SGD, keras.optimizers.SGD),
+    (keras_optims.Nadam, keras.optimizers.Nadam),
+    (keras_optims.Adamax, keras.optimizers.Adamax),
+    (keras_optims.Adadelta, keras.optimizers.Adadelta),
+    (keras_optims.Ftrl, keras.optimizers.Ftrl),
+    (keras_optims.Lion, keras.optimizers.Lion),
 ]
 # `name`: older versions of Keras write the default out. `lazy`: Keras has no such choice. The others: a class of its own for what
 # is an argument of SGD.
@@ -109,6 +139,8 @@ EVERYWHERE = {"name", *NOT_OF_KERAS}
 DIFFERENT = {
     keras_optims.GradientDescent: {*EVERYWHERE, "momentum", "nesterov"},
     keras_optims.Momentum: {*EVERYWHERE, "momentum"},
+    keras_optims.Muon: {*EVERYWHERE, "scale", "coefficients", "exclude_head", "flatten", "ns_dtype"},
+    keras_optims.Nadam: {*EVERYWHERE, "momentum_decay"},
 }
 
 
@@ -119,10 +151,11 @@ def test_arguments_order_and_defaults_are_those_of_keras(ours, theirs):
         return {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in left_out}
 
     own, keras_ = arguments(ours), arguments(theirs)
-    different = DIFFERENT.get(ours, EVERYWHERE)
+    different = DIFFERENT.get(ours, EVERYWHERE | (ours.declarations().keys() - keras_.keys()))
     assert {k: v for k, v in own.items() if k not in different} == {k: v for k, v in keras_.items() if k not in different}
     positional = [p.name for p in inspect.signature(ours).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert positional == [name for name in keras_ if name in positional]
+    of_keras = [name for name in keras_ if name in positional]
+    assert positional[: len(of_keras)] == of_keras  # and after them what Keras does not have
 
 
 def test_momentum_is_on_by_default_and_gradient_descent_has_none():

@@ -173,9 +173,6 @@ def test_an_overflowing_step_is_skipped_and_leaves_the_state_untouched(variant, 
 
 # -- extreme gradients: the table of docs/precision.md ------------------------------------------------
 
-SQUARES = ("adagrad", "adagrad from 0", "rmsprop", "rmsprop with momentum", "adam", "amsgrad", "adamw")
-CENTERED = ("centered rmsprop", "centered rmsprop with momentum")
-
 
 def after(variant, *gradients, **arguments):
     """The weight of one element after each gradient, from 1."""
@@ -190,17 +187,23 @@ def after(variant, *gradients, **arguments):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_tiny_gradients_are_as_good_as_zero_where_they_are_squared_and_disturb_nothing(variant):
     for tiny in (1e-30, 1e-40):
-        np.testing.assert_allclose(after(variant, tiny, 1.0), after(variant, 0.0, 1.0), rtol=1e-6)
+        if variant.make is keras_optims.Lion:  # for which no gradient is tiny, if it is a number at all
+            assert after(variant, tiny)[0] == pytest.approx(1 - variant.arguments["learning_rate"]) or tiny == 1e-40
+            continue
+        np.testing.assert_allclose(after(variant, tiny, 1.0), after(variant, 0.0, 1.0), rtol=1e-6, atol=1e-20)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.has_kernel], ids=str)
 def test_a_huge_gradient_moves_a_weight_or_stops_it_as_documented(variant):
     huge, later = after(variant, 1e30, 1.0)
-    if variant.name in SQUARES:  # its square is infinite: the step is 0, and what comes later 0 or NaN, by the kernel
+    if variant.overflow == "stops":  # its square is infinite: the step is 0, and what comes later 0 or NaN, by the kernel
         decayed = 1 - variant.arguments.get("weight_decay", 0) * variant.arguments["learning_rate"]
         assert huge == pytest.approx(decayed)
         assert np.isnan(later) or later == pytest.approx(decayed**2)
-    elif variant.name in CENTERED:  # so is the square of its mean
+    elif variant.overflow == "bounded":
+        assert huge == pytest.approx(1 - variant.arguments["learning_rate"])
+        assert np.isfinite(later)
+    elif variant.overflow == "nan":  # RMSProp divides by the difference of two infinite squares, FTRL multiplies by one
         assert np.isnan(huge) or huge == 1
     else:
         assert -1e30 < huge < -1e20
@@ -216,5 +219,10 @@ def test_clipping_makes_a_huge_gradient_an_ordinary_one(variant):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_an_infinite_gradient_and_nan_are_never_silent(variant):
     assert np.isnan(after(variant, np.nan)[0])
-    infinite = after(variant, np.inf)[0]
-    assert np.isnan(infinite) if variant.name in (*SQUARES, *CENTERED) else infinite == -np.inf
+    infinite = after(variant, np.inf, 1.0, 1.0)  # ADOPT clips it, and v is infinite, and NaN after the next step
+    if variant.overflow != "moves":
+        assert np.isnan(infinite[-1])
+    elif variant.elementwise:
+        assert infinite[0] == -np.inf
+    else:
+        assert not np.isfinite(infinite[0])

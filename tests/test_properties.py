@@ -19,8 +19,8 @@ from tests.variants import BY_NAME, VARIANTS, distance
 STEPS, SIZE = 8, 24
 ROUNDING = float(np.finfo(np.float32).eps)  # 1.2e-7, the distance from 1 to the next float32
 
-BY_SCALE = [v for v in VARIANTS if v.make.__name__ in ("GradientDescent", "Momentum")]  # the step is linear in the gradient
-ADAPTIVE = [v for v in VARIANTS if v not in BY_SCALE and v.name != "adagrad"]  # all slots start at zero
+BY_SCALE = [v for v in VARIANTS if v.overflow == "moves" and v.elementwise]  # the step is linear in the gradient
+ADAPTIVE = [v for v in VARIANTS if v.epsilon_power]  # the gradients' scale is that of ε; all slots start at zero
 DECAYING = {"weight_decay": 0.1}
 
 
@@ -103,8 +103,7 @@ powers_of_two = st.integers(-10, 10).map(lambda power: 2.0**power)
 def test_gradients_and_epsilon_scaled_together_change_nothing(variant, drawn, factor, start):
     """So the scale of the gradients is that of ε, and with ε → 0 it does not count. A power of two is exact in every product."""
     values, its_gradients = drawn.draw(hyperparameters(variant)), drawn.draw(gradients(STEPS, SIZE))
-    power = 1 if variant.make.__name__.startswith("Adam") else 2  # ε stands beside the root, or in it beside the squares
-    scaled = {**values, "epsilon": float(np.float32(values["epsilon"])) * factor**power}
+    scaled = {**values, "epsilon": float(np.float32(values["epsilon"])) * factor**variant.epsilon_power}
     runs = rerun(variant.name)
     expected = runs.path({**values, "epsilon": float(np.float32(values["epsilon"]))}, start, its_gradients)
     np.testing.assert_array_equal(runs.path(scaled, start, its_gradients * np.float32(factor)), expected)
@@ -121,6 +120,15 @@ def test_with_epsilon_zero_the_scale_of_the_gradients_does_not_count(name, drawn
     expected = runs.path(values, start, its_gradients)
     scaled = runs.path(values, start, its_gradients * np.float32(factor))
     assert_same_but_for_rounding(scaled, expected, units=10)
+
+
+@pytest.mark.backend("tensorflow")
+@examples(5)
+@given(drawn=st.data(), factor=powers_of_two, start=starts)
+def test_the_scale_of_the_gradients_is_nothing_to_a_sign(drawn, factor, start):
+    values, its_gradients = drawn.draw(hyperparameters(BY_NAME["lion"])), drawn.draw(gradients(STEPS, SIZE))
+    expected = rerun("lion").path(values, start, its_gradients)
+    np.testing.assert_array_equal(rerun("lion").path(values, start, its_gradients * np.float32(factor)), expected)
 
 
 @pytest.mark.parametrize("variant", BY_SCALE, ids=str)
@@ -144,7 +152,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.elementwise], ids=str)
 @examples(2)
 @given(drawn=st.data(), start=starts, order=st.permutations(range(SIZE)))
 def test_reshaping_permuting_and_splitting_a_variable_reshapes_permutes_and_splits_its_way(variant, layout, drawn, start, order):

@@ -55,9 +55,11 @@ def mutations():
     """Every constant of every variant, 1 % off: (variant, name, wrong value)."""
     for variant in VARIANTS:
         for name, value in variant.arguments.items():
-            if isinstance(value, bool) or value == 0:
+            if isinstance(value, (bool, str)) or value == 0:
                 continue
             wrong = [value * 0.99, value * 1.01]
+            if isinstance(value, int) and name in variant.make.options():
+                wrong = [value + 1, *([value - 1] if value > 1 else [])]
             if variant.make.hyperparameters().get(name) is not None and variant.make.hyperparameters()[name].domain.high == 1:
                 wrong = [value * 0.99, 1 - (1 - value) * 1.01, 1 - (1 - value) * 0.99]
             for number in wrong:

@@ -19,6 +19,7 @@ the frame's optimizer names where there is one, else by its `update_step`.
 `finish_build(optimizer)`: called at the end of its build: makes the slot variables that are still to be made.
 `colocated(optimizer, variable)`: a context in which variables are made where the given one is.
 `count(iterations)`: adds 1 to the number of steps.
+`is_fast_at_bfloat16(tensor)`: whether the device of a tensor multiplies matrices of bfloat16 much faster than of float32.
 `is_distributed(optimizer)`: whether a step runs on each replica of a `tf.distribute` strategy.
 `Outlet()`: the way of an array from inside of a compiled step to Python: `put(number, array)` in the step, also in a branch of
 `run_if`, and afterwards `take()`, which gives (int, NumPy array), or `None` if nothing was put since.
@@ -55,4 +56,5 @@ finish_build = _backend.finish_build
 colocated = _backend.colocated
 count = _backend.count
 is_distributed = _backend.is_distributed
+is_fast_at_bfloat16 = _backend.is_fast_at_bfloat16
 Outlet = _backend.Outlet

@@ -28,6 +28,11 @@ def count(iterations):
     iterations.assign_add(1)
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`."""
+    return jax.default_backend() in ("gpu", "tpu")
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     return Path("compiled", "XLA makes one loop of the formula")

@@ -66,11 +66,16 @@ def test_the_default_space_is_what_the_optimizer_declares(name):
     declared = keras_optims.OPTIMIZERS[name].hyperparameters()
     expected = {key: value.search for key, value in declared.items() if value.search and value.search.by_default}
     assert space.axes == expected
-    assert "learning_rate" in space.axes
+    assert "learning_rate" in space.axes or name == "prodigy"  # which finds it itself
     middle = {axis.name: axis.prob_to_value(0.5) for axis in space.hyperparameters().space}
     optimizer = space.build(middle)
     for key, value in middle.items():
         assert float(getattr(optimizer, key)) == pytest.approx(value, rel=1e-6)
+
+
+def test_what_only_keeps_a_division_finite_is_not_searched_unless_asked():
+    assert list(Space.of("adam").axes) == ["learning_rate", "beta_1", "beta_2"]
+    assert list(Space.of("adam", search={"epsilon": None}).axes) == ["learning_rate", "beta_1", "beta_2", "epsilon"]
 
 
 def test_search_and_fix_change_the_space():

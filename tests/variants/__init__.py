@@ -8,15 +8,17 @@ import keras
 import numpy as np
 
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import classics
+from tests.variants import adaptive, adaptive_later, classics, layerwise, matrix, schedule_free
 from tests.variants.variant import Variant
 
-__all__ = ["ALL", "BY_NAME", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
+__all__ = ["ALL", "BY_NAME", "BY_ROWS", "CLASSES", "SHAPES", "VARIANTS", "Variant", "distance", "random_gradients", "run"]
 
-ALL = [*classics.VARIANTS]
-EVERYWHERE = [*classics.VARIANTS]
+_LATER = (adaptive, adaptive_later, layerwise, matrix, schedule_free)
+ALL = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.VARIANTS)]
+EVERYWHERE = [*classics.VARIANTS, *(variant for family in _LATER for variant in family.EVERYWHERE)]
 VARIANTS = ALL if keras.backend.backend() == "tensorflow" else EVERYWHERE
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
+BY_ROWS = list(dict.fromkeys(variant.make for variant in VARIANTS if variant.takes_rows))
 BY_NAME = {variant.name: variant for variant in ALL}
 
 SHAPES = {"scalar": (), "empty": (0, 3), "one": (1,), "odd": (7, 3, 5), "large": (130, 67)}

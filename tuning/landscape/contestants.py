@@ -110,7 +110,7 @@ def _contestant(name: str, cls: type, settings: dict[str, Any], surface: Surface
     for setting, value in settings.items():
         if setting not in _settable(cls):
             raise SearchError(f"{name} has no setting {setting!r}; it has {', '.join(_settable(cls))}.")
-        if isinstance(value, str):
+        if isinstance(value, str) and not getattr(declared.get(setting), "choices", ()):
             raise SearchError(f"{setting} of {name} must be a number, true, false or none; received {value!r}.")
         if setting in declared:
             try:

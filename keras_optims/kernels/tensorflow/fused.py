@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 from keras_optims import keras_seam
+from keras_optims.metal import protection
 
 
 def native(variable):
@@ -78,12 +79,8 @@ def rmsprop(optimizer, pairs, s):
 
 
 def adam(optimizer, pairs, s):
-    """As `keras_optims.Adam`. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
-    t = tf.cast(optimizer.step_number, "float32")
-    of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
-    of_root = tf.sqrt(1 + of_v)
-    scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
-    scalars |= {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
+    """As `keras_optims.Adam`."""
+    scalars = _of_adam(optimizer, s)
     for gradient, variable in pairs:
         slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
         if optimizer.amsgrad:
@@ -91,6 +88,46 @@ def adam(optimizer, pairs, s):
             tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=handle(variable), **slots, vhat=largest, grad=gradient, **scalars)
         else:
             tf.raw_ops.ResourceApplyAdam(var=handle(variable), **slots, grad=gradient, **scalars)
+
+
+def nadamw(optimizer, pairs, s):
+    """As `keras_optims.NAdamW`: with its own correction off, the kernel's Nesterov is just its step."""
+    scalars = _of_adam(optimizer, s)
+    for gradient, variable in pairs:
+        slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.second_moment[variable])}
+        tf.raw_ops.ResourceApplyAdam(var=handle(variable), **slots, grad=gradient, use_nesterov=True, **scalars)
+
+
+def _of_adam(optimizer, s):
+    """The scalars of Adam's kernels. α has the correction of the start already, so the kernel's own is switched off (βᵗ = 0)."""
+    t = tf.cast(optimizer.step_number, "float32")
+    of_m, of_v = _excess(s.beta_1, s.one_minus_beta_1, t), _excess(s.beta_2, s.one_minus_beta_2, t)
+    of_root = tf.sqrt(1 + of_v)
+    scalars = {"lr": s.alpha * of_root / (1 + of_m), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon * of_root}
+    return scalars | {"beta1_power": tf.zeros(()), "beta2_power": tf.zeros(())}
+
+
+def adamax(optimizer, pairs, s):
+    """As `keras_optims.Adamax`; the correction as for `adam`."""
+    excess = _excess(s.beta_1, s.one_minus_beta_1, tf.cast(optimizer.step_number, "float32"))
+    scalars = {"lr": s.alpha / (1 + excess), "beta1": s.beta_1, "beta2": s.beta_2, "epsilon": s.epsilon}
+    for gradient, variable in pairs:
+        slots = {"m": handle(optimizer.first_moment[variable]), "v": handle(optimizer.infinity_norm[variable])}
+        tf.raw_ops.ResourceApplyAdaMax(var=handle(variable), **slots, beta1_power=tf.zeros(()), grad=gradient, **scalars)
+
+
+def adadelta(optimizer, pairs, s):
+    """As `keras_optims.Adadelta`. Both means are too large by the same share, so that ε alone has to grow with them."""
+    excess = _excess(s.rho, s.one_minus_rho, tf.cast(optimizer.step_number, "float32"))
+    scalars = {"lr": s.learning_rate, "rho": s.rho, "epsilon": s.epsilon * (1 + excess)}
+    for gradient, variable in pairs:
+        tf.raw_ops.ResourceApplyAdadelta(
+            var=handle(variable),
+            accum=handle(optimizer.mean_square[variable]),
+            accum_update=handle(optimizer.mean_squared_step[variable]),
+            grad=gradient,
+            **scalars,
+        )
 
 
 def _excess(decay_rate, complement, t):
@@ -138,6 +175,8 @@ def merges_replicas() -> bool:
 
 def operation(optimizer) -> str | None:
     """The name of the operation that serves this optimizer's formula; `None` where there is none."""
+    if is_missing_on_metal(optimizer):
+        return None
     name = optimizer.fused_kernel
     if name == "adagrad" and not optimizer.epsilon_is_in_the_accumulator:
         return None
@@ -146,12 +185,20 @@ def operation(optimizer) -> str | None:
     return _OPERATIONS.get(name)
 
 
+def is_missing_on_metal(optimizer) -> bool:
+    """Whether the CPU would have to take the kernel's place on the Mac's GPU, which has kernels for all of the formula."""
+    return _OPERATIONS.get(optimizer.fused_kernel) == "ResourceApplyAdaMax" and protection.on_metal()
+
+
 _OPERATIONS = {
     "gradient_descent": "ResourceApplyGradientDescent",
     "momentum": "ResourceApplyKerasMomentum",
     "adagrad": "ResourceApplyAdagrad",
     "rmsprop": "ResourceApplyRMSProp",
     "adam": "ResourceApplyAdam",
+    "nadamw": "ResourceApplyAdam",
+    "adamax": "ResourceApplyAdaMax",
+    "adadelta": "ResourceApplyAdadelta",
 }
 _VARIANTS = {"rmsprop": "ResourceApplyCenteredRMSProp", "adam": "ResourceApplyAdamWithAmsgrad"}
 
@@ -161,4 +208,7 @@ KERNELS = {
     "adagrad": adagrad,
     "rmsprop": rmsprop,
     "adam": adam,
+    "nadamw": nadamw,
+    "adamax": adamax,
+    "adadelta": adadelta,
 }

@@ -98,7 +98,7 @@ def prepared(optimizer, gradients, variables):
 def _needs_all_of_it(optimizer, variable) -> bool:
     """Whether rows of a gradient will not do: for sums over several steps, and formulas of another scope than elements."""
     formula = optimizer.settings_of(variable).formula or optimizer
-    by_rows = optimizer.lazy and formula.lazy and formula.elementwise and not formula.overrides("begin_step")
+    by_rows = optimizer.lazy and formula.goes_by_rows(variable)
     return not by_rows or bool(optimizer.gradient_accumulation_steps)
 
 
@@ -122,6 +122,11 @@ def count(iterations):
     fused.native(iterations).assign_add(1)  # not Keras's, which adds first and then assigns: the Mac's GPU adds no integers
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`; in a function that is being traced no tensor has a device yet."""
+    return bool(tf.config.list_physical_devices("GPU")) and not protection.on_metal()
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
     operation, dtype, name = fused.operation(optimizer), _dtype(variable), type(optimizer).__name__
@@ -132,6 +137,8 @@ def path_of(optimizer, variable) -> Path:
         why = f"{dtype} is updated in float32 arithmetic"
     elif optimizer.fused_kernel is None:
         why = f"{name} has a formula of its own"
+    elif fused.is_missing_on_metal(optimizer):
+        why = "tensorflow-metal lacks its kernel"
     elif operation is None:
         why = "epsilon follows a schedule, and the kernel has a constant one"
     else:

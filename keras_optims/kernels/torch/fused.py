@@ -13,6 +13,11 @@ import keras
 import torch
 
 
+def serves(optimizer) -> bool:
+    """Whether there is a kernel here of the formula that the optimizer names."""
+    return optimizer.fused_kernel in _KERNELS
+
+
 def operation_of(optimizer) -> str | None:
     """The name of torch's fused kernel of an optimizer's formula, if there is one."""
     name = optimizer.fused_kernel
@@ -42,7 +47,10 @@ def run(frame, gradients, variables):
         decaying = [w for w, variable in zip(weights, variables, strict=True) if optimizer.decays(variable)]
     s = _numbers(optimizer, (*names, "weight_decay") if decaying else names, learning_rate, tensors)
     if decaying:
-        torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
+        if optimizer.overrides("decayed"):  # θ − θ·λ·η, of which λ·η is not rounded beside 1
+            torch._foreach_add_(decaying, decaying, alpha=-s.weight_decay * s.learning_rate)
+        else:
+            torch._foreach_mul_(decaying, 1 - s.weight_decay * s.learning_rate)
     operation = operation_of(optimizer)
     is_fused = operation is not None and has_kernel(operation, weights[0].device.type)
     kernel(optimizer, weights, gradients, lambda slot: tensors(slot.of(variables)), s, is_fused)

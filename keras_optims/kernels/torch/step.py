@@ -70,10 +70,16 @@ def _prepared(gradient, variable):
     return ops.cast(ops.convert_to_tensor(gradient), arithmetic_dtype(variable))
 
 
+def is_fast_at_bfloat16(tensor) -> bool:
+    """See `keras_optims.kernels`."""
+    return tensor.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
 def path_of(optimizer, variable) -> Path:
     """See `keras_optims.kernels`."""
-    if optimizer.fused_kernel is None:
-        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has a formula of its own")
+    if not fused.serves(optimizer):
+        why = "a formula of its own" if optimizer.fused_kernel is None else "no kernel on torch"
+        return _path_of_formula(optimizer, variable, f"{type(optimizer).__name__} has {why}")
     if variable._value.dtype is not torch.float32:
         dtype = keras.backend.standardize_dtype(variable.dtype)
         return _path_of_formula(optimizer, variable, f"the kernels are used for float32, and this is {dtype}")
@@ -105,7 +111,7 @@ def update(frame, gradients, variables):
     by_kernel: list = []
     in_pieces: list = []
     for gradient, variable in zip(gradients, variables, strict=True):
-        if optimizer.fused_kernel and variable._value.dtype is torch.float32:
+        if fused.serves(optimizer) and variable._value.dtype is torch.float32:
             by_kernel.append((gradient, variable))
         elif optimizer.elementwise and pieces.are_possible(variable):
             in_pieces.append((gradient, variable))

@@ -12,7 +12,7 @@ from keras_optims.testing.contract.check import ContractError, MakeOptimizer, No
 from keras_optims.testing.contract.making import made
 from keras_optims.testing.contract.walking import Arrays, make_variables
 
-LEARNING_RATES = (0.1, 0.01, 1.0, 0.001, 10.0, 100.0)
+LEARNING_RATES = (0.1, 0.01, 1.0, 0.001, 10.0, 100.0, 0.003, 0.005)
 
 Problem = Callable[[Arrays], tuple[float, Arrays]]
 """A function of the weights that returns its value and its gradients."""
@@ -20,7 +20,7 @@ Problem = Callable[[Arrays], tuple[float, Arrays]]
 
 @contract_check
 def converges_on_a_quadratic(make_optimizer: MakeOptimizer) -> None:
-    """200 steps on a round quadratic bring the loss below a hundredth, with one of six learning rates.
+    """200 steps on a round quadratic bring the loss below a hundredth, with one of eight learning rates.
 
     There is no easier problem.
     """
@@ -29,7 +29,7 @@ def converges_on_a_quadratic(make_optimizer: MakeOptimizer) -> None:
 
 @contract_check
 def converges_on_an_ill_conditioned_quadratic(make_optimizer: MakeOptimizer) -> None:
-    """200 steps on a quadratic of condition number 1000 bring the loss below a hundredth, with one of six learning rates.
+    """200 steps on a quadratic of condition number 1000 bring the loss below a hundredth, with one of eight learning rates.
 
     Curvatures of real networks differ by more.
     """
@@ -39,7 +39,7 @@ def converges_on_an_ill_conditioned_quadratic(make_optimizer: MakeOptimizer) -> 
 
 @contract_check
 def converges_on_rosenbrock(make_optimizer: MakeOptimizer) -> None:
-    """500 steps along Rosenbrock's curved valley bring the loss below a tenth, with one of six learning rates.
+    """500 steps along Rosenbrock's curved valley bring the loss below a tenth, with one of eight learning rates.
 
     Direction and scale of the gradient change all the way.
     """
@@ -48,7 +48,7 @@ def converges_on_rosenbrock(make_optimizer: MakeOptimizer) -> None:
 
 @contract_check
 def converges_on_real_digits(make_optimizer: MakeOptimizer) -> None:
-    """100 steps of logistic regression on 300 real digits bring the loss below a third, with one of six learning rates.
+    """100 steps of logistic regression on 300 real digits bring the loss below a third, with one of eight learning rates.
 
     Real gradients are sparse, correlated and of many sizes.
     """

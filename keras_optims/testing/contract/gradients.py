@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from keras_optims.testing.compiled_step import EagerStep
-from keras_optims.testing.contract.check import ContractError, MakeOptimizer, contract_check
+from keras_optims.testing.contract.check import ContractError, MakeOptimizer, NotApplicable, contract_check
 from keras_optims.testing.contract.making import bare
 from keras_optims.testing.contract.walking import (
     SHAPES,
@@ -24,6 +24,8 @@ def zero_gradient(make_optimizer: MakeOptimizer) -> None:
 
     Where the loss does not depend on a weight there is no reason to change it; 0/0 would make it NaN.
     """
+    if not getattr(type(bare(make_optimizer, learning_rate=0.1)), "starts_from_the_weights", True):
+        raise NotApplicable("it declares that it does not start from the weights")
     zeros = [np.zeros(shape, "float32") for shape in SHAPES]
     weights = walk(bare(make_optimizer, learning_rate=0.1), [zeros] * 3)[-1]
     require_close(weights, starting_weights(), "the weights after three steps with zero gradients, and before them")

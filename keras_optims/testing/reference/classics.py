@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_optims.testing.reference.steps import at, decayed, in_float64
+from keras_optims.testing.reference.steps import at, decayed, in_float64, number
 
 
 def gradient_descent(gradients, start, learning_rate, weight_decay=None):
@@ -61,13 +61,13 @@ def rmsprop(gradients, start, learning_rate, rho, momentum, epsilon, centered=Fa
     return path
 
 
-def adam(gradients, start, learning_rate, beta_1, beta_2, epsilon, amsgrad=False, weight_decay=None):
+def adam(gradients, start, learning_rate, beta_1, beta_2, epsilon, amsgrad=False, weight_decay=None, numbers=None):
     """Kingma & Ba 2015, Algorithm 1, with the ε̂ of Section 2, i.e. ε/√(1−β₂ᵗ) beside the corrected root; AMSGrad before it."""
     theta, path = np.asarray(start, np.float64), []
     first, second, largest = (np.zeros_like(theta) for _ in range(3))
     for step, gradient in enumerate(in_float64(gradients)):
         theta = decayed(theta, learning_rate, weight_decay, step)
-        t, b1, b2 = step + 1, at(beta_1, step), at(beta_2, step)
+        t, b1, b2 = number(step, numbers), at(beta_1, step), at(beta_2, step)
         first = b1 * first + (1 - b1) * gradient
         second = b2 * second + (1 - b2) * gradient**2
         largest = np.maximum(largest, second)

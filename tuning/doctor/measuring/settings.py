@@ -51,6 +51,24 @@ def _settings():
             yield Setting(keras_optims.Adam, adam, reference.adam)
     adamw = {**rate, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "weight_decay": 0.01}
     yield Setting(keras_optims.AdamW, adamw, reference.adam)
+    small = {**rate, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
+    yield Setting(keras_optims.RAdam, {**small, "early": "momentum"}, reference.radam)
+    yield Setting(keras_optims.AdaBelief, {**small, "rectify": True}, reference.adabelief)
+    yield Setting(keras_optims.Yogi, {**small, "initial_accumulator_value": 1e-6}, reference.yogi)
+    yield Setting(keras_optims.ADOPT, small, reference.adopt)
+    yield Setting(keras_optims.AdEMAMix, {**small, "beta_3": 0.999, "alpha": 5.0}, reference.ademamix)
+    yield Setting(keras_optims.Adan, {**small, "beta_3": 0.99, "weight_decay": 0.02}, reference.adan)
+    yield Setting(keras_optims.NovoGrad, small, reference.novograd)
+    yield Setting(keras_optims.SGD, {**rate, "momentum": 0.9}, reference.momentum)
+    as_adam = {**rate, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
+    yield Setting(keras_optims.Nadam, as_adam, reference.nadam)
+    yield Setting(keras_optims.NAdamW, {**as_adam, "weight_decay": 0.01}, reference.nadamw)
+    yield Setting(keras_optims.Adamax, as_adam, reference.adamax)
+    yield Setting(keras_optims.Adadelta, {"learning_rate": 1.0, "rho": 0.95, "epsilon": 1e-2}, reference.adadelta)
+    penalties = {f"{name}_regularization_strength": 0.3 for name in ("l1", "l2", "l2_shrinkage")}
+    ftrl = {"learning_rate": 0.1, "learning_rate_power": -0.5, "initial_accumulator_value": 0.1, **penalties, "beta": 1.0}
+    yield Setting(keras_optims.Ftrl, ftrl, reference.ftrl)
+    yield Setting(keras_optims.Lion, {**rate, "beta_1": 0.9, "beta_2": 0.99}, reference.lion)
 
 
 SETTINGS = tuple(_settings())

@@ -1,0 +1,213 @@
+"""SOAP: Adam in the basis in which the gradients of a matrix hardly depend on one another.
+
+Adam gives each weight a rate of its own, as if weights knew nothing of each other. Shampoo measures how the rows and the columns
+of a matrix' gradients go together, and takes that out. SOAP turns the gradient into the eigenvectors of these two measures, runs
+Adam there, and turns the step back. The eigenvectors change slowly, so they are renewed now and then only.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_optims.axes import FILTERS, VECTOR
+from keras_optims.hyperparameter import (
+    DECAY_RATE,
+    NON_NEGATIVE,
+    Hyperparameter,
+    Interval,
+    Option,
+    SearchRange,
+    epsilon,
+)
+from keras_optims.optimizer import Optimizer
+
+_FROM_ONE = Interval(1, math.inf)
+
+
+@keras.saving.register_keras_serializable(package="keras_optims")
+class SOAP(Optimizer):
+    """SOAP: Shampoo with Adam in the preconditioner's eigenbasis.
+
+    With a matrix of weights θ, gradient G, learning rate η and n the number of the step, counted from 0, each step but the first
+    does
+
+        G' = Q_Lᵀ·G·Q_R
+        m ← β₁·m + (1−β₁)·G',   v ← β₂·v + (1−β₂)·G'²           element by element
+        θ ← θ − η·√(1−β₂ⁿ)/(1−β₁ⁿ)·Q_L·(m / (√v + ε))·Q_Rᵀ
+        θ ← θ − η·λ·θ
+        L ← β·L + (1−β)·G·Gᵀ,   R ← β·R + (1−β)·Gᵀ·G
+
+    and every f-th one then renews the eigenvectors: their columns in the order of falling eigenvalues, Q_L from the QR
+    decomposition of L·Q_L, Q_R alike, and m turned from the old basis into the new. The first step makes L and R, and Q_L and
+    Q_R of their eigenvectors, and moves nothing.
+
+    Kernels with more than two axes are the matrices from inputs to outputs that they are (`keras_optims.Axes`). A side that is
+    longer than `max_precond_dim` is not turned. Vectors, and the small filters of depthwise and grouped convolutions, go by Adam
+    with the same numbers.
+
+    Args:
+        learning_rate: η ≥ 0. Usually 1e-3 to 2e-2; default 0.003.
+        beta_1: β₁ in [0, 1). Smaller ones than 0.9 were found to fail; default 0.95.
+        beta_2: β₂ in [0, 1). Usually 0.9 to 0.99; default 0.95.
+        shampoo_beta: β in [0, 1), of L and R; default `None`: β₂.
+        epsilon: ε ≥ 0, added to √v; default 1e-8.
+        weight_decay: λ ≥ 0; default 0.01; `None`: none.
+        precondition_frequency: f, the number of steps between renewals. 1 is best and dearest; default 10.
+        max_precond_dim: the longest side that is turned; default 10000. Its slots hold two numbers for each pair of rows.
+        **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
+
+    Conventions: those of the authors' code: the first gradient moves nothing; the decay comes after the step; ε is added to √v
+    before the correction. That code turns each axis of a convolution by itself; here it is one matrix.
+
+    Reference: Vyas et al. 2024, "SOAP: Improving and Stabilizing Shampoo using Adam", https://arxiv.org/abs/2409.11321,
+    Algorithm 3.
+    """
+
+    decay = "own"
+
+    learning_rate = Hyperparameter(
+        0.003, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 2e-2, "log"), meaning="learning rate"
+    )
+    beta_1 = Hyperparameter(
+        0.95, symbol="β₁", domain=DECAY_RATE, search=SearchRange(0.9, 0.98, "log1m"), meaning="decay rate of the first moment"
+    )
+    beta_2 = Hyperparameter(
+        0.95, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.99, "log1m"), meaning="decay rate of the second moment"
+    )
+    shampoo_beta = Hyperparameter(None, symbol="β", domain=DECAY_RATE, meaning="decay rate of L and R", off=None)
+    epsilon = epsilon(1e-8)
+    weight_decay = Hyperparameter(
+        0.01, symbol="λ", domain=NON_NEGATIVE, search=SearchRange(1e-2, 0.2, "log"), meaning="weight decay", off=None
+    )
+    precondition_frequency = Option(10, domain=_FROM_ONE, integer=True, meaning="steps between renewals of the eigenvectors")
+    max_precond_dim = Option(10000, domain=_FROM_ONE, integer=True, meaning="longest side that is turned")
+
+    def build(self, variables):
+        """Makes the slots `first_moment` (m) and `second_moment` (v), as matrices; of the sides that are turned `left` (L),
+        `right` (R), `left_basis` (Q_L) and `right_basis` (Q_R).
+        """
+        super().build(variables)
+        self.first_moment = self.add_slot(variables, "first_moment", shape=self._sizes)
+        self.second_moment = self.add_slot(variables, "second_moment", shape=self._sizes)
+        self.sides, self.bases = [], []
+        for axis, name in ((1, "left"), (2, "right")):
+            turned = [variable for variable in variables if self._turns(variable, axis)]
+
+            def square(variable, axis=axis):
+                sizes = self._sizes(variable)
+                return sizes[0], sizes[axis], sizes[axis]
+
+            self.sides.append(self.add_slot(turned, name, shape=square))
+            self.bases.append(self.add_slot(turned, f"{name}_basis", _identity, shape=square))
+
+    def _sizes(self, variable) -> tuple[int, int, int]:
+        """(number of matrices, inputs, outputs); a vector is one column."""
+        axes = self.axes_of(variable)
+        if axes.kind in (VECTOR, FILTERS):
+            return 1, math.prod(variable.shape), 1
+        return axes.sizes(variable.shape)
+
+    def _turns(self, variable, axis) -> bool:
+        sizes = self._sizes(variable)
+        return self.axes_of(variable).kind not in (VECTOR, FILTERS) and 1 < sizes[axis] <= self.max_precond_dim and 0 not in sizes
+
+    def step_scalars(self, learning_rate):
+        """α, η, β₂ and what the first step leaves out, times 0 there."""
+        n = self.step_number - 1
+        is_on = ops.cast(n > 0, n.dtype)
+        n = ops.maximum(n, 1.0)
+        of_shampoo = "shampoo_beta" if self.is_on("shampoo_beta") else "beta_2"
+        return {
+            "alpha": is_on * learning_rate * ops.sqrt(1 - self.beta_2**n) / (1 - self.beta_1**n),
+            "rate": is_on * learning_rate,
+            "one_minus_beta_1": is_on * self.one_minus("beta_1"),
+            "one_minus_beta_2": is_on * self.one_minus("beta_2"),
+            "one_minus_beta": self.one_minus(of_shampoo),
+            "epsilon": self.epsilon,
+        }
+
+    def update_steps(self, gradients, variables, learning_rates):
+        """The formula for each of them; and for all together, now and then, the eigenvectors."""
+        for gradient, variable, learning_rate in zip(gradients, variables, learning_rates, strict=True):
+            self._update(gradient, variable, learning_rate)
+        turned = [variable for variable in variables if any(variable in side for side in self.sides)]
+        if turned:
+            self.every(1, lambda: self._begin(turned), until=1)
+            self.every(self.precondition_frequency, lambda: self._renew(turned), since=1)
+
+    def _update(self, gradient, variable, learning_rate):
+        s = self.scalars(variable, learning_rate)
+        m, v = self.first_moment[variable], self.second_moment[variable]
+        matrices = self._as_matrices(gradient, variable)
+        turned = self._turned(matrices, variable)
+        self.assign_add(m, (turned - m) * s.one_minus_beta_1)
+        self.assign_add(v, (ops.square(turned) - v) * s.one_minus_beta_2)
+        root = ops.sqrt(v) + s.epsilon
+        step = self._turned_back(m / ops.where(root > 0, root, 1.0), variable)
+        self.assign_sub(variable, self._as_variable(step, variable) * s.alpha)
+        decay = self.decay_of(variable)
+        if decay is not None:
+            self.assign_sub(variable, variable * decay * s.rate)
+        for axis, side in enumerate(self.sides):
+            if variable in side:
+                transposed = ops.swapaxes(matrices, -2, -1)
+                product = ops.matmul(matrices, transposed) if axis == 0 else ops.matmul(transposed, matrices)
+                self.assign_add(side[variable], (product - side[variable]) * s.one_minus_beta)
+
+    def _begin(self, variables):
+        """Q: the eigenvectors, those with the largest eigenvalues first."""
+        for side, basis in zip(self.sides, self.bases, strict=True):
+            for variable in variables:
+                if variable in side:
+                    self.assign(basis[variable], ops.flip(ops.linalg.eigh(side[variable].value)[1], -1))
+
+    def _renew(self, variables):
+        """Q ← QR(L·Q), with the columns in the order of their eigenvalues; v in their order too, and m in the new basis."""
+        of_size: dict = {}
+        for axis, (side, basis) in enumerate(zip(self.sides, self.bases, strict=True)):
+            for variable in variables:
+                if variable in side:
+                    square, old = side[variable].value, basis[variable].value
+                    product = ops.matmul(square, old)
+                    order = ops.argsort(-ops.sum(old * product, axis=-2), axis=-1)  # of the diagonal of QᵀLQ
+                    v = self.second_moment[variable]
+                    self.assign(v, ops.take_along_axis(v.value, order[:, :, None] if axis == 0 else order[:, None, :], axis + 1))
+                    product = ops.take_along_axis(product, order[:, None, :], -1)
+                    of_size.setdefault((product.shape[-1], variable.dtype), []).append((product, basis[variable]))
+        back = {id(variable): self._turned_back(self.first_moment[variable].value, variable) for variable in variables}
+        for alike in of_size.values():
+            found, start = ops.qr(ops.concatenate([product for product, _ in alike], 0))[0], 0
+            for product, basis in alike:
+                self.assign(basis, found[start : start + product.shape[0]])
+                start += product.shape[0]
+        for variable in variables:
+            self.assign(self.first_moment[variable], self._turned(back[id(variable)], variable))
+
+    def _turned(self, matrices, variable):
+        """Q_Lᵀ·G·Q_R."""
+        left, right = self.bases
+        if variable in left:
+            matrices = ops.matmul(ops.swapaxes(left[variable].value, -2, -1), matrices)
+        return ops.matmul(matrices, right[variable].value) if variable in right else matrices
+
+    def _turned_back(self, matrices, variable):
+        """Q_L·G·Q_Rᵀ."""
+        left, right = self.bases
+        if variable in left:
+            matrices = ops.matmul(left[variable].value, matrices)
+        return ops.matmul(matrices, ops.swapaxes(right[variable].value, -2, -1)) if variable in right else matrices
+
+    def _as_matrices(self, tensor, variable):
+        axes = self.axes_of(variable)
+        return ops.reshape(tensor, self._sizes(variable)) if axes.kind in (VECTOR, FILTERS) else axes.as_matrices(tensor)
+
+    def _as_variable(self, matrices, variable):
+        axes = self.axes_of(variable)
+        if axes.kind in (VECTOR, FILTERS):
+            return ops.reshape(matrices, variable.shape)
+        return axes.from_matrices(matrices, variable.shape)
+
+
+def _identity(shape, dtype=None):
+    return ops.broadcast_to(ops.eye(shape[-1], dtype=dtype), shape)
