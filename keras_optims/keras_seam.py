@@ -27,9 +27,9 @@ OF_MODELS = {
     "_call_has_training_arg": "whether a model's `call` takes `training`",
     "_compute_loss": "the loss, also of a model whose `compute_loss` takes no `training`",
     "_loss_tracker": "the mean of the losses, which `fit` shows",
-    "_flatten_layers": "all layers, also those in layers",
 }
 """Names of `keras.Model`, of which a train step is made."""
+
 OF_LAYERS = {"_flatten_layers": "the layers inside of a model or a layer, all the way down"}
 """Names of `keras.layers.Layer`."""
 
@@ -89,11 +89,6 @@ def loss_of(model, x, y, y_pred, sample_weight):
 def loss_tracker(model) -> Any:
     """The metric that `fit` shows as the loss."""
     return model._loss_tracker
-
-
-def layers_of(model) -> list:
-    """A model and all its layers, also those in layers."""
-    return list(model._flatten_layers())
 
 
 def index_of(optimizer, variable) -> int:
