@@ -1,13 +1,13 @@
 """Sharpness-aware minimization: weights whose whole neighbourhood has a low loss, rather than one point that has.
 
-A step goes up first: along the gradient, by the distance ρ, to where the loss around the weights is about the highest. The gradient
-is taken again there, on the same batch, and with this second one any optimizer takes its step, from where the weights were. Two
-gradients are two passes of the model: an optimizer, which is handed one, cannot do it, so the model's `train_step` does.
+A step goes up first: along the gradient, by the distance ρ, to where the loss around the weights is about the highest. The
+gradient is taken again there, on the same batch, and with this second one any optimizer takes its step, from where the weights
+were. Two gradients are two passes of the model, and an optimizer is handed one: so it is the model's `train_step` that does it.
 
-Both passes are of one function: the same batch and the same state, so the same dropout masks. They run in a `keras.StatelessScope`,
-in which a variable that is assigned keeps its value; what the first pass has assigned (moving statistics, seeds) is written when
-both are over, and what the second one has is dropped. On TensorFlow and JAX the second pass is given other weights. On torch, where
-wrapped modules read their parameters past Keras, the parameters' memory is exchanged for its duration.
+Both passes are of one function: the same batch and the same state, so the same dropout masks. They run in a
+`keras.StatelessScope`, in which a variable that is assigned keeps its value; what the first pass has assigned (moving statistics,
+seeds) is written when both are over, and what the second one has is dropped. On TensorFlow and JAX the second pass is given other
+weights. On torch, where wrapped modules read their parameters past Keras, the parameters' memory is exchanged meanwhile.
 """
 
 from __future__ import annotations
@@ -40,15 +40,14 @@ def sam(model: keras.Model, rho: float = 0.05, adaptive: bool = False) -> keras.
         e = ρ g / (‖g‖ + 1e-12)          g = ∇L(θ), ‖g‖ over all trainable variables
         θ ← the optimizer's step from θ with ∇L(θ + e)
 
-    and with `adaptive=True` (ASAM) e = ρ θ² g / (‖|θ| g‖ + 1e-12), elementwise, which does not change when a layer is made larger
-    and the next one smaller by the same factor. A step costs two passes of the model, and a copy of the weights. Loss, metrics and
-    moving statistics are those of the first pass.
+    and with `adaptive=True` (ASAM) e = ρ θ² g / (‖|θ| g‖ + 1e-12), elementwise, in proportion to each weight. A step costs two
+    passes of the model, and a copy of the weights. Loss, metrics and moving statistics are those of the first pass.
 
     It may be called before or after `compile`. Called again, it sets the new `rho` and `adaptive`, also between the steps of a
     `fit` (from a callback); a new `rho` recompiles nothing.
 
-    How a model trains is no part of it: one that is loaded, cloned, copied or unpickled trains plainly until `sam` is called on it.
-    Within another model it has no effect: call `sam` on the model that is fitted.
+    How a model trains is no part of it: one that is loaded, cloned, copied or unpickled trains plainly until `sam` is called on
+    it. Within another model it has no effect: call `sam` on the model that is fitted.
 
     Args:
         model: any `keras.Model` that has no `train_step` of its own.
@@ -216,7 +215,9 @@ class JaxStep(TrainStep):
     def methods(self):
         """See `TrainStep`."""
         if getattr(keras.config, "is_nnx_enabled", lambda: False)():
-            raise ValueError("sam(model) does not work with KERAS_NNX_ENABLED: Keras runs the train_step of the model's class there.")
+            raise ValueError(
+                "sam(model) does not work with KERAS_NNX_ENABLED: Keras runs the train_step of the model's class there."
+            )
         return {"train_step": self.train_step, "make_train_function": self.make_train_function}
 
     def make_train_function(self, force=False):
@@ -291,7 +292,7 @@ class StatefulStep(TrainStep):
     """On a backend where a step assigns to the variables."""
 
     _rho: Any = None
-    _is_built = False
+    _looked_at = 0
 
     @property
     def rho(self):
@@ -335,10 +336,13 @@ class StatefulStep(TrainStep):
 
     def _build(self, x):
         # Keras builds some models in their first pass, and a variable that is made in a scope has no value there.
-        if not self._is_built and not all(layer.built for layer in keras_seam.layers_of(self.model)):
+        layers = keras_seam.layers_of(self.model)
+        if len(layers) == self._looked_at:  # some layers never are built
+            return
+        if not all(layer.built for layer in layers):
             with keras.StatelessScope():
                 self.model(x)
-        self._is_built = True
+        self._looked_at = len(keras_seam.layers_of(self.model))
 
     def loss(self, x, y, sample_weight):
         """(loss, predictions) of the model."""

@@ -92,6 +92,17 @@ def test_fit_trains_as_on_one_device(layout, make, slots):
         assert_is_sharded(model)
 
 
+@pytest.mark.parametrize("layout", ["data", "model"])
+def test_sharpness_aware_minimization_is_that_on_one_device(layout):
+    single, model = (compiled(each, lambda: Momentum(0.05)) for each in ("single", layout))
+    for each, of in (("single", single), (layout, model)):
+        keras_optims.sam(of, 0.5, adaptive=True)
+        fit(each, of)
+    assert_same_training(model, single)
+    if layout == "model":
+        assert_is_sharded(model)
+
+
 SUMMING_OVER_THE_DEVICES = {"clipnorm", "global_clipnorm", "all together", "rules", *FORMULAS}
 
 
