@@ -193,8 +193,8 @@ class TrainStep:
                 gradients[i] = first[i]
             elif gradients[i] is None and first[i] is not None:
                 raise ValueError(
-                    f"sam(model) cannot train {path_of(variable)!r}: its layer reads it past Keras (the backend's own variable, or "
-                    "a recomputation), so that the second pass of a step had no gradient of it."
+                    f"sam(model) cannot train {path_of(variable)!r}: its layer reads it past Keras (the backend's "
+                    "variable, or a recomputation), so that the second pass of a step had no gradient of it."
                 )
         return gradients
 
@@ -222,11 +222,17 @@ class JaxStep(TrainStep):
 
     def make_train_function(self, force=False):
         """As of any model, with ρ at each batch."""
-        model, made = self.model, self.model.train_function
-        type(model).make_train_function(model, force)
+        model, methods = self.model, vars(self.model)
+        if model.train_function is not None and not force:
+            return
+        replaced = methods["train_step"]
+        methods["train_step"] = lambda state, data: self.train_step(state, data)  # another function: JAX traces one only once
+        try:
+            type(model).make_train_function(model, force)
+        finally:
+            methods["train_step"] = replaced
         function = model.train_function
-        if function is not made:
-            model.train_function = lambda state, batches: function(state, map(self._with_rho, batches))
+        model.train_function = lambda state, batches: function(state, map(self._with_rho, batches))
 
     def _with_rho(self, data):
         return _WithRho(data, np.asarray(self.rho, state_dtype()))

@@ -38,14 +38,14 @@ def ascent(theta, gradients, rho, adaptive):
 
 
 def twin(theta, batches, rho, adaptive, *, rate=0.5, momentum=0.9, accumulated=1, **of_loss):
-    """The weights after SAM with SGD and momentum, and the loss before each step; `rho` may be one for each batch."""
+    """The weights after SAM with SGD and momentum, and the loss before each step; `rho` and `adaptive` may be one for each batch."""
     theta = [weight.astype("float64") for weight in theta]
     velocities, sums, losses = [np.zeros_like(weight) for weight in theta], [np.zeros_like(weight) for weight in theta], []
     for step, (x, y, *weight) in enumerate(batches):
         of_step = {**of_loss, "sample_weight": weight[0] if weight else None}
         loss, gradients = loss_and_gradients(theta, x, y, **of_step)
         losses.append(loss)
-        e = ascent(theta, gradients, rho[step] if isinstance(rho, list) else rho, adaptive)
+        e = ascent(theta, gradients, *(each[step] if isinstance(each, list) else each for each in (rho, adaptive)))
         _, gradients = loss_and_gradients([a + b for a, b in zip(theta, e, strict=True)], x, y, **of_step)
         sums = [a + b for a, b in zip(sums, gradients, strict=True)]
         if (step + 1) % accumulated == 0:
@@ -266,7 +266,7 @@ def test_buffers_and_random_numbers_of_torch_modules_are_those_of_the_first_pass
 def test_what_is_reported_and_kept_is_of_the_first_pass():
     """Of a model with batch normalization and dropout, after one step: later the weights differ."""
     plain, ours = (
-        compiled(dense_model(dropout=0.3), metrics=["accuracy"], weighted_metrics=["mse"], optimizer=keras_optims.Adam(0.01))
+        compiled(dense_model(dropout=0.3), metrics=["accuracy"], weighted_metrics=["accuracy"], optimizer=keras_optims.Adam(0.01))
         for _ in range(2)
     )
     sam(ours, 2.0)
@@ -483,7 +483,7 @@ def test_embeddings_go_up_as_dense_kernels_do():
 
     def model_of(layer, count):
         head = linear().layers[0]
-        layer.build((count,))
+        layer.build((2, *count))
         layer.set_weights([table])
         model = keras.Sequential([keras.Input((2, *count)), layer, keras.layers.GlobalAveragePooling1D(), head])
         return sam(compiled(model, keras_optims.GradientDescent(0.5)), 0.5)
@@ -555,20 +555,20 @@ def test_a_new_rho_is_used_from_the_next_step_on():
 
 def test_adaptive_may_change_between_two_steps():
     model = sam(compiled(linear()), 2.0)
+    expected, _ = twin(model.get_weights(), batches(), 2.0, [False] * 3 + [True] * 5)
+    fit(model, callbacks=[NewRho(3, 2.0, adaptive=True)])
+    assert_same(weights(model), expected)
+
+
+def test_another_compile_is_used():
+    model = sam(compiled(linear()), 0.5)
     start = model.get_weights()
-    fit(model, epochs=1, callbacks=[NewRho(4, 2.0, adaptive=True)])
-    fit(model, epochs=1)
-    first, _ = twin(start, batches(1), 2.0, False)
-    model.set_weights(first)
-    ours = sam(compiled(linear()), 2.0, True)
-    ours.set_weights(first)
-    expected, _ = twin(first, batches(1), 2.0, True)
-    fit(ours, epochs=1)
-    assert_same(weights(ours), expected)
-    again = compiled(model, momentum())
-    again.set_weights(first)
-    fit(again, epochs=1)
-    assert_same(weights(again), expected)
+    fit(model)
+    model.set_weights(start)
+    fit(compiled(model, keras_optims.Momentum(0.5), loss=shifted_loss))
+    other = compiled(linear(), loss=shifted_loss)
+    fit(other)
+    assert_same(weights(model), weights(other))
 
 
 # -- saving, and the rest of the library ------------------------------------------------------------
@@ -579,7 +579,7 @@ def test_a_loaded_model_trains_plainly_until_sam_is_called_again(tmp_path):
     fit(model)
     model.save(tmp_path / "model.keras")
     loaded, plain = (keras.models.load_model(tmp_path / "model.keras") for _ in range(2))
-    assert [v.path for v in loaded.variables] == [v.path for v in model.variables] == [v.path for v in linear().variables]
+    assert len(loaded.variables) == len(model.variables) == 2
     sam(loaded, 0.5)
     for each in (model, loaded, plain):
         fit(each)
