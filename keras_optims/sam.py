@@ -182,21 +182,8 @@ class TrainStep:
         return result
 
     def for_optimizer(self, variables, first, second):
-        """The gradients that the optimizer takes: those at θ + e.
-
-        Raises:
-            ValueError: the second pass did not use a variable that the first one did.
-        """
-        gradients = list(second)
-        for i, variable in enumerate(variables):
-            if is_overwritten(variable):
-                gradients[i] = first[i]
-            elif gradients[i] is None and first[i] is not None:
-                raise ValueError(
-                    f"sam(model) cannot train {path_of(variable)!r}: its layer reads it past Keras (the backend's "
-                    "variable, or a recomputation), so that the second pass of a step had no gradient of it."
-                )
-        return gradients
+        """The gradients that the optimizer takes: those at θ + e, and at θ of what Keras overwrites by them."""
+        return [one if is_overwritten(variable) else other for variable, one, other in zip(variables, first, second, strict=True)]
 
 
 # -- JAX -------------------------------------------------------------------------------------------
@@ -327,11 +314,10 @@ class StatefulStep(TrainStep):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._build(x)
         variables = model.trainable_variables
-        (loss, y_pred), first, one_pass = self.first_pass(variables, x, y, sample_weight)
+        values = [ops.convert_to_tensor(variable) for variable in variables]
+        (loss, y_pred), first, one_pass = self.first_pass(variables, values, x, y, sample_weight)
         if variables:
-            values = [ops.convert_to_tensor(variable) for variable in variables]
-            values = self.perturbed(variables, values, first, self.rho)
-            second = self.second_pass(variables, values, x, y, sample_weight)
+            second = self.second_pass(variables, self.perturbed(variables, values, first, self.rho), x, y, sample_weight)
         one_pass.commit()
         logs = self.report(loss, x, y, y_pred, sample_weight)
         if variables:
@@ -355,7 +341,7 @@ class StatefulStep(TrainStep):
         y_pred = self.model(x, training=True) if keras_seam.takes_training(self.model) else self.model(x)
         return keras_seam.loss_of(self.model, x, y, y_pred, sample_weight), y_pred
 
-    def first_pass(self, variables, x, y, sample_weight):
+    def first_pass(self, variables, values, x, y, sample_weight):
         """((loss, predictions), gradients at θ, the `Pass`)."""
         raise NotImplementedError
 
@@ -375,18 +361,18 @@ class TensorFlowStep(StatefulStep):
         """See `StatefulStep`."""
         return self.model.distribute_strategy.scope()
 
-    def first_pass(self, variables, x, y, sample_weight):
+    def first_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
-            with Pass() as one_pass:
-                loss, y_pred = self.loss(x, y, sample_weight)
-            scaled = self.model.optimizer.scale_loss(loss)
-        gradients = [
-            tf.convert_to_tensor(gradient) if isinstance(gradient, tf.IndexedSlices) else gradient
-            for gradient in tape.gradient(scaled, variables)
-        ]
+        (loss, y_pred), gradients, of_variables, one_pass = self._pass(variables, values, x, y, sample_weight)
+        for variable, gradient in zip(variables, of_variables, strict=True):
+            if gradient is not None:
+                raise ValueError(
+                    f"sam(model) cannot train {path_of(variable)!r}: its layer reads TensorFlow's variable past Keras, so "
+                    "that it cannot be given another value for the second pass. Read the keras.Variable."
+                )
+        gradients = [tf.convert_to_tensor(each) if isinstance(each, tf.IndexedSlices) else each for each in gradients]
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
         if replicas > 1:
@@ -398,14 +384,19 @@ class TensorFlowStep(StatefulStep):
 
     def second_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
+        return self._pass(variables, values, x, y, sample_weight)[1]
+
+    def _pass(self, variables, values, x, y, sample_weight):
+        """((loss, predictions), gradients of the values, those of TensorFlow's variables, the `Pass`)."""
         import tensorflow as tf
 
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
+        with tf.GradientTape() as tape:
             tape.watch(values)
-            with Pass(zip(variables, values, strict=True)):
-                loss, _ = self.loss(x, y, sample_weight)
+            with Pass(zip(variables, values, strict=True)) as one_pass:
+                loss, y_pred = self.loss(x, y, sample_weight)
             scaled = self.model.optimizer.scale_loss(loss)
-        return tape.gradient(scaled, values)
+        gradients, of_variables = tape.gradient(scaled, [values, variables])
+        return (loss, y_pred), gradients, of_variables, one_pass
 
 
 class TorchStep(StatefulStep):
@@ -419,15 +410,13 @@ class TorchStep(StatefulStep):
         self._buffers_before = [buffer.clone() for buffer in self._buffers]
         return super().train_step(data)
 
-    def first_pass(self, variables, x, y, sample_weight):
+    def first_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
         import torch
 
-        devices = list({variable.value.device for variable in variables if variable.value.device.type == "cuda"})
-        with torch.random.fork_rng(devices, device_type="cuda"), Pass() as one_pass:  # the second pass draws the same
-            loss, y_pred = self.loss(x, y, sample_weight)
-            gradients = self._gradients(loss, variables)
-        return (loss, y_pred), gradients, one_pass
+        devices = list({value.device for value in values if value.device.type == "cuda"})
+        with torch.random.fork_rng(devices, device_type="cuda"):  # so that the second pass draws the same
+            return self._pass(variables, x, y, sample_weight)
 
     def second_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
@@ -436,12 +425,21 @@ class TorchStep(StatefulStep):
         try:
             for tensor, value in zip(exchanged, [*values, *self._buffers_before], strict=True):
                 tensor.data = value
-            with Pass():
-                loss, _ = self.loss(x, y, sample_weight)
-                return self._gradients(loss, variables)
+            return self._pass(variables, x, y, sample_weight)[1]
         finally:
             for tensor, value in zip(exchanged, kept, strict=True):
                 tensor.data = value
+
+    def _pass(self, variables, x, y, sample_weight):
+        with Pass((variable, variable.value) for variable in variables) as one_pass:  # Keras looks up regularized ones
+            loss, y_pred = self.loss(x, y, sample_weight)
+        for variable in variables:
+            variable.value.grad = None
+        if variables:
+            self.model.optimizer.scale_loss(loss).backward()
+        gradients = [variable.value.grad for variable in variables]
+        gradients = [gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in gradients]
+        return (loss, y_pred), gradients, one_pass
 
     def perturbed(self, variables, values, gradients, rho):
         """See `TrainStep`."""
@@ -449,14 +447,6 @@ class TorchStep(StatefulStep):
 
         with torch.no_grad():
             return super().perturbed(variables, [value.detach() for value in values], gradients, rho)
-
-    def _gradients(self, loss, variables):
-        for variable in variables:
-            variable.value.grad = None
-        if variables:
-            self.model.optimizer.scale_loss(loss).backward()
-        gradients = [variable.value.grad for variable in variables]
-        return [gradient.to_dense() if gradient is not None and gradient.is_sparse else gradient for gradient in gradients]
 
     def apply(self, gradients, variables):
         """See `StatefulStep`."""

@@ -38,7 +38,7 @@ def ascent(theta, gradients, rho, adaptive):
 
 
 def twin(theta, batches, rho, adaptive, *, rate=0.5, momentum=0.9, accumulated=1, **of_loss):
-    """The weights after SAM with SGD and momentum, and the loss before each step; `rho` and `adaptive` may be one for each batch."""
+    """The weights after SAM with SGD and momentum, and the loss before each step; `rho` and `adaptive` may be lists, by batch."""
     theta = [weight.astype("float64") for weight in theta]
     velocities, sums, losses = [np.zeros_like(weight) for weight in theta], [np.zeros_like(weight) for weight in theta], []
     for step, (x, y, *weight) in enumerate(batches):
@@ -258,9 +258,10 @@ def test_buffers_and_random_numbers_of_torch_modules_are_those_of_the_first_pass
     model = trained_with_and_without(make)
     plain = compiled(make(), keras_optims.Momentum(0.01), loss=shifted_loss)
     fit(plain)
-    for one, other in zip(model.buffers(), plain.buffers(), strict=True):
+    buffers, expected = (list(of.layers[0].module.buffers()) for of in (model, plain))
+    assert len(buffers) == 3
+    for one, other in zip(buffers, expected, strict=True):
         torch.testing.assert_close(one, other)
-    assert len(list(plain.buffers())) == 3
 
 
 def test_what_is_reported_and_kept_is_of_the_first_pass():
@@ -300,7 +301,7 @@ def test_metrics_of_layers_and_losses_of_outputs_count_once():
         logs.append(model.train_on_batch(x, [y, y], return_dict=True))
         counters = [float(ops.convert_to_numpy(v)) for v in model.layers[1].mean.variables]
         if BACKEND != "jax":  # Keras does not keep them there
-            assert counters[1] == x.size
+            assert counters[1] == len(x)
     assert logs[0] == pytest.approx(logs[1], rel=1e-6)
 
 
@@ -369,13 +370,13 @@ def test_the_distance_does_not_depend_on_the_loss_scale(adaptive):
 
 
 def test_a_step_whose_first_gradients_overflow_is_skipped():
-    scaled = keras.optimizers.LossScaleOptimizer(momentum(), initial_scale=2.0**127)
+    scaled = keras.optimizers.LossScaleOptimizer(momentum(), initial_scale=2.0**40)
     model = sam(compiled(linear(policy="mixed_float16"), scaled, jit_compile=False), 0.5)
     before = model.get_weights()
     model.train_on_batch(*data())
     assert_same(model.get_weights(), before, atol=0)
-    assert float(ops.convert_to_numpy(model.optimizer.dynamic_scale)) == 2.0**126
-    for _ in range(130):
+    assert float(ops.convert_to_numpy(model.optimizer.dynamic_scale)) == 2.0**39
+    for _ in range(30):
         model.train_on_batch(*data())
     assert np.any(model.get_weights()[0] != before[0])
     assert np.all(np.isfinite(model.get_weights()[0]))
@@ -661,5 +662,5 @@ def test_a_weight_that_is_read_past_keras_is_named():
             return tf.matmul(x, self.kernel._value)
 
     model = sam(compiled(keras.Sequential([keras.Input((8,)), Past(4)], name="m"), run_eagerly=True))
-    with pytest.raises(ValueError, match=r"cannot train .*kernel"):
+    with pytest.raises(ValueError, match=r"cannot train .*kernel.*past Keras"):
         model.train_on_batch(*data())
