@@ -314,7 +314,7 @@ class StatefulStep(TrainStep):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self._build(x)
         variables = model.trainable_variables
-        values = [ops.convert_to_tensor(variable) for variable in variables]
+        values = self.values(variables)
         (loss, y_pred), first, one_pass = self.first_pass(variables, values, x, y, sample_weight)
         if variables:
             second = self.second_pass(variables, self.perturbed(variables, values, first, self.rho), x, y, sample_weight)
@@ -341,6 +341,10 @@ class StatefulStep(TrainStep):
         y_pred = self.model(x, training=True) if keras_seam.takes_training(self.model) else self.model(x)
         return keras_seam.loss_of(self.model, x, y, y_pred, sample_weight), y_pred
 
+    def values(self, variables):
+        """θ, tensors."""
+        raise NotImplementedError
+
     def first_pass(self, variables, values, x, y, sample_weight):
         """((loss, predictions), gradients at θ, the `Pass`)."""
         raise NotImplementedError
@@ -360,6 +364,12 @@ class TensorFlowStep(StatefulStep):
     def scope(self):
         """See `StatefulStep`."""
         return self.model.distribute_strategy.scope()
+
+    def values(self, variables):
+        """See `StatefulStep`."""
+        import tensorflow as tf
+
+        return [tf.convert_to_tensor(variable.value) for variable in variables]
 
     def first_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
@@ -410,6 +420,10 @@ class TorchStep(StatefulStep):
         self._buffers_before = [buffer.clone() for buffer in self._buffers]
         return super().train_step(data)
 
+    def values(self, variables):
+        """See `StatefulStep`."""
+        return [variable.value.detach() for variable in variables]
+
     def first_pass(self, variables, values, x, y, sample_weight):
         """See `StatefulStep`."""
         import torch
@@ -446,7 +460,7 @@ class TorchStep(StatefulStep):
         import torch
 
         with torch.no_grad():
-            return super().perturbed(variables, [value.detach() for value in values], gradients, rho)
+            return super().perturbed(variables, values, gradients, rho)
 
     def apply(self, gradients, variables):
         """See `StatefulStep`."""
