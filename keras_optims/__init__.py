@@ -41,6 +41,7 @@ from keras_optims.lookahead import Lookahead
 from keras_optims.namesakes import from_keras, to_keras
 from keras_optims.optimizer import Optimizer
 from keras_optims.rules import LayerwiseDecay, Rule
+from keras_optims.sam import sam
 from keras_optims.state import LoadedState
 
 __all__ = [
@@ -89,5 +90,6 @@ __all__ = [
     "axes_of",
     "from_keras",
     "metal",
+    "sam",
     "to_keras",
 ]

@@ -34,16 +34,21 @@ def _clipped_to_norm(gradients, largest_norm):
 
     Where one element is NaN, all become NaN; an infinite one becomes NaN, and what shares its norm 0.
     """
+    scaled, norm, scale = measured(gradients)
+    largest_norm = ops.cast(largest_norm, norm.dtype)
+    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
+    return [gradient * ops.cast(factor, gradient.dtype) for gradient in scaled]
+
+
+def measured(gradients):
+    """(gradients times a scale, their L2 norm together, the scale): finite where the gradients are."""
     dtype = keras.backend.result_type(*(keras.backend.standardize_dtype(gradient.dtype) for gradient in gradients))
-    largest_norm = ops.cast(largest_norm, dtype)
     largest_element, *others = (ops.cast(_largest_element(gradient), dtype) for gradient in gradients)
     if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
         largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
     scale = ops.where(largest_element > _LARGE, ops.cast(_SHRINK, dtype), ops.cast(1.0, dtype))
     scaled = [gradient * ops.cast(scale, gradient.dtype) for gradient in gradients]
-    norm = ops.sqrt(sum(ops.cast(ops.sum(ops.square(gradient)), dtype) for gradient in scaled))
-    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
-    return [gradient * ops.cast(factor, gradient.dtype) for gradient in scaled]
+    return scaled, ops.sqrt(sum(ops.cast(ops.sum(ops.square(gradient)), dtype) for gradient in scaled)), scale
 
 
 def _largest_element(gradient):

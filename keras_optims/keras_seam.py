@@ -23,6 +23,13 @@ PRIVATE = {
 OF_VARIABLES = {"_layout": "how it is sharded over devices (JAX)"}
 """Names of `keras.Variable`."""
 
+OF_MODELS = {
+    "_call_has_training_arg": "whether a model's `call` takes `training`",
+    "_compute_loss": "the loss, also of a model whose `compute_loss` takes no `training`",
+    "_loss_tracker": "the mean of the losses, which `fit` shows",
+}
+"""Names of `keras.Model`, of which a train step is made."""
+
 OF_LAYERS = {"_flatten_layers": "the layers inside of a model or a layer, all the way down"}
 """Names of `keras.layers.Layer`."""
 
@@ -67,6 +74,21 @@ def layers_of(model) -> list:
 def layout_of(variable) -> Any:
     """How a model's variable is sharded over devices; `None` where it is not."""
     return getattr(variable, "_layout", None)
+
+
+def takes_training(model) -> bool:
+    """Whether a model's `call` takes `training`."""
+    return model._call_has_training_arg
+
+
+def loss_of(model, x, y, y_pred, sample_weight):
+    """The loss of a batch in training, with the losses that the model's layers have added."""
+    return model._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
+
+
+def loss_tracker(model) -> Any:
+    """The metric that `fit` shows as the loss."""
+    return model._loss_tracker
 
 
 def index_of(optimizer, variable) -> int:

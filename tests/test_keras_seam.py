@@ -69,6 +69,50 @@ def test_the_layers_of_a_model_are_found_all_the_way_down():
     assert [keras_seam.layers_of(model)[0], keras_seam.layers_of(model)[-1]] == [model, inner]
 
 
+@pytest.mark.parametrize("name", keras_seam.OF_MODELS)
+def test_keras_models_have_the_name(name):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert hasattr(model, name), f"Keras {keras.__version__} has no Model.{name}: see keras_optims/keras_seam.py"
+
+
+def test_a_model_says_whether_it_takes_training_and_what_its_loss_is():
+    class Plain(keras.Model):
+        def call(self, x):
+            return x
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None):  # as before Keras 3.3, without `training`
+            return keras.ops.sum(y_pred * y * sample_weight)
+
+    model = Plain()
+    model.compile(keras.optimizers.SGD(0.1))
+    assert not keras_seam.takes_training(model)
+    loss = keras_seam.loss_of(model, *(keras.ops.convert_to_tensor([2.0, i]) for i in (5.0, 1.0, 2.0, 3.0)))
+    assert float(loss) == 2**3 + 1 * 2 * 3
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
+    assert keras_seam.takes_training(model)
+    model.compile(loss="mse")
+    assert keras_seam.loss_tracker(model) is model.metrics[0]
+    assert keras_seam.loss_tracker(model).name == "loss"
+
+
+def test_an_assignment_in_a_scope_goes_through_add_update():
+    """By which `sam` knows what a pass has assigned."""
+    variable, updates = keras.Variable(np.ones(3, "float32")), []
+
+    class Scope(keras.StatelessScope):
+        def add_update(self, update):
+            updates.append(update)
+            super().add_update(update)
+
+    with Scope() as scope:
+        variable.assign_add(np.ones(3, "float32"))
+    ((found, value),) = updates
+    assert found is variable
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(value), 2 * np.ones(3))
+    assert scope.get_current_value(variable) is value
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), np.ones(3))
+
+
 def test_an_optimizer_that_is_set_built_is_what_keras_takes_for_built():
     optimizer, variable = keras_optims.GradientDescent(0.5), keras.Variable(np.ones(3, "float32"), name="theta")
     optimizer.build([variable])
@@ -99,7 +143,13 @@ def test_keras_takes_a_stand_in_for_a_variable():
 def test_private_names_of_keras_stand_in_the_seam_alone():
     names = [
         name
-        for name in (*keras_seam.PRIVATE, *keras_seam.OF_NAMESAKES, *keras_seam.OF_VARIABLES, *keras_seam.OF_LAYERS)
+        for name in (
+            *keras_seam.PRIVATE,
+            *keras_seam.OF_NAMESAKES,
+            *keras_seam.OF_VARIABLES,
+            *keras_seam.OF_LAYERS,
+            *keras_seam.OF_MODELS,
+        )
         if name != "_learning_rate"
     ]
     pattern = re.compile(rf"\.({'|'.join(names)})\b")

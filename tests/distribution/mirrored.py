@@ -91,6 +91,20 @@ def test_two_replicas_train_as_one_device_eagerly(options):
     assert_trained_as_on_one_device(lambda: Momentum(0.05, **options), wrap=lambda run: run)
 
 
+@pytest.mark.parametrize(("rho", "adaptive"), [(0.5, False), (2.0, True)])
+def test_sharpness_aware_minimization_on_two_replicas_is_that_on_one_device(rho, adaptive):
+    models, histories = [], []
+    for scope in SCOPES.values():
+        with scope():
+            models.append(keras_optims.sam(problem.compiled(Momentum(0.05), metrics=["accuracy"]), rho, adaptive))
+        histories.append([problem.fit(models[-1]).history])
+        keras_optims.sam(models[-1], 2 * rho, adaptive)
+        histories[-1].append(problem.fit(models[-1]).history)
+    assert_same_training(*models)
+    for mirrored, single in zip(*histories, strict=True):
+        assert mirrored == {name: pytest.approx(values, rel=1e-5) for name, values in single.items()}
+
+
 def test_hyperparameters_are_set_between_steps_without_a_retrace():
     optimizers, traces = [], []
 

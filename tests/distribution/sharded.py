@@ -93,6 +93,17 @@ def test_fit_trains_as_on_one_device(layout, make, slots):
         assert_is_sharded(model)
 
 
+@pytest.mark.parametrize("layout", ["data", "model"])
+def test_sharpness_aware_minimization_is_that_on_one_device(layout):
+    single, model = (compiled(each, lambda: Momentum(0.05)) for each in ("single", layout))
+    for each, of in (("single", single), (layout, model)):
+        keras_optims.sam(of, 0.5, adaptive=True)
+        fit(each, of)
+    assert_same_training(model, single)
+    if layout == "model":
+        assert_is_sharded(model)
+
+
 NOT_BY_ELEMENT = {variant.name for variant in EVERYWHERE if not variant.elementwise}
 SUMMING_OVER_THE_DEVICES = {"clipnorm", "global_clipnorm", "all together", "rules", *FORMULAS, *NOT_BY_ELEMENT}
 SUMMING_ROWS = {"adafactor", "muon"}  # whose slots are rows and columns, or whose formula multiplies matrices

@@ -235,7 +235,7 @@ def serves(model, x, y, validation_data, callbacks) -> bool:
     """Whether `fit` compiles the epochs of a training like this."""
     kind = type(model)
     own = any(
-        getattr(kind, name) is not getattr(keras.Model, name)
+        getattr(kind, name) is not getattr(keras.Model, name) or name in vars(model)
         for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function")
     )
     if own or not model.compiled or model.optimizer is None or model.run_eagerly or y is None:
