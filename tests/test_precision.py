@@ -184,7 +184,8 @@ def after(variant, *gradients, **arguments):
     return weights
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+# LARS divides by the norm of the gradient, so that the smallest one has a full step.
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.make is not keras_optims.LARS], ids=str)
 def test_tiny_gradients_are_as_good_as_zero_where_they_are_squared_and_disturb_nothing(variant):
     for tiny in (1e-30, 1e-40):
         if variant.make is keras_optims.Lion:  # for which no gradient is tiny, if it is a number at all
