@@ -2,8 +2,8 @@
 
     KERAS_BACKEND=tensorflow python scripts/slots_in_fewer_bits.py [--data-dir DIR] [--seeds N]
 
-Digits (of scikit-learn) with a net of one hidden layer, and with `--data-dir` the problem `mnist_mlp` for one epoch. A step is one of
-Adam on six matrices of 2048 x 2048; the three are run in turn, and the medians are printed.
+Digits (of scikit-learn) with a net of one hidden layer, and with `--data-dir` the problem `mnist_mlp` for one epoch. A step is
+one of Adam on six matrices of 2048 x 2048; the three are run in turn, and the medians are printed.
 """
 
 import argparse
