@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.drawing import examples, gradients, hyperparameters
-from tests.variants import BY_NAME, VARIANTS, distance
+from tests.variants import BY_NAME, ONE_EACH, VARIANTS, distance
 
 STEPS, SIZE = 8, 24
 ROUNDING = float(np.finfo(np.float32).eps)  # 1.2e-7, the distance from 1 to the next float32
@@ -236,7 +236,7 @@ def constant(value, kind):
     return (lambda: value) if kind == "callable" else (lambda step: value + 0.0 * ops.cast(step, "float32"))
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", ONE_EACH, ids=str)
 @examples(6)
 @given(drawn=st.data(), start=starts, kind=st.sampled_from(["schedule", "callable", "callable of the step"]))
 def test_a_scheduled_constant_is_the_constant(variant, drawn, start, kind):
