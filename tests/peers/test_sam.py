@@ -42,7 +42,7 @@ def test_it_goes_where_that_of_pytorch_optimizer_goes(rho, adaptive):
             loss.backward()
             return loss
 
-        expected = float(closure())
+        expected = float(closure().detach())
         peer.step(closure)
         assert ours.train_on_batch(x[batch], y[batch]) == pytest.approx(expected, rel=1e-5)
         weights = [parameter.detach().numpy().T for parameter in theirs.parameters()]
