@@ -40,6 +40,7 @@ RUN = {
     "python scripts/picture_report.py": "--output compare-mnist_mlp.png",
     "python scripts/picture_claims.py inertia": "--output .",
     "python scripts/picture_optimizers.py lion": "--output .",
+    "python scripts/train_untuned.py": "--epochs 1 --seeds 1",
 }
 
 # Commands that begin so do not run in here; their arguments are looked at.
