@@ -95,6 +95,22 @@ def _with_beta_1(ours, theirs):
     theirs._u_product.assign(ours.schedule_product * theirs.beta_1 ** float(ops.convert_to_numpy(theirs.iterations)))
 
 
+def _schedule_free():
+    """Its namesake, which older versions of Keras do not have."""
+    theirs = getattr(keras.optimizers, "ScheduleFreeAdamW", None)
+    if theirs is not None:
+        slots = {"base_weights": "_momentums", "second_moment": "_velocities"}
+        yield Namesake(ScheduleFreeAdamW, theirs, slots, from_keras=lambda ours, theirs: ours.count_all_steps_alike())
+
+
+def _muon():
+    """Its namesake, which in older versions of Keras takes steps of another length and has other slots."""
+    theirs = getattr(keras.optimizers, "Muon", None)
+    if theirs is not None and "rms_rate" in inspect.signature(theirs).parameters:
+        arguments = {"to_keras": _refuse_other_matrices, "same_with": _AS_MUON_OF_KERAS, "as_in_keras": {"flatten": False}}
+        yield Namesake(Muon, theirs, _MUON, **arguments)
+
+
 _ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
 _MUON = {"velocity": "momentums", "adam_first_moment": "momentums", "adam_second_moment": "adam_velocities"}
 _AS_MUON_OF_KERAS = {"scale": "match_rms", "coefficients": "original", "exclude_head": False, "ns_dtype": None}
@@ -116,17 +132,8 @@ NAMESAKES = (
     Namesake(AdamW, keras.optimizers.AdamW, _ADAM),
     Namesake(Adafactor, keras.optimizers.Adafactor, {"row_mean": "_r", "column_mean": "_c", "mean_square": "_v"}),
     Namesake(Lamb, keras.optimizers.Lamb, {"first_moment": "_momentums", "second_moment": "_velocities"}),
-    Namesake(
-        *(ScheduleFreeAdamW, keras.optimizers.ScheduleFreeAdamW),
-        {"base_weights": "_momentums", "second_moment": "_velocities"},
-        from_keras=lambda ours, theirs: ours.count_all_steps_alike(),
-    ),
-    Namesake(
-        *(Muon, keras.optimizers.Muon, _MUON),
-        to_keras=_refuse_other_matrices,
-        same_with=_AS_MUON_OF_KERAS,
-        as_in_keras={"flatten": False},
-    ),
+    *_schedule_free(),
+    *_muon(),
     Namesake(Nadam, keras.optimizers.Nadam, _NADAM, _without_beta_1, _with_beta_1, {"momentum_decay": 1.0}),
     Namesake(Adamax, keras.optimizers.Adamax, {"first_moment": "_m", "infinity_norm": "_u"}),
     Namesake(Adadelta, keras.optimizers.Adadelta, _ADADELTA),
