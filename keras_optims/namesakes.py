@@ -107,8 +107,12 @@ def _muon():
     """Its namesake, which in older versions of Keras takes steps of another length and has other slots."""
     theirs = getattr(keras.optimizers, "Muon", None)
     if theirs is not None and "rms_rate" in inspect.signature(theirs).parameters:
-        arguments = {"to_keras": _refuse_other_matrices, "same_with": _AS_MUON_OF_KERAS, "as_in_keras": {"flatten": False}}
-        yield Namesake(Muon, theirs, _MUON, **arguments)
+        yield Namesake(
+            *(Muon, theirs, _MUON),
+            to_keras=_refuse_other_matrices,
+            same_with=_AS_MUON_OF_KERAS,
+            as_in_keras={"flatten": False},
+        )
 
 
 _ADAM = {"first_moment": "_momentums", "second_moment": "_velocities", "largest_second_moment": "_velocity_hats"}
