@@ -42,7 +42,9 @@ def _clipped_to_norm(gradients, largest_norm):
 
 def measured(gradients):
     """(gradients times a scale, their L2 norm together, the scale): finite where the gradients are."""
-    dtype = keras.backend.result_type(*(keras.backend.standardize_dtype(gradient.dtype) for gradient in gradients))
+    dtypes = {keras.backend.standardize_dtype(gradient.dtype) for gradient in gradients}
+    # Keras's `result_type` makes float32 of float32 and float64 on torch.
+    dtype = dtypes.pop() if len(dtypes) == 1 else "float64" if "float64" in dtypes else "float32"
     largest_element, *others = (ops.cast(_largest_element(gradient), dtype) for gradient in gradients)
     if others:  # not stacked, which is the same: of the two, the Mac's GPU has a kernel for this only
         largest_element = ops.max(ops.concatenate([ops.reshape(largest, (1,)) for largest in (largest_element, *others)]))
