@@ -36,7 +36,8 @@ def _clipped_to_norm(gradients, largest_norm):
     """
     scaled, norm, scale = measured(gradients)
     largest_norm = ops.cast(largest_norm, norm.dtype)
-    factor = largest_norm / ops.maximum(norm, largest_norm * scale)
+    bound = largest_norm * scale
+    factor = largest_norm / ops.where(bound > norm, bound, norm)  # `ops.maximum` of float64 is of float32 on torch
     return [gradient * ops.cast(factor, gradient.dtype) for gradient in scaled]
 
 
