@@ -605,7 +605,7 @@ def test_steps_are_logged(tmp_path):
 
 
 def test_compiled_epochs_of_a_search_leave_it_to_keras():
-    from tuning import epochs
+    from tuning.training import epochs
 
     x, y = data()
     model = compiled(linear())
