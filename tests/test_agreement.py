@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import VARIANTS, random_gradients
+from tests.variants import EVERYWHERE, random_gradients
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, SIZE, CONFIGURATIONS = 100, 40, 3
@@ -63,7 +63,7 @@ def environment():
 
 
 @pytest.mark.skipif(not (ROOT / ".venvs").is_dir(), reason="the environments of scripts/test.sh have not been made")
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", EVERYWHERE, ids=str)
 def test_all_backends_go_the_same_way(variant):
     folder = ROOT / ".venvs" / "agreement" / digest()
     folder.mkdir(parents=True, exist_ok=True)

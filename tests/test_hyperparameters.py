@@ -13,7 +13,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.models import compiled, fit, weights
-from tests.variants import CLASSES
+from tests.variants import CLASSES, EVERYWHERE
 
 
 def step_on(optimizer, shape=(3,)):
@@ -23,13 +23,16 @@ def step_on(optimizer, shape=(3,)):
 # -- settable -------------------------------------------------------------------------------------
 
 
+BY_WAY = {variant.make for variant in EVERYWHERE}
 OF_THE_BASE = ("agc", "clipnorm", "clipvalue", "global_clipnorm", "lookahead_alpha", "loss_scale_factor", "weight_decay")
 
 
 def settable():
+    """Those that a class declares itself; those that most have with one class for each way of running."""
     for cls in CLASSES:
         for name, declared in cls.hyperparameters().items():
-            if name not in OF_THE_BASE:
+            of_most = name in ("learning_rate", "beta_1", "beta_2", "epsilon")
+            if name not in OF_THE_BASE and (not of_most or cls in BY_WAY):
                 off = 0.5 if 0.5 in declared.domain else 2.0
                 yield cls, name, declared.default or off
     for name, value in {"weight_decay": 0.1, "agc": 0.5, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
