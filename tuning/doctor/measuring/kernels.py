@@ -13,6 +13,9 @@ from tuning.doctor.measuring import only_on_tensorflow
 from tuning.doctor.measuring.devices import to_measure
 from tuning.errors import one_line
 
+# Without SOAP, whose eigenvectors the CPU has to compute on a Mac: docs/mac_kernels.md.
+_OPTIMIZERS = {name: cls for name, cls in keras_optims.OPTIMIZERS.items() if cls is not keras_optims.SOAP}
+
 _OTHER_BACKEND = "only TensorFlow leaves a device where a kernel is missing"
 
 
@@ -21,17 +24,22 @@ def kernels() -> dict:
     """What a step of each optimizer runs, traced, against the kernels that this TensorFlow has for the GPU, or else for the CPU.
 
     Returns:
-        `{"device", "optimizers": {name: coverage}}` with the fields and properties of `keras_optims.metal.coverage.Coverage`.
+        `{"device", "optimizers": {name: coverage}}` with the fields and properties of `keras_optims.metal.coverage.Coverage`, and
+        `has_one`: whether there is a fused kernel of the formula.
     """
+    from keras_optims.kernels.tensorflow.fused import operation
     from keras_optims.metal.coverage import coverage
+    from keras_optims.metal.protection import as_on_metal
     from keras_optims.metal.tracing import registered_on
 
     device = next(iter(to_measure()))
     registered = registered_on(device)
     found = {}
-    for name, optimizer in keras_optims.OPTIMIZERS.items():
+    for name, optimizer in _OPTIMIZERS.items():
         covered = coverage(optimizer, registered)
         found[name] = {**dataclasses.asdict(covered), "kernel": covered.fused, "stays": covered.stays_on_the_gpu}
+        with as_on_metal():  # as `coverage` traces
+            found[name]["has_one"] = operation(optimizer()) is not None
     return {"device": device, "optimizers": found}
 
 
@@ -44,7 +52,7 @@ def placement() -> dict:
     """
     if "GPU" not in to_measure():
         return {"skipped": "there is no GPU here to stay on"}
-    return {"rows": [_placed(name, mode, "gpu:0") for name in keras_optims.OPTIMIZERS for mode in ("eager", "function")]}
+    return {"rows": [_placed(name, mode, "gpu:0") for name in _OPTIMIZERS for mode in ("eager", "function")]}
 
 
 def _placed(name: str, mode: str, device: str) -> dict:

@@ -1,4 +1,7 @@
-"""The optimizers that are measured, each with its formula in float64."""
+"""The optimizers that are measured, each with its formula in float64.
+
+Those that treat all elements alike, so that the formula of some numbers is that of any variable that repeats them.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,6 @@ def _settings():
     yield Setting(keras_optims.ADOPT, small, reference.adopt)
     yield Setting(keras_optims.AdEMAMix, {**small, "beta_3": 0.999, "alpha": 5.0}, reference.ademamix)
     yield Setting(keras_optims.Adan, {**small, "beta_3": 0.99, "weight_decay": 0.02}, reference.adan)
-    yield Setting(keras_optims.NovoGrad, small, reference.novograd)
     yield Setting(keras_optims.SGD, {**rate, "momentum": 0.9}, reference.momentum)
     as_adam = {**rate, "beta_1": 0.9, "beta_2": 0.99, "epsilon": 1e-7}
     yield Setting(keras_optims.Nadam, as_adam, reference.nadam)
@@ -69,6 +71,8 @@ def _settings():
     ftrl = {"learning_rate": 0.1, "learning_rate_power": -0.5, "initial_accumulator_value": 0.1, **penalties, "beta": 1.0}
     yield Setting(keras_optims.Ftrl, ftrl, reference.ftrl)
     yield Setting(keras_optims.Lion, {**rate, "beta_1": 0.9, "beta_2": 0.99}, reference.lion)
+    yield Setting(keras_optims.ScheduleFreeSGD, {**rate, "beta": 0.9}, reference.schedule_free_sgd)
+    yield Setting(keras_optims.ScheduleFreeAdamW, as_adam, reference.schedule_free_adamw)
 
 
 SETTINGS = tuple(_settings())
