@@ -265,8 +265,8 @@ class Pass(keras.StatelessScope):
         weights: (variable, its value in this pass).
     """
 
-    def __init__(self, weights=()):
-        super().__init__(list(weights), collect_losses=True)
+    def __init__(self, weights):
+        super().__init__(weights, collect_losses=True)
         self._assigned: dict[int, Any] = {}
 
     def add_update(self, update):
@@ -402,7 +402,7 @@ class TensorFlowStep(StatefulStep):
 
         with tf.GradientTape() as tape:
             tape.watch(values)
-            with Pass(zip(variables, values, strict=True)) as one_pass:
+            with Pass(list(zip(variables, values, strict=True))) as one_pass:
                 loss, y_pred = self.loss(x, y, sample_weight)
             scaled = self.model.optimizer.scale_loss(loss)
         gradients, of_variables = tape.gradient(scaled, [values, variables])
@@ -445,7 +445,7 @@ class TorchStep(StatefulStep):
                 tensor.data = value
 
     def _pass(self, variables, x, y, sample_weight):
-        with Pass((variable, variable.value) for variable in variables) as one_pass:  # Keras looks up regularized ones
+        with Pass([(variable, variable.value) for variable in variables]) as one_pass:  # Keras looks up regularized ones
             loss, y_pred = self.loss(x, y, sample_weight)
         for variable in variables:
             variable.value.grad = None

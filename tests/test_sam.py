@@ -1,5 +1,7 @@
 """Sharpness-aware minimization against a float64 twin, and in all the ways in which Keras trains a model."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -480,6 +482,20 @@ def test_any_way_of_execution_does_the_same(way):
     model = sam(compiled(linear(), **WAYS[way]), 0.5)
     expected, _ = twin(model.get_weights(), batches(), 0.5, False)
     fit(model)
+    assert_same(weights(model), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.backend("torch")
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of what it looks through
+def test_what_torch_compiles_does_the_same(monkeypatch):
+    """As it is traced; the code that is made of it is torch's matter."""
+    import torch
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    model = sam(compiled(linear(), jit_compile=True), 0.1)
+    expected, _ = twin(model.get_weights(), batches(), [0.1] * 3 + [2.0] * 5, False)
+    fit(model, callbacks=[NewRho(3, 2.0)])
     assert_same(weights(model), expected)
 
 
