@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_optims.corrections import correction
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 
@@ -69,13 +69,7 @@ class Adan(Optimizer):
     beta_3 = Hyperparameter(
         0.99, symbol="β₃", domain=DECAY_RATE, search=SearchRange(0.9, 0.997, "log1m"), meaning="decay rate of the second moment"
     )
-    epsilon = Hyperparameter(
-        1e-8,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon(1e-8)
     proximal = Option(True, meaning="decay after the step, by a division")
 
     def build(self, variables):

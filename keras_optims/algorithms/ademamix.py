@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_optims.corrections import correction, half_life, rest_of
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Interval, Option, SearchRange
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Interval, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 _STEPS = Interval(1, math.inf, high_open=True)
@@ -77,13 +77,7 @@ class AdEMAMix(Optimizer):
     alpha = Hyperparameter(
         2.0, symbol="α", domain=NON_NEGATIVE, search=SearchRange(2.0, 8.0, "log"), meaning="weight of the slow first moment"
     )
-    epsilon = Hyperparameter(
-        1e-8,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon(1e-8)
     alpha_warmup = Option(None, domain=_STEPS, integer=True, optional=True, meaning="steps in which α grows from 0")
     beta_3_warmup = Option(None, domain=_STEPS, integer=True, optional=True, meaning="steps in which β₃ grows from β₁")
 

@@ -8,7 +8,7 @@ gradients move as fast as those with large ones.
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, Option, SearchRange, epsilon
 from keras_optims.optimizer import Optimizer
 
 
@@ -53,13 +53,7 @@ class NovoGrad(Optimizer):
     beta_2 = Hyperparameter(
         0.98, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.25, 0.999, "log1m"), meaning="decay rate of the squared norm"
     )
-    epsilon = Hyperparameter(
-        1e-8,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon(1e-8)
     grad_averaging = Option(False, meaning="make the first moment an average")
 
     def build(self, variables):

@@ -17,6 +17,7 @@ from keras_optims.hyperparameter import (
     Interval,
     Option,
     SearchRange,
+    epsilon,
     weight_decay,
 )
 from keras_optims.optimizer import Optimizer
@@ -81,13 +82,7 @@ class Prodigy(Optimizer):
         0.999, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.9999, "log1m"), meaning="decay rate of the second moment"
     )
     beta_3 = Hyperparameter(None, symbol="β₃", domain=DECAY_RATE, meaning="decay rate of the estimate's sums", off=None)
-    epsilon = Hyperparameter(
-        1e-8,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon(1e-8)
     weight_decay = weight_decay(1e-3, 1e-1)
     d0 = Option(1e-6, domain=POSITIVE, meaning="d at the start")
     d_coef = Hyperparameter(

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_optims.algorithms import schedule_free
 from keras_optims.algorithms.schedule_free import ScheduleFree
-from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, SearchRange, weight_decay
+from keras_optims.hyperparameter import DECAY_RATE, NON_NEGATIVE, Hyperparameter, SearchRange, epsilon, weight_decay
 
 
 @keras.saving.register_keras_serializable(package="keras_optims")
@@ -65,13 +65,7 @@ class ScheduleFreeAdamW(ScheduleFree):
     beta_2 = Hyperparameter(
         0.999, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.9999, "log1m"), meaning="decay rate of the second moment"
     )
-    epsilon = Hyperparameter(
-        1e-8,
-        symbol="ε",
-        domain=NON_NEGATIVE,
-        search=SearchRange(1e-10, 1e-1, "log", by_default=False),
-        meaning="keeps the division finite",
-    )
+    epsilon = epsilon(1e-8)
     warmup_steps = schedule_free.warmup_steps()
     weight_decay = weight_decay(1e-3, 0.3)
     r = schedule_free.r()
