@@ -23,8 +23,8 @@ def optimizers() -> dict:
 
     Returns:
         `{"rows": [{"optimizer", "kernel", "device", "steps", "shape", "error"}]}`. The shape is the worst one. The error is the
-        largest distance of a weight from the formula's, as a share of the largest way that a weight has gone; `None` where it
-        is no number.
+        largest distance of a weight from the formula's, as a share of the largest way that a weight has gone, or of the largest
+        weight where none has moved (ADOPT's first step); `None` where it is no number.
     """
     rows = []
     for setting in SETTINGS:
@@ -44,7 +44,7 @@ def _followed(setting: Setting, gradients, start, path):
     for number, gradient in enumerate(gradients, start=1):
         step([_repeated(gradient, shape) for shape in SHAPES])
         if number in STEPS:
-            way = np.abs(path[number - 1] - start).max()
+            way = np.abs(path[number - 1] - start).max() or np.abs(start).max()
             errors = {
                 shape: _largest(weights - _repeated(path[number - 1], shape)) / way
                 for shape, weights in zip(SHAPES, step.weights(), strict=True)
