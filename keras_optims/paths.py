@@ -13,7 +13,8 @@ class Path:
         name: `"fused"`: one kernel reads and writes each number once. `"grouped"`: the same, for many small variables together.
             `"foreach"`: one kernel for each operation of the formula, over all variables. `"compiled"`: XLA makes one loop of
             the formula. `"blocks"`, `"packed"`: torch runs it on parts of a large variable, and on several small ones end to end.
-            `"formula"`: `update_step`, an operation at a time. `"rows"`: the same on the rows of a sparse gradient.
+            `"stacked"`: torch maps it over small variables of one shape. `"formula"`: `update_step`, an operation at a time.
+            `"rows"`: the same on the rows of a sparse gradient.
         why: what computes it, and what keeps it from a faster path.
     """
 

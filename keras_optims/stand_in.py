@@ -44,6 +44,16 @@ class Place:
         self.decays = decays
         self.rounded_to = keras.backend.standardize_dtype(variable.dtype) if is_half(variable.dtype) else None
 
+    @property
+    def name(self) -> str:
+        """That of the variable."""
+        return self.variable.name
+
+    @property
+    def path(self) -> str:
+        """That of the variable."""
+        return path_of(self.variable)
+
     def read(self):
         """The value, in the dtype of the arithmetic."""
         return ops.cast(ops.convert_to_tensor(self.variable), self.dtype)
@@ -156,12 +166,12 @@ class StandIn(keras.Variable):
     @property
     def name(self):
         """That of the variable."""
-        return self.place.variable.name
+        return self.place.name
 
     @property
     def path(self):
         """That of the variable."""
-        return path_of(self.place.variable)
+        return self.place.path
 
     @property
     def trainable(self):

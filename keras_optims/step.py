@@ -308,7 +308,7 @@ def update(optimizer, gradients, variables):
         frame = frames.setdefault(id(formula), Frame(formula)).under(settings)
         with frame:
             its_gradients = clipped(its_gradients, clipnorm=formula.clipnorm, clipvalue=formula.clipvalue)
-            its_gradients = [_by_outputs(formula, *each) for each in zip(its_gradients, its_variables, strict=True)]
+            its_gradients = _by_outputs(formula, its_gradients, its_variables)
         parts.append((frame, its_gradients, its_variables))
     for own in frames.values():
         of_formula = [part for part in parts if part[0].optimizer is own.optimizer]
@@ -316,16 +316,20 @@ def update(optimizer, gradients, variables):
     averages.move(optimizer)
 
 
-def _by_outputs(formula, gradient, variable):
-    """A gradient after adaptive clipping and centralization, which go by the outputs of a variable."""
+def _by_outputs(formula, gradients, variables) -> list:
+    """The gradients after adaptive clipping and centralization, which go by the outputs of a variable."""
     clips, centralizes = formula.is_on("agc"), formula.gradient_centralization
-    if clips or centralizes:
+    if not (clips or centralizes):
+        return gradients
+    done = []
+    for gradient, variable in zip(gradients, variables, strict=True):
         axes = formula.axes_of(variable)
         if clips:
             gradient = adaptively_clipped(gradient, variable, axes, formula.agc)
         if centralizes and is_centralized(axes, variable.shape):
             gradient = centralized(gradient, axes)
-    return gradient
+        done.append(gradient)
+    return done
 
 
 def _by_settings(optimizer, gradients, variables) -> list[tuple[Settings, list, list]]:

@@ -26,6 +26,7 @@ class Untracked:
         settings: what the rules say about each variable, by its key.
         given_axes: the argument `axes`.
         axes: the `Axes` of each variable, by its key.
+        not_stacked: what keeps the formula from variables of one shape as one; `None` as long as nothing is known to.
         calls_per_update: of a formula in another optimizer, that one's gradient_accumulation_steps.
         rest: the formula of the variables that the algorithm is not for.
         kept: of weights that are averaged now: (kind, the variable's path) → array.
@@ -41,6 +42,7 @@ class Untracked:
     sparse: set = dataclasses.field(default_factory=set)
     groups: Any = None
     plans: dict = dataclasses.field(default_factory=dict)
+    not_stacked: str | None = None
     scratch: Slot | None = None
     average: Any = None
     averaged: Any = None

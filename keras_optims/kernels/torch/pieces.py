@@ -69,10 +69,15 @@ def put(tensors, value):
         torch._foreach_copy_(tensors, value.split([tensor.numel() for tensor in tensors]))
 
 
+def is_memory(variable) -> bool:
+    """Whether variables are read from their memory, and not from a scope that replaces it."""
+    return variable.value is variable._value
+
+
 def are_possible(variable) -> bool:
     """Whether a variable's memory can be looked at in pieces."""
     tensor = variable._value
-    return variable.value is tensor and tensor.layout is torch.strided and tensor.is_contiguous()
+    return tensor.layout is torch.strided and tensor.is_contiguous()
 
 
 def are_lists(device: str) -> bool:

@@ -5,9 +5,10 @@ import contextlib
 import keras
 import torch
 from keras import ops
+from torch._C import _functorch as functorch
 
 from keras_optims.dtypes import arithmetic_dtype
-from keras_optims.kernels.torch import fused, pieces
+from keras_optims.kernels.torch import alike, fused, pieces
 from keras_optims.kernels.torch.listed import Listed
 from keras_optims.paths import Path
 from keras_optims.stand_in import StandIn
@@ -39,7 +40,10 @@ def apart(values, read):
 
 def _memory(value):
     """Tells tensors that share memory; those of a list are all made together."""
-    return (value.tensors[0] if isinstance(value, Listed) else value).untyped_storage()._cdata
+    value = value.tensors[0] if isinstance(value, Listed) else value
+    while functorch.is_batchedtensor(value):
+        value = functorch.get_unwrapped(value)
+    return value.untyped_storage()._cdata
 
 
 def assign(optimizer, variable, value):
@@ -103,8 +107,13 @@ def path_of(optimizer, variable) -> Path:
 
 def _path_of_formula(optimizer, variable, why) -> Path:
     if not optimizer.elementwise:
-        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
-    if not pieces.are_possible(variable):
+        why = f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why
+        if optimizer._untracked.not_stacked is not None:
+            return Path("formula", f"{why}; not several variables at once: {optimizer._untracked.not_stacked}")
+        if not optimizer.overrides("update_steps") and alike.may_be_stacked(optimizer, variable):
+            return Path("stacked", f"small variables of one shape at once, where there are several; {why}")
+        return Path("formula", why)
+    if not (pieces.is_memory(variable) and pieces.are_possible(variable)):
         return Path("formula", f"{why}; lists and blocks are for contiguous memory")
     if optimizer.stores_smaller(variable):
         return Path("formula", "an operation at a time")
@@ -122,13 +131,17 @@ def update(frame, gradients, variables):
     optimizer = frame.optimizer
     by_kernel: list = []
     in_pieces: list = []
+    by_variable: list = []
+    has_kernel, is_memory = fused.serves(optimizer), pieces.is_memory(variables[0])
     for gradient, variable in zip(gradients, variables, strict=True):
-        if fused.serves(optimizer) and variable._value.dtype is torch.float32:
+        if has_kernel and variable._value.dtype is torch.float32:
             by_kernel.append((gradient, variable))
-        elif optimizer.elementwise and pieces.are_possible(variable) and not optimizer.stores_smaller(variable):
+        elif optimizer.elementwise and is_memory and pieces.are_possible(variable) and not optimizer.stores_smaller(variable):
             in_pieces.append((gradient, variable))
         else:
-            frame.run(gradient, StandIn(optimizer.place_of(variable)))
+            by_variable.append((gradient, variable))
+    for gradient, variable in alike.left_by_stacks(frame, by_variable) if is_memory else by_variable:
+        frame.run(gradient, StandIn(optimizer.place_of(variable)))
     if in_pieces:
         pieces.run(frame, in_pieces)
     if by_kernel:
