@@ -27,7 +27,7 @@ from keras_optims.hyperparameter import Hyperparameter, Interval
 from tests.drawing import examples
 from tests.models import compiled, fit
 from tests.stepping import state_of
-from tests.variants import CLASSES
+from tests.variants import CLASSES, OF_EACH_SCOPE
 
 pytestmark = pytest.mark.backend("tensorflow")
 
@@ -251,7 +251,7 @@ configs = st.one_of(
 )
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [variant.make for variant in OF_EACH_SCOPE])
 @examples(CASES["damaged configs"])
 @given(damage=configs, key=st.one_of(st.sampled_from(["learning_rate", "nme", "name", ""]), st.text(max_size=5)))
 def test_a_damaged_config_is_refused_and_runs_nothing(cls, damage, key):

@@ -335,9 +335,7 @@ def test_slots_that_decide_about_weights_stay_exact():
 
 MAKERS = {
     "adam": lambda **o: Adam(0.003, **o),
-    "adamw": lambda **o: AdamW(0.003, weight_decay=0.1, **o),
     "lion": lambda **o: Lion(0.0005, **o),
-    "momentum": lambda **o: Momentum(0.05, **o),
 }
 
 

@@ -13,7 +13,7 @@ from keras_optims import LayerwiseDecay, Rule
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, fit, weights
 from tests.stepping import state_of
-from tests.variants import ONE_EACH, VARIANTS, distance, random_gradients
+from tests.variants import OF_EACH_SCOPE, ONE_EACH, VARIANTS, distance, random_gradients
 
 STEPS = 30
 NAMES = [f"kernel_{i}" for i in range(9)] + [f"bias_{i}" for i in range(9)]
@@ -71,7 +71,7 @@ def test_each_variable_follows_the_twin_of_its_own_hyperparameters(variant):
 
 
 # While the rate warms up, the mean of a Schedule-Free optimizer counts the weights by the model's own rate.
-@pytest.mark.parametrize("variant", [v for v in ONE_EACH if not (v.of_the_model or "warmup_steps" in v.arguments)], ids=str)
+@pytest.mark.parametrize("variant", [v for v in OF_EACH_SCOPE if not v.of_the_model], ids=str)
 def test_a_rule_may_take_the_weight_decay_away_or_schedule_the_rate(variant):
     rules = [Rule(ndim=1, weight_decay=None), Rule("kernel_0", learning_rate_multiplier=SCHEDULE)]
 

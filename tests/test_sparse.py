@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import itertools
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
-from tests.variants import BY_NAME, BY_ROWS, CLASSES, VARIANTS
+from tests.variants import BY_NAME, BY_ROWS, CLASSES, OF_EACH_SCOPE, VARIANTS
 
 pytestmark = pytest.mark.backend("tensorflow")
 
@@ -76,8 +77,14 @@ def variant_twin(variant, gradients, start, steps, arguments):
     return variant.twin(gradients, start, **arguments, **numbers)[-1]
 
 
-@pytest.mark.parametrize("wrap", ["eager", "graph", XLA])
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.takes_rows], ids=str)
+@pytest.mark.parametrize(
+    ("variant", "wrap"),
+    [
+        *((v, "graph") for v in VARIANTS if v.takes_rows),
+        *itertools.product([v for v in OF_EACH_SCOPE if v.takes_rows], ["eager", XLA]),
+    ],
+    ids=str,
+)
 def test_touched_rows_follow_the_twin_over_the_steps_that_touch_them(variant, wrap):
     start = as_numpy(table())
     result = trained(variant.optimizer(), wrap=wrap)
@@ -85,8 +92,14 @@ def test_touched_rows_follow_the_twin_over_the_steps_that_touch_them(variant, wr
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5 * np.abs(expected - start).max())
 
 
-@pytest.mark.parametrize("cls", BY_ROWS)
-@pytest.mark.parametrize("arguments", [{}, {"weight_decay": 0.3}, {"use_ema": True}], ids=str)
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        *((cls, {}) for cls in BY_ROWS),
+        *itertools.product([v.make for v in OF_EACH_SCOPE if v.takes_rows], [{"weight_decay": 0.3}, {"use_ema": True}]),
+    ],
+    ids=str,
+)
 def test_rows_that_no_batch_uses_stay_as_they_are(cls, arguments):
     start, variable = as_numpy(table()), table()
     optimizer = cls(0.1, **arguments)
@@ -117,18 +130,19 @@ def test_where_lazy_and_dense_are_the_same_both_are_what_keras_does(cls, argumen
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wrap"),
+    ("cls", "arguments", "wrap"),
     [
-        ({}, "graph"),
-        ({"clipnorm": 0.1}, "graph"),
-        ({"weight_decay": 0.1}, "graph"),
-        ({"loss_scale_factor": 4.0}, "graph"),
-        pytest.param({"weight_decay": 0.1}, "xla", marks=pytest.mark.slow),
-        pytest.param({"gradient_accumulation_steps": 2}, "xla", marks=pytest.mark.slow),
+        *((cls, {}, "graph") for cls in CLASSES),
+        *itertools.product(
+            [variant.make for variant in OF_EACH_SCOPE],
+            [{"clipnorm": 0.1}, {"weight_decay": 0.1}, {"loss_scale_factor": 4.0}],
+            ["graph"],
+        ),
+        *(pytest.param(v.make, {"weight_decay": 0.1}, "xla", marks=pytest.mark.slow) for v in OF_EACH_SCOPE),
+        *(pytest.param(v.make, {"gradient_accumulation_steps": 2}, "xla", marks=pytest.mark.slow) for v in OF_EACH_SCOPE),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("cls", CLASSES)
 def test_lazy_false_gives_the_result_of_dense_gradients(cls, arguments, wrap):
     sparse = trained(cls(0.1, lazy=False, **arguments), wrap=wrap)
     variable = table()
@@ -138,7 +152,7 @@ def test_lazy_false_gives_the_result_of_dense_gradients(cls, arguments, wrap):
     np.testing.assert_allclose(sparse, as_numpy(variable), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [variant.make for variant in OF_EACH_SCOPE])
 def test_accumulated_gradients_are_dense(cls):
     lazy, exact = (trained(cls(0.1, gradient_accumulation_steps=2, lazy=lazy)) for lazy in (True, False))
     np.testing.assert_array_equal(lazy, exact)

@@ -19,6 +19,7 @@ __all__ = [
     "BY_ROWS",
     "CLASSES",
     "EVERYWHERE",
+    "OF_EACH_SCOPE",
     "ONE_EACH",
     "SHAPES",
     "VARIANTS",
@@ -35,9 +36,11 @@ _ON_THE_NEWEST = keras.backend.backend() == "tensorflow" and not importlib.metad
 VARIANTS = ALL if _ON_THE_NEWEST else EVERYWHERE
 ONE_EACH = list({variant.make: variant for variant in reversed(VARIANTS)}.values())[::-1]
 """The first of each class: for what does not depend on a formula's options."""
+BY_NAME = {variant.name: variant for variant in ALL}
+OF_EACH_SCOPE = [BY_NAME[name] for name in ("momentum", "adam", "radam", "lamb with decay", "prodigy", "muon")]
+"""One for each scope that a formula may have: with a kernel, by element, by variable, of the whole model, of lists."""
 CLASSES = list(dict.fromkeys(variant.make for variant in VARIANTS))
 BY_ROWS = list(dict.fromkeys(variant.make for variant in VARIANTS if variant.takes_rows))
-BY_NAME = {variant.name: variant for variant in ALL}
 
 SHAPES = {"scalar": (), "empty": (0, 3), "one": (1,), "odd": (7, 3, 5), "large": (130, 67)}
 
