@@ -205,7 +205,7 @@ def test_a_cautious_optimizer_looks_at_variables_as_a_whole():
     assert not optimizer.elementwise
     assert optimizer.fused_kernel is None
     assert Adam.elementwise
-    assert {line.path for line in optimizer.explain()} <= {"formula", "compiled"}
+    assert {line.path for line in optimizer.explain()} <= {"formula", "compiled", "stacked"}
     for i in range(12):
         step = CompiledStep(Adam(0.01, cautious=True), [variables(shapes=shapes)[i]])
         for of_step in given:

@@ -35,10 +35,18 @@ class _OneOfMany(Argument):
     name = path
 
 
-def may_be_stacked(optimizer, variable) -> bool:
-    """Whether a variable is in a stack, if there are others like it."""
+def _may_be_stacked(optimizer, variable) -> bool:
     tensor = variable._value
     return 0 < tensor.numel() < SMALL and tensor.layout is torch.strided and not optimizer.stores_smaller(variable)
+
+
+def is_stacked(optimizer, variable) -> bool:
+    """Whether a variable is in a stack with others of the model, as long as the formula can be mapped."""
+    plans = optimizer._untracked.plans
+    if "stacked" not in plans:
+        variables = optimizer.variables_of_the_model()
+        plans["stacked"] = {id(variables[n]) for numbers, _ in _stacks(optimizer, variables) for n in numbers}
+    return id(variable) in plans["stacked"]
 
 
 def left_by_stacks(frame, pairs) -> list:
@@ -66,12 +74,12 @@ def _stacks(optimizer, variables) -> list[tuple[list[int], tuple]]:
     """The numbers of the variables in each stack, and their slots."""
     by_kind: dict = {}
     for number, variable in enumerate(variables):
-        if not may_be_stacked(optimizer, variable):
+        if not _may_be_stacked(optimizer, variable):
             continue
         slots = tuple(slot for slot in optimizer._untracked.slots.all if slot.is_of_the_formula and variable in slot)
         tensors = [variable._value, *(slot.variable_of(variable)._value for slot in slots)]
         looks = [(tensor.dtype, tensor.shape) for tensor in tensors]
-        kind = (*looks, slots, optimizer.axes_of(variable), optimizer.decays(variable))
+        kind = (*looks, slots, optimizer.axes_of(variable), optimizer.settings_of(variable), optimizer.decays(variable))
         by_kind.setdefault(kind, (slots, []))[1].append(number)
     stacks = []
     for slots, numbers in by_kind.values():

@@ -110,8 +110,8 @@ def _path_of_formula(optimizer, variable, why) -> Path:
         why = f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why
         if optimizer._untracked.not_stacked is not None:
             return Path("formula", f"{why}; not several variables at once: {optimizer._untracked.not_stacked}")
-        if not optimizer.overrides("update_steps") and alike.may_be_stacked(optimizer, variable):
-            return Path("stacked", f"small variables of one shape at once, where there are several; {why}")
+        if not optimizer.overrides("update_steps") and alike.is_stacked(optimizer, variable):
+            return Path("stacked", f"small variables of one shape at once; {why}")
         return Path("formula", why)
     if not (pieces.is_memory(variable) and pieces.are_possible(variable)):
         return Path("formula", f"{why}; lists and blocks are for contiguous memory")
