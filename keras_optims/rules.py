@@ -309,7 +309,7 @@ class Settings:
         """What differs from the optimizer's own, by name: numbers, or schedules and callables as they are."""
         settings = {name: rule.hyperparameters[name].now(rule) for name, rule in self.holders}
         if self.formula is not None:
-            settings["formula"] = type(self.formula).__name__
+            settings["formula"] = getattr(self.formula, "described_as", type(self.formula).__name__)
         if self.powers:
             one = ops.ones((), "float32")
             settings[MULTIPLIER.name] = float(f"{float(ops.convert_to_numpy(self.multiplied(one))):.6g}")

@@ -235,6 +235,7 @@ class AdamForOthers(Adam):
     """Adam with weight decay, whose hyperparameters are those of an optimizer that is for matrices."""
 
     kernel = "adam"
+    described_as = "Adam"
     _matrix_method: Any
 
     @classmethod
