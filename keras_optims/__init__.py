@@ -1,7 +1,7 @@
 """Exact, fast, tunable optimizers for Keras 3."""
 
 import keras_optims.loss_scale  # noqa: F401 (by which hyperparameters reach through Keras's LossScaleOptimizer)
-from keras_optims import metal
+from keras_optims import metal, schedules
 from keras_optims.algorithms import (
     ADOPT,
     FAMILIES,
@@ -91,5 +91,6 @@ __all__ = [
     "from_keras",
     "metal",
     "sam",
+    "schedules",
     "to_keras",
 ]

@@ -22,6 +22,7 @@ from keras_optims.hyperparameter import (
     Switch,
     as_argument,
     is_like_an_argument,
+    schedules_of,
     shown,
 )
 from keras_optims.names import did_you_mean, meant_by
@@ -252,6 +253,14 @@ class WithArguments(keras.optimizers.Optimizer):
     def residual(self, name: str):
         """What rounding to float32 took from the hyperparameter `name`: a scalar, or `None` where that is not kept."""
         return self._hyperparameters[name].residual(self.holder(name))
+
+    @property
+    def schedules(self) -> dict[str, Any]:
+        """The schedules of `keras_optims.schedules` that hyperparameters follow, by the hyperparameters' names.
+
+        Their numbers can be read and set: `optimizer.schedules["learning_rate"].final = 0.1`.
+        """
+        return schedules_of(self, self._hyperparameters)
 
     # -- rules ------------------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ without a word.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
-from keras_optims.hyperparameter import shown
+from keras_optims.hyperparameter import Interval, shown
 from keras_optims.stand_in import is_overwritten, path_of
 
 
@@ -42,7 +44,7 @@ def check_gradients(gradients, variables):
             raise ValueError(f"The gradient of {path_of(variable)!r} must be of real numbers; received dtype {dtype}.")
 
 
-def check_saved(saved: dict[str, np.ndarray], hyperparameters, name: str):
+def check_saved(saved: dict[str, np.ndarray], domains: Mapping[str, Interval], name: str):
     """Raises `ValueError` if an entry of a saved state holds no real numbers, or a number that its hyperparameter cannot be."""
 
     def refuse(key, allowed, received):
@@ -56,12 +58,10 @@ def check_saved(saved: dict[str, np.ndarray], hyperparameters, name: str):
             continue  # a slot, or of a wrong shape, which is found when it is loaded
         if key == "iteration" and not (value.dtype.kind in "iu" and 0 <= value < 2**53):
             refuse(key, "a whole number of steps", shown(value[()]))
-        if key in hyperparameters and not (
-            value in hyperparameters[key].domain and np.float32(value) in hyperparameters[key].domain
-        ):
-            refuse(key, f"in {hyperparameters[key].domain}", shown(value[()]))
+        if key in domains and not (float(value) in domains[key] and float(np.float32(value)) in domains[key]):
+            refuse(key, f"in {domains[key]}", shown(value[()]))
         of = key.removesuffix("_residual")
-        if of != key and of in hyperparameters and not abs(value) <= np.finfo(np.float32).eps:
+        if of != key and of in domains and not abs(value) <= np.finfo(np.float32).eps:
             refuse(key, "what rounding took from a number up to 1", shown(value[()]))
 
 

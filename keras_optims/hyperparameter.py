@@ -13,6 +13,7 @@ import dataclasses
 import inspect
 import math
 import numbers
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -36,8 +37,10 @@ class Interval:
 
     def __str__(self) -> str:
         left, right = "(" if self.low_open else "[", ")" if self.high_open else "]"
-        high = "∞" if math.isinf(self.high) else f"{self.high:g}"
-        return f"{left}{self.low:g}, {high}{right}"
+        low, high = (
+            "−∞" if end < 0 and math.isinf(end) else "∞" if math.isinf(end) else f"{end:g}" for end in (self.low, self.high)
+        )
+        return f"{left}{low}, {high}{right}"
 
 
 NON_NEGATIVE = Interval(0, math.inf, high_open=True)
@@ -76,6 +79,42 @@ class SearchRange:
             raise ValueError(f"A log1m search range (log in 1−x) needs HIGH < 1; received {self.low!r}:{self.high!r}.")
 
 
+class LiveValue:
+    """A value of a hyperparameter that has numbers of its own, which are to be state: a schedule of `keras_optims.schedules`."""
+
+    def reach(self) -> list[float]:
+        """The numbers between which its values lie."""
+        raise NotImplementedError
+
+    def held_by(self, optimizer, holder, hyperparameter) -> Any:
+        """One like it whose numbers are variables of the optimizer."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """Takes its variables from the optimizer."""
+        raise NotImplementedError
+
+    def now(self) -> Any:
+        """One as somebody would make it, with the numbers of now."""
+        raise NotImplementedError
+
+    def change_to(self, other: Any) -> None:
+        """Takes over the numbers of another one of the same structure, or raises `ValueError`."""
+        raise NotImplementedError
+
+    def copy_given(self, source: Any) -> None:
+        """Remembers the exact numbers that `source` was given."""
+        raise NotImplementedError
+
+    def numbers(self) -> Iterable[tuple[str, Interval]]:
+        """(name in the optimizer's state, allowed interval) of each of its variables."""
+        raise NotImplementedError
+
+    def structure(self) -> Any:
+        """What a compiled step knows of it: all but the numbers."""
+        raise NotImplementedError
+
+
 class Declared:
     """What an optimizer declares on its class: a name, a default and the private attribute that holds the value."""
 
@@ -93,7 +132,8 @@ class Hyperparameter(Declared):
 
     Declared in the class body, `beta_1 = Hyperparameter(0.9, symbol="β₁", domain=DECAY_RATE)`, it becomes an argument of
     the constructor and a property. It takes a float, an int, a NumPy scalar, a
-    `keras.optimizers.schedules.LearningRateSchedule`, or a callable of the step (an int64 or int32
+    `keras.optimizers.schedules.LearningRateSchedule`, of which those in `keras_optims.schedules` have numbers that stay live,
+    or a callable of the step (an int64 or int32
     scalar, 0 at the first step) that returns the value. Reading the property gives the float32 scalar variable (or, of a
     schedule, its value at the current step); assigning a number changes it without a retrace. Assigning a number where there is
     a schedule or a callable is a `TypeError`, as of Keras's learning rate.
@@ -141,17 +181,28 @@ class Hyperparameter(Declared):
         """Returns `value` as a Python number (or the schedule, callable or `None` it is), or raises `ValueError`."""
         if value is None and self.off is None:
             return None
+        if isinstance(value, LiveValue):
+            self.check_reach(value)
         if callable(value) and not isinstance(value, (type, keras.Variable)) and not keras.ops.is_tensor(value):
             return value  # a schedule is callable too
-        number = _as_number(value)
+        number = as_number(value)
         # What the variable will hold must be valid as well: float32(0.99999999) is 1.
-        if number is None or number not in self.domain or _rounded(number) not in self.domain:
+        if number is None or number not in self.domain or rounded(number) not in self.domain:
             or_none = "None, " if self.off is None else ""
             raise ValueError(
                 f"{self.name} ({self.symbol}) must be {or_none}a number in {self.domain} (as {state_dtype()}), a "
                 f"LearningRateSchedule or a callable of the step; received {shown(value)}."
             )
         return number
+
+    def check_reach(self, value: LiveValue) -> None:
+        """Raises `ValueError` if a schedule gives what is not in the domain."""
+        for number in value.reach():
+            if number not in self.domain or rounded(number) not in self.domain:
+                raise ValueError(
+                    f"{self.name} ({self.symbol}) must stay in {self.domain} (as {state_dtype()}); received {shown(value)}, "
+                    f"which reaches {number:g}."
+                )
 
     # -- the property -----------------------------------------------------------------------------
 
@@ -189,10 +240,14 @@ class Hyperparameter(Declared):
         if follows and isinstance(value, numbers.Real):  # built or not: callbacks assign before the first step
             raise TypeError(
                 f"{self.name} of this {of} follows {_kind(held)}, so no number can be set in its place, neither by hand nor by a "
-                f"callback as LearningRateScheduler; give the constructor a number, which stays settable. Received {value!r}."
+                f"callback as LearningRateScheduler; give the constructor a number, which stays settable"
+                f"{self._or_its_numbers(held)}. Received {value!r}."
             )
+        if optimizer.built and isinstance(held, LiveValue) and isinstance(value, LiveValue):
+            held.change_to(value)
+            return
         if isinstance(held, keras.Variable) and isinstance(value, numbers.Real):
-            self._change(optimizer, holder, _rounded(value))
+            self._change(optimizer, holder, rounded(value))
             if self._has_residual:
                 getattr(holder, f"{self._held}_residual").assign(_residual(value))
         elif optimizer.built and _kind(held) != _kind(value):
@@ -210,6 +265,9 @@ class Hyperparameter(Declared):
             self._hold(optimizer, holder, value)
         setattr(holder, f"{self._held}_given", value)
 
+    def _or_its_numbers(self, held) -> str:
+        return f", or set the schedule's own, such as schedules[{self.name!r}].peak" if isinstance(held, LiveValue) else ""
+
     def _change(self, optimizer, holder, value):
         held = getattr(holder, self._held)
         if optimizer.built:
@@ -222,16 +280,24 @@ class Hyperparameter(Declared):
             previous = getattr(holder, attribute, None)
             if isinstance(previous, keras.Variable):
                 optimizer.drop_variable(previous)
+            elif isinstance(previous, LiveValue):
+                previous.drop()
+        if isinstance(value, LiveValue):
+            setattr(holder, self._held, value.held_by(optimizer, holder, self))
+            return
         if not isinstance(value, numbers.Real) or self._is_off(value):
             setattr(holder, self._held, value)
             return
         name = holder.state_name(self.name)
-        setattr(holder, self._held, _scalar(optimizer, name, value))
+        setattr(holder, self._held, scalar(optimizer, name, value))
         if self._has_residual:
-            setattr(holder, f"{self._held}_residual", _scalar(optimizer, f"{name}_residual", _residual(value)))
+            setattr(holder, f"{self._held}_residual", scalar(optimizer, f"{name}_residual", _residual(value)))
 
     def copy_given(self, source, target) -> None:
         """Makes the holder `target` remember the exact number that `source` was given; its variable is copied with all others."""
+        schedule = self.schedule_of(target)
+        if schedule is not None:
+            schedule.copy_given(self.schedule_of(source))
         if self.is_constant(target):
             setattr(target, f"{self._held}_given", getattr(source, f"{self._held}_given"))
 
@@ -257,13 +323,22 @@ class Hyperparameter(Declared):
         """Whether the value is a number that changes only when it is set."""
         return isinstance(getattr(holder, self._held), keras.Variable)
 
+    def schedule_of(self, holder) -> Any:
+        """The schedule that the value follows, if it is one whose numbers are state; else `None`."""
+        held = getattr(holder, self._held, None)
+        return held if isinstance(held, LiveValue) else None
+
+    def numbers(self, holder) -> list[tuple[str, Interval]]:
+        """(name in the state, allowed interval) of the number, or of those of the schedule that it follows."""
+        schedule = self.schedule_of(holder)
+        return [(holder.state_name(self.name), self.domain)] if schedule is None else list(schedule.numbers())
+
     def now(self, holder):
         """The current value as the constructor takes it: the number exactly as it was given, unless the variable has changed."""
         held, given = getattr(holder, self._held), getattr(holder, f"{self._held}_given")
-        if not isinstance(held, keras.Variable):
-            return held
-        current = ops.convert_to_numpy(held)
-        return given if float(current) == _rounded(given) else _shortest(current)
+        if isinstance(held, LiveValue):
+            return held.now()
+        return exactly(held, given) if isinstance(held, keras.Variable) else held
 
     # -- the config -------------------------------------------------------------------------------
 
@@ -324,7 +399,7 @@ class Option(Declared):
             if isinstance(value, (bool, np.bool_)):
                 return bool(value)
             raise ValueError(f"{self.name} must be True or False; received {shown(value)}.")
-        number = _as_number(value)
+        number = as_number(value)
         if number is None or number not in self.domain or (self.integer and not isinstance(number, int)):
             or_none, kind = "None or " if self.optional else "", "an int" if self.integer else "a number"
             raise ValueError(f"{self.name} must be {or_none}{kind} in {self.domain}; received {shown(value)}.")
@@ -413,22 +488,29 @@ def state_dtype() -> str:
     return "float64" if keras.config.floatx() == "float64" else "float32"
 
 
-def _scalar(optimizer, name, value):
+def scalar(optimizer, name: str, value: Any) -> keras.Variable:
+    """A variable of the optimizer that holds a number."""
     return optimizer.add_variable(
         shape=(),
-        initializer=keras.initializers.Constant(_rounded(value)),  # an int may be too large for the backend's integers
+        initializer=keras.initializers.Constant(rounded(value)),  # an int may be too large for the backend's integers
         dtype=state_dtype(),
         aggregation="only_first_replica",
         name=name,
     )
 
 
+def exactly(variable: keras.Variable, given: int | float) -> int | float:
+    """The number that a variable holds: as it was given, unless it has changed since."""
+    current = ops.convert_to_numpy(variable)
+    return given if float(current) == rounded(given) else _shortest(current)
+
+
 def _residual(value: Any) -> float:
     """What rounding to the variable's dtype takes from `value`."""
-    return float(value) - _rounded(value)
+    return float(value) - rounded(value)
 
 
-def _rounded(value: Any) -> float:
+def rounded(value: Any) -> float:
     """`value` as the variable will hold it; zero for what is too small to be a normal number, as TensorFlow has it."""
     dtype = np.dtype(state_dtype())
     with np.errstate(over="ignore", under="ignore"):
@@ -436,7 +518,7 @@ def _rounded(value: Any) -> float:
     return rounded if abs(rounded) >= np.finfo(dtype).tiny or rounded != rounded else 0.0
 
 
-def _as_number(value: Any) -> int | float | None:
+def as_number(value: Any) -> int | float | None:
     """A real scalar of any library as a Python int or float; `None` for anything else, strings and bools included."""
     if isinstance(value, keras.Variable) or keras.ops.is_tensor(value):
         value = keras.ops.convert_to_numpy(value)
@@ -473,7 +555,7 @@ def shown(value: Any) -> str:
 
 def as_argument(value: Any) -> str:
     """A value of an argument as one would write it, a schedule with what it is made of; on one line, as `shown`."""
-    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(value, LiveValue):
         config = {name: its for name, its in value.get_config().items() if name != "name" and its is not None}
         return _on_one_line(f"{type(value).__name__}({', '.join(f'{name}={its!r}' for name, its in config.items())})")
     return _on_one_line(getattr(value, "__qualname__", None) or repr(value))
@@ -482,6 +564,12 @@ def as_argument(value: Any) -> str:
 def _on_one_line(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def schedules_of(holder, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The schedules whose numbers are state, by the names of the hyperparameters that follow them."""
+    found = {name: h.schedule_of(holder) for name, h in hyperparameters.items() if isinstance(h, Hyperparameter)}
+    return {name: schedule for name, schedule in found.items() if schedule is not None}
 
 
 def is_like_an_argument(value: Any) -> bool:

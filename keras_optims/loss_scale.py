@@ -88,7 +88,7 @@ def _patch(cls):
 
     def __getattr__(self, name):
         inner = inside_of(self)
-        if inner is not None and name in inner.declarations():
+        if inner is not None and (name in inner.declarations() or name == "schedules"):
             return getattr(inner, name)
         return object.__getattribute__(self, name)  # which raises what it raised before
 

@@ -6,6 +6,7 @@ in Keras, under other names, so that each can go on where the other has stopped.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from keras_optims.algorithms import (
     ScheduleFreeAdamW,
 )
 from keras_optims.arguments import NOT_OF_KERAS
-from keras_optims.hyperparameter import Hyperparameter, shown, takes_the_step
+from keras_optims.hyperparameter import Hyperparameter, LiveValue, shown, takes_the_step
 from keras_optims.optimizer import Optimizer
 
 
@@ -310,7 +311,7 @@ def _for_keras(optimizer, declared):
     if name != "learning_rate" or not (is_schedule or not takes_the_step(held)):
         allowed = "a schedule or a callable of nothing" if name == "learning_rate" else "a number"
         raise ValueError(f"{name} of an optimizer of Keras is {allowed}, so to_keras cannot take it over; it is {held!r}.")
-    return held
+    return copy.copy(declared.now(optimizer)) if isinstance(held, LiveValue) else held
 
 
 # -- state ----------------------------------------------------------------------------------------

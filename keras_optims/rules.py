@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, Switch, deserialized, shown
+from keras_optims.hyperparameter import NON_NEGATIVE, Declared, Hyperparameter, Switch, deserialized, schedules_of, shown
 from keras_optims.names import did_you_mean
 from keras_optims.stand_in import path_of
 
@@ -249,6 +249,11 @@ class LiveRule:
         """Builds the rule's formula for those of the variables that it updates."""
         if self.formula is not None:
             self.formula.build([v for v in variables if self.optimizer.settings_of(v).formula is self.formula])
+
+    @property
+    def schedules(self) -> dict[str, Any]:
+        """The schedules that it has set, as `Optimizer.schedules`."""
+        return schedules_of(self, self.hyperparameters)
 
     def __getattr__(self, name):
         if name in vars(self).get("hyperparameters", ()):

@@ -24,8 +24,8 @@ def load_from(optimizer, source, partial: bool) -> state.LoadedState:
 
 
 def _load(optimizer, saved, partial):
-    hyperparameters = {holder.state_name(name): each for holder, held in optimizer.holders() for name, each in held.items()}
-    check_saved(saved, hyperparameters, optimizer.name)
+    domains = dict(pair for holder, held in optimizer.holders() for each in held.values() for pair in each.numbers(holder))
+    check_saved(saved, domains, optimizer.name)
     optimizer._untracked.pending_state = None
     if optimizer.built:
         return _assign(optimizer, saved, partial)

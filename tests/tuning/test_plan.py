@@ -22,6 +22,7 @@ EVERY = {
     "pruner": "median",
     "search": {"beta_1": None, "learning_rate": (0.1, 1.0, "log")},
     "fix": {"amsgrad": True},
+    "schedule": "cosine",
     "seed": 7,
     "repeats": 2,
     "train_samples": 100,
@@ -84,12 +85,19 @@ def test_objects_are_written_by_their_name():
 
 def test_what_identifies_a_search_and_a_comparison():
     search = {"problem", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "jit"}
-    comparison = {"problem", "epochs", "oracle", "search", "fix", "seed", "repeats", "train_samples"}
+    comparison = {"problem", "epochs", "oracle", "search", "fix", "schedule", "seed", "repeats", "train_samples"}
     plan = Plan(**EVERY)
     assert set(plan.identity()) == search
     assert set(plan.identity("comparison")) == comparison
     others = {"problem": "digits_mlp", "oracle": "random", "sampler": "tpe", "pruner": "halving", "jit": "on"}
-    others |= {"search": {"beta_1": None}, "fix": {"amsgrad": False}, "confirm": {}, "directory": "x", "data_dir": "x"}
+    others |= {
+        "search": {"beta_1": None},
+        "fix": {"amsgrad": False},
+        "schedule": "wsd",
+        "confirm": {},
+        "directory": "x",
+        "data_dir": "x",
+    }
     for name in plans.OPTIONS:
         if name in ("engine", "address", "cpus_per_worker", "gpus_per_worker"):
             continue

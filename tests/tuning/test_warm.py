@@ -75,6 +75,10 @@ CASES = {
         stochastic(hp),
         keras_optims.Adam(keras.optimizers.schedules.ExponentialDecay(0.05, 3, 0.9), beta_1=searched(hp, "b", 0.1, 0.9)),
     ),
+    "adam on a live schedule": lambda hp: compiled(
+        stochastic(hp),
+        keras_optims.Adam(keras_optims.schedules.Cosine(rate(hp), steps=6, warmup=searched(hp, "warmup", 0.0, 0.9))),
+    ),
     "adam averaged and accumulated": lambda hp: compiled(
         stochastic(hp), keras_optims.Adam(rate(hp), use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2, clipnorm=1.0)
     ),
@@ -152,7 +156,7 @@ def curve(made, build, number):
     return points, [keras.ops.convert_to_numpy(variable) for variable in models[-1].variables], models[-1]
 
 
-QUICK = ("adam", "adam on a schedule", "adam with rules", "a formula by rule", "no input")
+QUICK = ("adam", "adam on a schedule", "adam on a live schedule", "adam with rules", "a formula by rule", "no input")
 
 
 FITTED_BY_KERAS = ("adam on a schedule", "adam averaged and accumulated", "loss scaling", "no input", "a subclass")

@@ -66,7 +66,7 @@ def compare(
         from tuning.problems import make_problem
 
     contestants = _contestants(plan.optimizers)
-    changes = _changes(contestants, plan.search or {}, plan.fix or {})
+    changes = _changes(contestants, plan.search or {}, plan.fix or {}, plan.schedule)
     made = make_problem(plan.problem, plan.data_dir)
     if plan.workers == 1:
         made.load(plan.train_samples)  # what is wrong with the data is said before a folder is made
@@ -184,14 +184,15 @@ def _contestants(optimizers) -> dict[str, str | type]:
 
 
 def _changes(
-    contestants: Mapping[str, str | type], search: Mapping[str, Any], fix: Mapping[str, Any]
+    contestants: Mapping[str, str | type], search: Mapping[str, Any], fix: Mapping[str, Any], schedule: str | None
 ) -> dict[str, dict[str, Any]]:
     """For each optimizer, those changes of the space that concern it; an error if one concerns none."""
-    from tuning.space.space import Space, optimizer_class
+    from tuning.space.space import Space, optimizer_class, schedule_numbers
 
     classes = {name: optimizer_class(optimizer) for name, optimizer in contestants.items()}
-    searchable = {name: list(cls.hyperparameters()) for name, cls in classes.items()}
-    fixable = {name: [*cls.hyperparameters(), *cls.options()] for name, cls in classes.items()}
+    numbers = {name: schedule_numbers(cls, schedule) for name, cls in classes.items()}
+    searchable = {name: [*cls.hyperparameters(), *numbers[name]] for name, cls in classes.items()}
+    fixable = {name: [*cls.hyperparameters(), *cls.options(), *numbers[name]] for name, cls in classes.items()}
     for word, wanted, known in (("searched", search, searchable), ("fixed", fix, fixable)):
         for name in wanted:
             if not any(name in names for names in known.values()):
@@ -206,7 +207,7 @@ def _changes(
     }
     for name, cls in classes.items():
         try:
-            Space.of(cls, **changes[name])
+            Space.of(cls, **changes[name], schedule=schedule)
         except SearchError as error:
             raise SearchError(f"{name}: {error}") from error
     return changes

@@ -23,6 +23,7 @@ from tuning.names import (
     SAMPLERS,
     meant,
 )
+from tuning.space.schedules import SCHEDULES
 from tuning.space.text import parse_fix, parse_search
 
 
@@ -132,6 +133,10 @@ class Plan:
             first execution decides. Not with Hyperband, which stops trials itself.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, or `None` for the declared range.
         fix: hyperparameters and options to pin: name -> value.
+        schedule: what the learning rate follows: `"cosine"`, `"linear"`, `"wsd"` (warm-up, stable, decay), `"onecycle"` (the
+            momentum goes with it) or `"constant"` (after a warm-up), over the whole of each trial's training; `None`: it stays as
+            it is. `search` and `fix` may name its numbers: `warmup` and `decay`, shares of the training, `final`, `start` and
+            `low`, shares of the peak.
         seed: any int >= 0. The same seed gives the same trials.
         repeats: trainings per setting, each from another seed; the score is their mean.
         train_samples: use only so many training samples.
@@ -192,6 +197,14 @@ class Plan:
     fix: Annotated[
         Mapping[str, Any] | None,
         Option(MAPPING, "pin a hyperparameter or an option", "NAME=VALUE", _COMPARISON, parse_fix),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        Option(
+            Kind.one_of(SCHEDULES),
+            "what the learning rate follows; --search and --fix may name its numbers: warmup (share of the training), final ...",
+            identifies=_COMPARISON,
+        ),
     ] = None
     seed: Annotated[int, Option(SEED, "the same seed gives the same trials (default: 0)", "S", _BOTH)] = 0
     repeats: Annotated[int, Option(COUNT, "trainings per setting (default: 1)", "K", _BOTH)] = 1

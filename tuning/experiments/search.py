@@ -64,7 +64,7 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
         from tuning.problems import make_problem
         from tuning.space.space import Space
         from tuning.study.tuner import Tuner
-        from tuning.training.problem_model import ProblemModel
+        from tuning.training.problem_model import ProblemModel, steps_per_epoch
 
     check_jit(plan.jit, keras.backend.backend())
     if chosen_engine is not None and plan.batch_trials not in ("auto", 1):
@@ -72,8 +72,10 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
             f"Trials train together in one process: choose batch_trials or workers; received batch_trials={plan.batch_trials}, "
             f"workers={plan.workers} and the engine {plan.engine!r}."
         )
-    space = Space.of(optimizer, plan.search, plan.fix)
+    space = Space.of(optimizer, plan.search, plan.fix, plan.schedule)
     made = make_problem(problem, plan.data_dir)
+    data = made.load(plan.train_samples) if space.schedule is not None else None
+    space = space if data is None else space.in_steps(steps_per_epoch(made, data))
     plan = plan.settled(made.epochs)
     assert plan.epochs is not None
     folder = default_directory(space.optimizer, made.name) if plan.directory is None else pathlib.Path(plan.directory)
@@ -119,7 +121,8 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
             seed=seed,
             sampler=plan.sampler,
         )
-    model = ProblemModel(space, problem, plan.data_dir, plan.train_samples, made, reports_test=confirm is not None)
+    reports_test = confirm is not None
+    model = ProblemModel(space, problem, plan.data_dir, plan.train_samples, made, reports_test, plan.epochs, data)
     if chosen_engine is None:
         model.load()  # bad data is an error of the search, not of its first trial
     view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)

@@ -28,6 +28,7 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
                 f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
             ]
         )
+    of_schedule = ["import keras_optims"] if search.config["space"].get("schedule") else []
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
     objective, best = search.objective, "max" if search.direction == "max" else "min"
@@ -43,7 +44,7 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
     ]
     return "\n".join(
         [
-            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}", "import tuning"} - {"import "}),
+            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}", "import tuning", *of_schedule} - {"import "}),
             "",
             *([] if known else [f"problem = ...  # your tuning.Problem, called {_word(problem)}"]),
             "model = tuning.train(",
@@ -75,6 +76,10 @@ def plan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     names = ("oracle", "trials", "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
     known = [(name.replace("_", " "), str(config[name])) for name in names if config.get(name) is not None]
     fixed = config["space"].get("fixed") if isinstance(config.get("space"), dict) else None
+    schedule = config["space"].get("schedule") if isinstance(config.get("space"), dict) else None
+    if schedule:
+        numbers = "".join(f", {name}={value!r}" for name, value in schedule["fixed"].items())
+        known.append(("schedule", f"{schedule['name']}, {schedule['steps_per_epoch']} steps an epoch{numbers}"))
     return known + ([("fixed", ", ".join(f"{name}={value!r}" for name, value in fixed.items()))] if fixed else [])
 
 

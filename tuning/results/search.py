@@ -12,6 +12,7 @@ from typing import Any
 
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
+from tuning.space.schedules import scheduled
 from tuning.store import database as stores
 from tuning.store.files import replacing
 
@@ -179,7 +180,7 @@ class SearchResult:
                 message=row["message"],
                 begun=row["begun"],
                 seconds=None if row["ended"] is None else row["ended"] - row["begun"],
-                line=python_line(config, setting),
+                line=python_line(config, setting, row["epochs"]),
                 traceback=row["traceback"],
             )
             for row in trials
@@ -272,6 +273,7 @@ class SearchResult:
         content = {
             "optimizer": self.config["space"]["call"],
             "settings": {**best.hyperparameters, **self.config["space"]["fixed"]},
+            **({"schedule": self.config["space"]["schedule"]} if "schedule" in self.config["space"] else {}),
             "line": best.line,
             "objective": self.objective,
             "score": best.score,
@@ -297,12 +299,13 @@ def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) 
     return means
 
 
-def python_line(config: dict[str, Any], hyperparameters: dict[str, Any]) -> str:
+def python_line(config: dict[str, Any], hyperparameters: dict[str, Any], epochs: int | None = None) -> str:
     """The setting as a line to paste: `keras_optims.Adam(learning_rate=0.00123, beta_1=0.93)`."""
     space = config.get("space")
     call, fixed = (space["call"], space["fixed"]) if isinstance(space, dict) else ("dict", {})
-    arguments = ", ".join(f"{name}={value!r}" for name, value in {**hyperparameters, **fixed}.items())
-    return f"{call}({arguments})"
+    schedule = space.get("schedule") if isinstance(space, dict) else None
+    arguments = scheduled(schedule, {**hyperparameters, **fixed}, epochs)
+    return f"{call}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:

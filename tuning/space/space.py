@@ -21,6 +21,7 @@ import keras_optims
 from keras_optims.hyperparameter import SearchRange
 from tuning.errors import SearchError
 from tuning.space.scale import SCALES, Scale
+from tuning.space.schedules import MOMENTA, RANGES, SCHEDULES, Call, numbers_of, scheduled
 
 
 class SearchAxis(_Float):
@@ -76,18 +77,40 @@ keras.saving.get_custom_objects()["SearchAxis"] = SearchAxis
 
 
 @dataclasses.dataclass(frozen=True)
+class ScheduleOfSearch:
+    """The schedule that the learning rate follows in a search.
+
+    Args:
+        name: in `tuning.space.schedules.SCHEDULES`.
+        fixed: those of its numbers that are not searched: name -> value.
+        momentum: the hyperparameter that goes with it, in one cycle.
+        defaults: the value of each hyperparameter that follows a schedule and is neither searched nor fixed.
+        steps_per_epoch: how many batches an epoch has.
+    """
+
+    name: str
+    fixed: dict[str, float]
+    momentum: str | None
+    defaults: dict[str, float]
+    steps_per_epoch: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Space:
     """What is searched and what is pinned.
 
     Args:
         optimizer: the class.
-        axes: hyperparameter name -> `SearchRange`, in the order in which the optimizer declares them.
+        axes: name -> `SearchRange`: hyperparameters, in the order in which the optimizer declares them, then numbers of the
+            schedule.
         fixed: name of a hyperparameter or option -> its value.
+        schedule: what the learning rate follows; `None`: it is a number.
     """
 
     optimizer: type[keras_optims.Optimizer]
     axes: dict[str, SearchRange]
     fixed: dict[str, Any]
+    schedule: ScheduleOfSearch | None = None
 
     @classmethod
     def of(
@@ -95,6 +118,7 @@ class Space:
         optimizer: str | type[keras_optims.Optimizer],
         search: Mapping[str, Any] | None = None,
         fix: Mapping[str, Any] | None = None,
+        schedule: str | None = None,
     ) -> Space:
         """The default space of an optimizer with the user's changes.
 
@@ -102,19 +126,26 @@ class Space:
             optimizer: a name in `keras_optims.OPTIMIZERS` or a subclass of `keras_optims.Optimizer`.
             search: name -> `(low, high)`, `(low, high, scale)`, a `SearchRange`, or `None` for the declared range.
             fix: name -> value.
+            schedule: a name in `tuning.space.schedules.SCHEDULES`, whose numbers `search` and `fix` may name, too.
 
         Raises:
             SearchError: a name or a value is not allowed, or nothing is left to search.
         """
         optimizer = optimizer_class(optimizer)
         search, fix = dict(search or {}), dict(fix or {})
+        own = schedule_numbers(optimizer, schedule)
+        of_schedule = {name: _range(own[name], search.pop(name)) for name in own if name in search}
+        fixed_of_schedule = {name: own[name].validate(fix.pop(name)) for name in own if name in fix}
+        both = sorted(set(of_schedule) & set(fixed_of_schedule))
+        if both:
+            raise SearchError(f"A hyperparameter is either searched or fixed, not both; received both for {', '.join(both)}.")
         declared, options = optimizer.hyperparameters(), optimizer.options()
         for name in search:
             if name not in declared:
                 kind = "is an option, not a number, and" if name in options else "is not a hyperparameter of it and"
                 raise SearchError(
-                    f"{name} {kind} cannot be searched for {optimizer.__name__}, only {', '.join(declared)} can; "
-                    f"received {name!r}."
+                    f"{name} {kind} cannot be searched for {optimizer.__name__}, only {', '.join([*declared, *own])} can"
+                    f"{_if_scheduled(name, schedule)}; received {name!r}."
                 )
         both = sorted(set(search) & set(fix))
         if both:
@@ -122,20 +153,46 @@ class Space:
         ranges = {name: _range(declared[name], wanted) for name, wanted in search.items()}
         for name, value in fix.items():
             ranges.pop(name, None)
-            fix[name] = _fixed(optimizer, name, value)
+            fix[name] = _fixed(optimizer, name, value, own, schedule)
         axes = {}
         for name, hyperparameter in declared.items():
             if name in ranges:
                 axes[name] = ranges[name]
             elif name not in fix and hyperparameter.search is not None and hyperparameter.search.by_default:
                 axes[name] = hyperparameter.search
-        if not axes:
+        if not axes and not of_schedule:
             raise SearchError("Nothing is left to search: every hyperparameter is fixed; fix fewer, or add an axis.")
         try:
             optimizer(**fix)  # some values are valid alone and not together
         except (TypeError, ValueError) as error:
             raise SearchError(f"{optimizer.__name__} does not accept the fixed values {fix}: {error}") from error
-        return cls(optimizer, axes, fix)
+        if schedule is None:
+            return cls(optimizer, axes, fix)
+        momentum = _momentum(optimizer, axes, fix) if schedule == "onecycle" else None
+        numbers = numbers_of(schedule, momentum)
+        for name in [*of_schedule, *fixed_of_schedule]:
+            if name not in numbers:
+                raise SearchError(f"{name} is of the momentum, which {optimizer.__name__} does not have on; received {name!r}.")
+        followed = [name for name in ("learning_rate", momentum) if name and name not in axes and name not in fix]
+        what = ScheduleOfSearch(
+            schedule,
+            {name: fixed_of_schedule.get(name, SCHEDULES[schedule][name]) for name in numbers if name not in of_schedule},
+            momentum,
+            {name: declared[name].default for name in followed},
+        )
+        space = cls(optimizer, {**axes, **of_schedule}, fix, what)
+        for end in ("low", "high"):
+            try:
+                space.build({name: getattr(axis, end) for name, axis in space.axes.items()}, epochs=1000)
+            except ValueError as error:
+                raise SearchError(f"{optimizer.__name__} cannot follow the schedule {schedule} there: {error}") from error
+        return space
+
+    def in_steps(self, steps_per_epoch: int) -> Space:
+        """The same, of a training with so many batches in an epoch."""
+        if self.schedule is None:
+            return self
+        return dataclasses.replace(self, schedule=dataclasses.replace(self.schedule, steps_per_epoch=steps_per_epoch))
 
     def hyperparameters(self, grid_points: Mapping[str, int] | None = None) -> keras_tuner.HyperParameters:
         """The space as KerasTuner's oracles take it; `grid_points`: name -> number of values on a grid."""
@@ -155,13 +212,15 @@ class Space:
                 axis = SearchAxis(name, wanted.low, wanted.high, wanted.scale, points, default=axis.values[0])
             hp.merge([axis], overwrite=False)
 
-    def build(self, values: Mapping[str, float]):
-        """The optimizer with these values of the axes."""
-        return self.optimizer(**self.settings(values))
+    def build(self, values: Mapping[str, float], epochs: int | None = None):
+        """The optimizer with these values of the axes, for a training of so many epochs."""
+        return self.optimizer(**self.settings(values, epochs))
 
-    def settings(self, values: Mapping[str, float]) -> dict[str, Any]:
-        """All arguments of the optimizer's constructor: the values of the axes, then what is fixed."""
-        return {**{name: values[name] for name in self.axes}, **self.fixed}
+    def settings(self, values: Mapping[str, float], epochs: int | None = None) -> dict[str, Any]:
+        """All arguments of the optimizer's constructor: the values of the axes, then what is fixed; schedules as they are."""
+        schedule = None if self.schedule is None else dataclasses.asdict(self.schedule)
+        found = scheduled(schedule, {**{name: values[name] for name in self.axes}, **self.fixed}, epochs)
+        return {name: _made(value) if isinstance(value, Call) else value for name, value in found.items()}
 
     def grid_points(self, trials: int) -> dict[str, int]:
         """How many values each axis gets on the finest regular grid that has at most `trials` points."""
@@ -183,11 +242,13 @@ class Space:
                 for name, axis in self.axes.items()
             },
             "fixed": self.fixed,
+            **({} if self.schedule is None else {"schedule": dataclasses.asdict(self.schedule)}),
         }
 
     def symbol(self, name: str) -> str:
-        """As the literature writes it, e.g. `β₁`."""
-        return self.optimizer.hyperparameters()[name].symbol
+        """As the literature writes it, e.g. `β₁`; nothing for a number of the schedule."""
+        declared = self.optimizer.hyperparameters()
+        return declared[name].symbol if name in declared else ""
 
 
 def optimizer_class(optimizer: str | type) -> type[keras_optims.Optimizer]:
@@ -234,10 +295,13 @@ def _range(hyperparameter, wanted) -> SearchRange:
     return wanted
 
 
-def _fixed(optimizer, name, value):
+def _fixed(optimizer, name, value, of_schedule, schedule):
     declared = {**optimizer.hyperparameters(), **optimizer.options()}
     if name not in declared:
-        raise SearchError(f"{name} cannot be fixed: {optimizer.__name__} has {', '.join(declared)}; received {name!r}.")
+        known = ", ".join([*declared, *of_schedule])
+        raise SearchError(
+            f"{name} cannot be fixed: {optimizer.__name__} has {known}{_if_scheduled(name, schedule)}; received {name!r}."
+        )
     try:
         value = declared[name].validate(value)
     except ValueError as error:
@@ -245,3 +309,60 @@ def _fixed(optimizer, name, value):
     if callable(value):
         raise SearchError(f"{name} can be fixed to a number only, not to a schedule; received {value!r}.")
     return value
+
+
+# -- the schedule ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _NumberOfSchedule:
+    """A number of a schedule, as `_range` takes a hyperparameter."""
+
+    name: str
+    search: SearchRange
+
+    def validate(self, value: Any) -> float:
+        known = keras_optims.schedules
+        arguments = {**known.OneCycleMomentum.arguments, **known.OneCycle.arguments, **known.WarmupStableDecay.arguments}
+        try:
+            return arguments[self.name].validate(self.name, value)
+        except ValueError as error:
+            raise SearchError(str(error)) from error
+
+
+def schedule_numbers(optimizer: type[keras_optims.Optimizer], schedule: str | None) -> dict[str, _NumberOfSchedule]:
+    """The numbers of a schedule that the learning rate of an optimizer may follow, by name."""
+    if schedule is None:
+        return {}
+    if schedule not in SCHEDULES:
+        raise SearchError(f"schedule must be one of {', '.join(SCHEDULES)}; received {schedule!r}.")
+    declared = {**optimizer.hyperparameters(), **optimizer.options()}
+    names = numbers_of(schedule, next((name for name in MOMENTA if name in declared), None))
+    same = [name for name in names if name in declared]
+    if same:
+        raise SearchError(
+            f"{optimizer.__name__} has {', '.join(same)} of its own, and so has the schedule {schedule}: they could not be told "
+            "apart; choose another schedule."
+        )
+    low_high = {name: RANGES[name] for name in names}
+    return {name: _NumberOfSchedule(name, SearchRange(*ends, by_default=False)) for name, ends in low_high.items()}
+
+
+def _momentum(optimizer, axes, fixed) -> str | None:
+    """The hyperparameter that is the momentum, if it is on."""
+    declared = optimizer.hyperparameters()
+    has = [name for name in MOMENTA if name in declared]
+    return next((name for name in has if name in axes or fixed.get(name, declared[name].default)), None)
+
+
+def _if_scheduled(name: str, schedule: str | None) -> str:
+    """That a name is a number of a schedule, if it is."""
+    having = [each for each, numbers in SCHEDULES.items() if name in numbers]
+    if not having or schedule in having:
+        return ""
+    given = "without --schedule" if schedule is None else f"with --schedule {schedule}"
+    return f" {given}; it is a number of the schedules {', '.join(having)}"
+
+
+def _made(call: Call):
+    return getattr(keras_optims.schedules, call.name)(call.value, **call.others)

@@ -27,6 +27,8 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: use only so many training samples.
         made: the `Problem` that `make_problem` has made already.
         reports_test: evaluate the test data too, if the problem has any, after each epoch, and report it as `test_*`.
+        epochs: of a training, unless Hyperband says otherwise: what schedules are the whole of.
+        data: what has been loaded already.
     """
 
     def __init__(
@@ -37,14 +39,17 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: int | None = None,
         made: Problem | None = None,
         reports_test: bool = False,
+        epochs: int | None = None,
+        data: Data | None = None,
     ):
-        self._arguments = (space, problem, data_dir, train_samples, None, reports_test)
+        self._arguments = (space, problem, data_dir, train_samples, None, reports_test, epochs)
+        self._epochs = epochs
         self.reports_test = reports_test
         self.space = space
         self.source = problem
         self.problem = make_problem(problem, data_dir) if made is None else made
         self.train_samples = train_samples
-        self._data: Data | None = None
+        self._data = data
         super().__init__(name=self.problem.name)
 
     def __reduce__(self):
@@ -62,7 +67,7 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def build(self, hp):
         """A compiled model."""
-        return compiled(self.problem, self.space.build(hp.values))
+        return compiled(self.problem, self.space.build(hp.values, hp.values.get("tuner/epochs", self._epochs)))
 
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
@@ -86,6 +91,11 @@ def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
         "batch_size": problem.batch_size,
         "validation_batch_size": validation_batch_size(count, problem.batch_size),
     }
+
+
+def steps_per_epoch(problem: Problem, data: Data) -> int:
+    """How many batches an epoch has."""
+    return -(-len(keras.tree.flatten(data.train)[0]) // problem.batch_size)
 
 
 def compiled(problem: Problem, optimizer) -> keras.Model:

@@ -179,6 +179,7 @@ def _optimizer_structure(optimizer) -> Any:
         configs += [rule["config"]["formula"]["config"] for rule in config["rules"] if "formula" in rule["config"]]
         for each, (holder, held) in zip(configs, optimizer.holders(), strict=True):
             each.update({name: "live" for name, hyperparameter in held.items() if hyperparameter.is_constant(holder)})
+            each.update({name: schedule.structure() for name, schedule in holder.schedules.items()})
     elif isinstance(config.get("learning_rate"), float):
         config["learning_rate"] = "live"
     return [_identity(type(optimizer)), config]
