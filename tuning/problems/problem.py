@@ -45,6 +45,8 @@ class Problem:
         batch_size: samples per step.
         epochs: of a trial, where the user says nothing.
         description: one line.
+        callbacks: Keras callbacks of every training: a list, which is copied for each, or a function of no arguments that returns
+            new ones.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Problem:
     batch_size: int = 32
     epochs: int = 5
     description: str = ""
+    callbacks: Any = None
 
     def __post_init__(self):
         wrong = None

@@ -10,6 +10,7 @@ import keras_tuner
 
 from keras_optims.callbacks import averaging_optimizer
 from tuning.problems import make_problem
+from tuning.problems.callbacks import Callbacks, make_callbacks
 from tuning.problems.problem import Data, Problem, validation_batch_size
 from tuning.space.space import Space
 from tuning.training import epochs
@@ -27,6 +28,7 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: use only so many training samples.
         made: the `Problem` that `make_problem` has made already.
         reports_test: evaluate the test data too, if the problem has any, after each epoch, and report it as `test_*`.
+        callbacks: of the search, as `make_callbacks` takes them; the problem's own come before them.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: int | None = None,
         made: Problem | None = None,
         reports_test: bool = False,
+        callbacks: Callbacks | None = None,
     ):
-        self._arguments = (space, problem, data_dir, train_samples, None, reports_test)
+        self._arguments = (space, problem, data_dir, train_samples, None, reports_test, callbacks)
+        self.callbacks = callbacks
         self.reports_test = reports_test
         self.space = space
         self.source = problem
@@ -67,9 +71,14 @@ class ProblemModel(keras_tuner.HyperModel):
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
         arguments, test = self.fit_arguments(), self.load().test
+        kwargs["callbacks"] = [*self.own_callbacks(), *kwargs.get("callbacks", ())]
         if self.reports_test and test is not None:  # first, so that the others hear of its metrics
-            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs.get("callbacks", ())]
+            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs["callbacks"]]
         return epochs.fit(model, **arguments, **kwargs)
+
+    def own_callbacks(self) -> list[keras.callbacks.Callback]:
+        """New callbacks of the problem and of the search."""
+        return [*make_callbacks(self.problem.callbacks), *make_callbacks(self.callbacks)]
 
     def fit_arguments(self):
         """What `fit` gives to `tuning.training.epochs.fit`, whatever the setting."""
@@ -78,14 +87,12 @@ class ProblemModel(keras_tuner.HyperModel):
 
 def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
     """The arguments of `tuning.training.epochs.fit` that make it train on a problem's data."""
-    (x, y), count = data.train, len(keras.tree.flatten(data.validation)[0])
-    return {
-        "x": x,
-        "y": y,
-        "validation_data": data.validation,
-        "batch_size": problem.batch_size,
-        "validation_batch_size": validation_batch_size(count, problem.batch_size),
-    }
+    x, y = data.train
+    arguments = {"x": x, "y": y, "batch_size": problem.batch_size}
+    if data.validation is None:
+        return arguments
+    size = validation_batch_size(len(keras.tree.flatten(data.validation)[0]), problem.batch_size)
+    return arguments | {"validation_data": data.validation, "validation_batch_size": size}
 
 
 def compiled(problem: Problem, optimizer) -> keras.Model:
