@@ -125,7 +125,8 @@ def train(options) -> int:
     if options.json:
         _print_json({**json_ready(trained.to_json()), "output": str(path)})
     reached = ", ".join(f"{name} {value:.6g}" for name, value in trained.metrics.items())
-    print(f"{trained.line}\ntrained on {trained.samples} samples for {_epochs(trained)}: {reached}\n{path}", file=sys.stderr)
+    samples = "" if trained.samples is None else f"on {trained.samples} samples "
+    print(f"{trained.line}\ntrained {samples}for {_epochs(trained)}: {reached}\n{path}", file=sys.stderr)
     return DONE
 
 

@@ -20,13 +20,15 @@ from tuning.experiments.arguments import objective_of
 from tuning.experiments.training import train_made
 from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
-from tuning.problems.problem import Data, Problem, validation_batch_size
+from tuning.problems.problem import Data, Problem
+from tuning.problems.streams import is_stream
 from tuning.results.comparison import FILE_NAME
 from tuning.results.search import SearchResult, TrialRecord
 from tuning.store import database as stores
 from tuning.store.files import replacing
 from tuning.training import epochs as compiled_epochs
 from tuning.training.keeping import BestEpoch, put_evaluated, saved
+from tuning.training.problem_model import evaluated_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Trained:
         line: its setting as a line of Python.
         trial: the number of the search's best trial, whose setting it is.
         seed: of all that was random.
-        samples: how many it was trained on.
+        samples: how many it was trained on; `None` if they came in batches.
         epochs: how many it trained.
         best_epoch: from 0; with `all_data` there is nothing to choose it by, and it is the last one.
         metrics: what it reached at that epoch on the training data, the validation data (`val_*`) and the test data (`test_*`),
@@ -49,7 +51,7 @@ class Trained:
     line: str
     trial: int
     seed: int
-    samples: int
+    samples: int | None
     epochs: int
     best_epoch: int
     metrics: dict[str, float]
@@ -132,12 +134,14 @@ def train_best(
         if not math.isfinite(history["loss"][-1]):
             raise NoUsableTrialError("The training diverged: its loss is not a number at the end.")
     metrics = {name: float(values[at]) for name, values in history.items()} | _test_metrics(model, made, data)
-    count = len(keras.tree.flatten(data.train)[0])
+    count = None if is_stream(data.train) else len(keras.tree.flatten(data.train)[0])
     return Trained(model, best.line, best.number, seed, count, trained, at, metrics)
 
 
 def together(data: Data) -> Data:
     """The training data and the validation data as training data, without any for validation."""
+    if is_stream(data.train) or is_stream(data.validation):
+        raise SearchError("Batches cannot be put together: all_data wants arrays; make a problem whose training data are all.")
     train = keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), tuple(data.train), tuple(data.validation or ()))
     return dataclasses.replace(data, train=train, validation=None)
 
@@ -223,6 +227,5 @@ def _way_of(result: SearchResult) -> str | None:
 def _test_metrics(model: keras.Model, made: Problem, data: Data) -> dict[str, float]:
     if data.test is None:
         return {}
-    x, y = data.test
-    size = validation_batch_size(len(keras.tree.flatten(data.test)[0]), made.batch_size)
-    return {f"test_{name}": value for name, value in compiled_epochs.evaluate(model, x, y, batch_size=size).items()}
+    found = compiled_epochs.evaluate(model, **evaluated_as(data.test, made.batch_size))
+    return {f"test_{name}": value for name, value in found.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +10,7 @@ import keras
 from tuning.errors import SearchError, one_line
 from tuning.problems import import_function
 
-Callbacks = str | keras.callbacks.Callback | Sequence[keras.callbacks.Callback] | Callable[[], Any]
+Callbacks = Any  # a callback, a sequence of them, a function that returns such, or its "module:function"
 
 
 def make_callbacks(wanted: Callbacks | None) -> list[keras.callbacks.Callback]:

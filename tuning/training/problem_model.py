@@ -12,6 +12,7 @@ from keras_optims.callbacks import averaging_optimizer
 from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
 from tuning.problems.problem import Data, Problem, validation_batch_size
+from tuning.problems.streams import is_stream
 from tuning.space.space import Space
 from tuning.training import epochs
 
@@ -87,12 +88,25 @@ class ProblemModel(keras_tuner.HyperModel):
 
 def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
     """The arguments of `tuning.training.epochs.fit` that make it train on a problem's data."""
-    x, y = data.train
-    arguments = {"x": x, "y": y, "batch_size": problem.batch_size}
+    if is_stream(data.train):
+        arguments = {"x": data.train}
+    else:
+        x, y = data.train
+        arguments = {"x": x, "y": y, "batch_size": problem.batch_size}
     if data.validation is None:
         return arguments
+    if is_stream(data.validation):
+        return arguments | {"validation_data": data.validation}
     size = validation_batch_size(len(keras.tree.flatten(data.validation)[0]), problem.batch_size)
     return arguments | {"validation_data": data.validation, "validation_batch_size": size}
+
+
+def evaluated_as(part, batch_size: int) -> dict[str, Any]:
+    """The arguments of `tuning.training.epochs.evaluate` for a part of a problem's data."""
+    if is_stream(part):
+        return {"x": part, "y": None, "batch_size": None}
+    x, y = part
+    return {"x": x, "y": y, "batch_size": validation_batch_size(len(keras.tree.flatten(part)[0]), batch_size)}
 
 
 def compiled(problem: Problem, optimizer) -> keras.Model:
@@ -108,13 +122,12 @@ class _TestData(keras.callbacks.Callback):
 
     def __init__(self, test, batch_size):
         super().__init__()
-        self._x, self._y = test
-        self._batch_size = validation_batch_size(len(keras.tree.flatten(test)[0]), batch_size)
+        self._arguments = evaluated_as(test, batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
         optimizer = averaging_optimizer(self.model)
         with optimizer.averaged_weights() if optimizer else contextlib.nullcontext():  # as the validation data
-            metrics = epochs.evaluate(self.model, self._x, self._y, batch_size=self._batch_size)
+            metrics = epochs.evaluate(self.model, **self._arguments)
         logs.update({f"test_{name}": value for name, value in metrics.items()})
 
 

@@ -33,6 +33,9 @@ def impossible(trainer: Trainer) -> str | None:
         return "callbacks see one model at a time"
     if getattr(trainer.hypermodel, "reports_test", False):
         return "the test data are evaluated after each epoch"
+    own = getattr(trainer.hypermodel, "fit_arguments", None)
+    if own is not None and "y" not in own():
+        return "the data are batches, not arrays"
     if not hasattr(trainer.hypermodel, "fit_arguments") and type(trainer.hypermodel).fit is not keras_tuner.HyperModel.fit:
         return "the HyperModel has a fit of its own"
     return None

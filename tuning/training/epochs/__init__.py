@@ -167,10 +167,11 @@ def prepared(x, y, validation_data, validation_split: float):
     return _on_device((x, y), 0, first), _on_device((x, y), first, count((x, y)))
 
 
-def evaluate(model: keras.Model, x, y, *, batch_size: int = 32) -> dict[str, float]:
+def evaluate(model: keras.Model, x, y, *, batch_size: int | None = 32) -> dict[str, float]:
     """What `model.evaluate(x, y, batch_size=batch_size, return_dict=True)` returns, computed as `fit` computes it."""
     if why_not(model, x, y, None, ()) is not None:
         return model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    batch_size = batch_size or 32
     data = _on_device((x, y))
     build(model, data, batch_size)
     compiled = _compiled(model, data, batch_size)
