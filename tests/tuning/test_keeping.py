@@ -187,7 +187,7 @@ def build(hp):
 
 
 def tuner(build, directory, keep_models=1, trials=3):
-    oracle = keras_tuner.oracles.RandomSearchOracle(objective="val_loss", max_trials=trials, seed=0)
+    oracle = keras_tuner.oracles.RandomSearchOracle(objective="val_loss", max_trials=trials, seed=1)
     return tuning.Tuner(oracle, build, directory=directory, project_name="own", seed=0, keep_models=keep_models)
 
 
