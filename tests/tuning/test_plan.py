@@ -34,6 +34,8 @@ EVERY = {
     "gpus_per_worker": 0,
     "jit": "off",
     "batch_trials": 4,
+    "callbacks": "my_module:callbacks",
+    "keep_models": 3,
     "directory": "out",
     "data_dir": "data",
     "confirm": {"learning_rate": 0.1},
@@ -84,8 +86,8 @@ def test_objects_are_written_by_their_name():
 
 
 def test_what_identifies_a_search_and_a_comparison():
-    search = {"problem", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "jit"}
-    comparison = {"problem", "epochs", "oracle", "search", "fix", "schedule", "seed", "repeats", "train_samples"}
+    search = {"problem", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "callbacks", "jit"}
+    comparison = {"problem", "epochs", "oracle", "search", "fix", "schedule", "seed", "repeats", "train_samples", "callbacks"}
     plan = Plan(**EVERY)
     assert set(plan.identity()) == search
     assert set(plan.identity("comparison")) == comparison
@@ -97,6 +99,7 @@ def test_what_identifies_a_search_and_a_comparison():
         "confirm": {},
         "directory": "x",
         "data_dir": "x",
+        "callbacks": "my_module:others",
     }
     for name in plans.OPTIONS:
         if name in ("engine", "address", "cpus_per_worker", "gpus_per_worker"):
@@ -119,7 +122,7 @@ def test_the_store_of_a_search_has_what_it_always_had(tiny):
     result = tuning.search("adam", tiny, trials=1, directory="out", progress=False)
     names = {"optimizer", "problem", "space", "oracle", "sampler", "jit", "batch_trials", "pruner", "grid", "trials", "epochs"}
     names |= {"repeats", "seed", "train_samples", "batch_size", "objective", "direction", "backend", "versions", "machine"}
-    assert set(result.config) == names | {"command"}
+    assert set(result.config) == names | {"callbacks", "command"}
     assert (result.config["epochs"], result.config["pruner"], result.config["problem"]) == (2, None, tiny)
 
 

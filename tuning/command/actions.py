@@ -76,7 +76,8 @@ def _say_best(result) -> None:
     score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
     print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
     print(f"    {best.line}", file=sys.stderr)
-    print(f"Kept in {result.directory} (best.json, {_store_name()})", file=sys.stderr)
+    kept = ["best.json", _store_name(), *(name for name in [_model_name(result)] if name)]
+    print(f"Kept in {result.directory} ({', '.join(kept)})", file=sys.stderr)
 
 
 def show(options) -> int:
@@ -106,6 +107,32 @@ def _show_comparison(comparison, as_json: bool) -> int:
     else:
         print(table(comparison, _width(sys.stdout)))
     return DONE
+
+
+def train(options) -> int:
+    """Trains the best setting of a search anew, and writes the model."""
+    from tuning.results.search import json_ready
+    from tuning.runtime.quiet import import_keras_quietly
+
+    with _searching(options):
+        import_keras_quietly()
+        with missing_packages_explained():
+            from tuning.experiments.best import checked_output, train_best
+        checked_output(options.output)
+        arguments = {name: getattr(options, name) for name in ("problem", "epochs", "all_data", "seed", "data_dir", "callbacks")}
+        trained = train_best(options.directory, **arguments)
+        path = trained.save(options.output)
+    if options.json:
+        _print_json({**json_ready(trained.to_json()), "output": str(path)})
+    reached = ", ".join(f"{name} {value:.6g}" for name, value in trained.metrics.items())
+    samples = "" if trained.samples is None else f"on {trained.samples} samples "
+    print(f"{trained.line}\ntrained {samples}for {_epochs(trained)}: {reached}\n{path}", file=sys.stderr)
+    return DONE
+
+
+def _epochs(trained) -> str:
+    last = trained.best_epoch + 1 == trained.epochs
+    return f"{trained.epochs} epoch{'s' * (trained.epochs > 1)}" + ("" if last else f", best after {trained.best_epoch + 1}")
 
 
 def report(options) -> int:
@@ -249,6 +276,14 @@ def _store_name() -> str:
     return FILE_NAME
 
 
+def _model_name(result) -> str | None:
+    """The file with the best trial's model, if there is one."""
+    from tuning.store.models import model_path
+
+    path = model_path(result.directory, result.best.number)
+    return path.name if path.is_file() else None
+
+
 def _width(stream) -> int | None:
     """Of the terminal that a stream is; `None` for anything else."""
     return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
@@ -265,7 +300,7 @@ def _searching(options) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; finished trials are kept. To go on: {options.command_line}") from None
+            raise Interrupted(f"interrupted; {options.interrupted}: {options.command_line}") from None
 
 
 @contextlib.contextmanager

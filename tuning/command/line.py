@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, reading
 from tuning.errors import SearchError
-from tuning.experiments.plan import COUNT, OPTIONS
+from tuning.experiments.plan import COUNT, OPTIONS, SEED
 from tuning.names import DEFAULT_SURFACE
+
+RESUMABLE = "finished trials are kept. To go on"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("optimizer", nargs="?", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
     _search_arguments(tune, "results/OPTIMIZER-PROBLEM")
-    tune.set_defaults(run=actions.tune)
+    tune.set_defaults(run=actions.tune, interrupted=RESUMABLE)
 
     compare = commands.add_parser(
         "compare",
@@ -66,7 +68,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("optimizers", nargs="*", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
     _search_arguments(compare, "results/compare-PROBLEM, with a folder for each optimizer", compares=True)
-    compare.set_defaults(run=actions.compare)
+    compare.set_defaults(run=actions.compare, interrupted=RESUMABLE)
+
+    train = commands.add_parser(
+        "train",
+        help="train the best setting of a search anew, and write the model",
+        description="Trains the best setting of a search anew, says what it reached, on the test data too, if there are any, and "
+        "writes the model as a .keras file. With the defaults it is the best trial once more.",
+    )
+    train.add_argument("directory", metavar="DIR", help="of a search")
+    train.add_argument("--output", required=True, metavar="FILE", help="the model, such as model.keras")
+    train.add_argument(
+        "--epochs",
+        type=reading(COUNT),
+        metavar="N",
+        help="default: those of the trial; with --all-data those after which it was best",
+    )
+    train.add_argument("--all-data", action="store_true", help="train on the training and the validation data together")
+    train.add_argument("--problem", metavar="P", help="default: that of the search")
+    train.add_argument("--callbacks", metavar="MODULE:FUNCTION", help="default: those of the search")
+    train.add_argument("--seed", type=reading(SEED), metavar="S", help="default: that of the trial's best training")
+    train.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
+    train.add_argument("--json", action="store_true", help="print what was reached as one JSON object on stdout")
+    train.set_defaults(run=actions.train, interrupted="nothing was written. Once more")
 
     show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
     show.add_argument("directory", metavar="DIR")

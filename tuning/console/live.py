@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tuning.space.space import Space
     from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
-SHOWN_TRIALS = 8  # in the live table
+SHOWN_TRIALS, SHOWN_NOTES = 8, 4  # in the live table
 
 
 class View:
@@ -46,7 +46,7 @@ class View:
         self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
-        self._choices: list[str] = []
+        self._notes: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
 
@@ -79,6 +79,7 @@ class View:
             "epochs": epochs,
             "begun": time.monotonic(),
             "now": "",
+            "trained": 0,
             "scores": [],
         }
 
@@ -88,6 +89,7 @@ class View:
         if running is None:
             return
         value = event.metrics.get(self._objective.name)
+        running["trained"] = event.epoch + 1
         repeat = f"run {event.execution + 1}, " if event.execution else ""
         of = f"/{running['epochs']}" if running["epochs"] else ""
         running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
@@ -103,9 +105,15 @@ class View:
             return
         times = ", ".join(f"{name} {1e3 * seconds:.3g} ms" for name, seconds in event.seconds_per_step.items())
         what = {"way": "epochs are compiled as", "batch_trials": "trials that train at once:"}[event.name]
-        self._choices.append(f"{what} {event.value} (a step takes: {times})")
+        self.noted(f"{what} {event.value} (a step takes: {times})")
+
+    def noted(self, text: str) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        if self._stream is None or text in self._notes:
+            return
+        self._notes.append(text)
         if self._live is None:
-            self._line(self._choices[-1])
+            self._line(text)
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """See `tuning.study.ledger.Listener`."""
@@ -121,6 +129,8 @@ class View:
         names = () if self._confirms else running["hyperparameters"]
         setting = "".join(f" {name}={running['hyperparameters'][name]}" for name in names) + ":" * bool(names)
         outcome = f"{self._objective.name} {self._mean(score, interval)}" if state == "completed" else _stopped(state, score)
+        if state == "completed" and 0 < running["trained"] < (running["epochs"] or 0):
+            outcome += f" after {running['trained']} of {running['epochs']} epochs"
         if message:
             outcome += f" ({message})"
         best = f", best {self._best[3]} (trial {self._best[1]})" if self._best else ""
@@ -258,7 +268,7 @@ class View:
             parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
         if others:
             parts.append(Text(", ".join(others), style="dim"))
-        parts += [Text(choice, style="dim") for choice in self._choices]
+        parts += [Text(note, style="dim") for note in self._notes[-SHOWN_NOTES:]]
         return Group(*parts)
 
 

@@ -44,7 +44,7 @@ def _cells(trial: TrialRecord, names: list[str]) -> list[str]:
     return [
         str(trial.number),
         *(f"{value:.8g}" if isinstance(value, float) else str(value) for value in values),
-        str(trial.epochs or ""),
+        trial.epochs_text,
         score,
         seconds,
     ]

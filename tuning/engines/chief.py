@@ -8,6 +8,7 @@ runs again on another.
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -136,7 +137,7 @@ class Chief:
         trial = self._in_flight.begin(seat)
         if trial is not None and trial.status != "IDLE":
             self._seats[worker] = seat
-            return {"status": "RUNNING", "trial": trial.get_state()}
+            return {"status": "RUNNING", "trial": trial.get_state(), "least": self._source.least(trial)}
         self._free.insert(0, seat)
         if self._in_flight.trials:  # also after the last trial has begun: its worker may die
             return {"status": "IDLE"}
@@ -192,6 +193,7 @@ class Link:
         self._run = uuid.uuid4().hex
         self._serial = itertools.count()
         self._trial_id: str | None = None
+        self._least: float | None = None
         self._declared = 0
         self._left = threading.Event()
 
@@ -225,13 +227,18 @@ class Link:
             return None
         trial = Trial.from_state(answer["trial"])
         self._trial_id, self._declared = trial.trial_id, len(trial.hyperparameters.space)
+        self._least = answer["least"]
         self._trial_began(trial)
         return trial
+
+    def least(self, trial: Trial) -> float | None:
+        """As the chief said when it gave the trial."""
+        return self._least
 
     def record(self, event: Event) -> bool:
         """Sends what a trial reports; whether it is to stop."""
         self.check_interruption()
-        return self._ask("event", {"kind": type(event).__name__, **dataclasses.asdict(event)})["stop"]
+        return self._ask("event", _encode_event(event))["stop"]
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end."""
@@ -279,8 +286,15 @@ def _encode(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode()
 
 
+def _encode_event(event: Event) -> dict[str, Any]:
+    content = {"kind": type(event).__name__, **dataclasses.asdict(event)}
+    return {name: base64.b85encode(value).decode() if isinstance(value, bytes) else value for name, value in content.items()}
+
+
 def _decode_event(content: dict[str, Any]):
     from tuning.training import events
 
     arguments = dict(content)
+    if arguments["kind"] == events.BestModel.__name__:
+        arguments["content"] = base64.b85decode(arguments["content"])
     return getattr(events, arguments.pop("kind"))(**arguments)

@@ -62,8 +62,11 @@ class InFlight:
 class Worker(Protocol):
     """A process somewhere."""
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None) -> None:
-        """Begins a trial, whose epochs may be compiled in these ways. If the worker is dead, `Pool.listen` will say so."""
+    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
+        """Begins a trial, whose epochs may be compiled in these ways, and whose model is wanted if it scores `least`.
+
+        If the worker is dead, `Pool.listen` will say so.
+        """
 
     def answer(self, stop: bool) -> None:
         """Answers to an epoch."""
@@ -143,7 +146,7 @@ class _Dispatch:
             worker, seat = self.idle.pop(0), self.waiting.pop(0)
             self.busy[worker] = seat
             trial = self.in_flight.trials[seat]
-            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.ways)
+            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.ways, self.source.least(trial))
 
     def _timeout(self) -> float | None:
         """Until when it is enough to listen: for ever, unless a worker is to be started later."""

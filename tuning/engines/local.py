@@ -88,8 +88,8 @@ class _Process:
             self._process.start()
         theirs.close()
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None) -> None:
-        self._send((number, config, ways))
+    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
+        self._send((number, config, ways, least))
 
     def answer(self, stop: bool) -> None:
         self._send(stop)
@@ -184,8 +184,8 @@ def _work(pipe, job: bytes, answers: bool) -> None:
             return
         pipe.send(("ready", None))
         while True:
-            number, config, ways = pipe.recv()
-            work.train(trainer, number, config, ways, pipe.send, pipe.recv if answers else None)
+            number, config, ways, least = pipe.recv()
+            work.train(trainer, number, config, ways, least, pipe.send, pipe.recv if answers else None)
 
 
 def _end_with_parent() -> None:

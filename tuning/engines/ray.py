@@ -220,8 +220,8 @@ class _Actor:
     def listen(self) -> None:
         self.owed = self._handle.listen.remote()
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None) -> None:
-        self._handle.tell.remote((number, config, ways))
+    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
+        self._handle.tell.remote((number, config, ways, least))
 
     def answer(self, stop: bool) -> None:
         self._handle.tell.remote(stop)
@@ -385,8 +385,8 @@ class _Training:
                 return
             self._said.put(("ready", None))
             while True:
-                number, config, ways = self._told.get()
-                work.train(trainer, number, config, ways, self._said.put, self._told.get if answers else None)
+                number, config, ways, least = self._told.get()
+                work.train(trainer, number, config, ways, least, self._said.put, self._told.get if answers else None)
         except BaseException:
             traceback.print_exc()
             os._exit(1)  # the thread alone would leave a worker that says nothing any more

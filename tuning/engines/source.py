@@ -41,6 +41,9 @@ class Source(Protocol):
     def next_trial(self, seat: str) -> Trial | None:
         """The next trial for `seat`: `None` if there are no more; with status IDLE if it must wait for others to end."""
 
+    def least(self, trial: Trial) -> float | None:
+        """What a trial must score at least for its model to be kept; `None`: it is not kept, whatever the trial scores."""
+
     def record(self, event: Event) -> bool:
         """Takes what a running trial reports; whether the trial is to stop here."""
 

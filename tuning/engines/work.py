@@ -41,7 +41,9 @@ def load(job: bytes):
     return trainer
 
 
-def train(trainer, number: int, config: dict[str, Any], ways, send: Send, answer: Callable[[], bool] | None) -> None:
+def train(
+    trainer, number: int, config: dict[str, Any], ways, least: float | None, send: Send, answer: Callable[[], bool] | None
+) -> None:
     """Trains one trial and sends what comes of it.
 
     Args:
@@ -49,6 +51,7 @@ def train(trainer, number: int, config: dict[str, Any], ways, send: Send, answer
         number: of the trial.
         config: of its KerasTuner HyperParameters.
         ways: how epochs may be compiled; see `tuning.training.epochs`.
+        least: what the trial must score at least for its model to be wanted; `None`: it is not wanted.
         send: takes the messages. If it raises an OSError, whoever wanted the trial is gone, and the error goes up.
         answer: waits for the answer to an epoch; `None`: there is none.
     """
@@ -64,7 +67,7 @@ def train(trainer, number: int, config: dict[str, Any], ways, send: Send, answer
     declared = len(hp.space)
     trainer.ways = ways
     try:
-        results = trainer.run(number, hp, report)
+        results = trainer.run(number, hp, report, least=least)
     except (BrokenPipeError, ConnectionError, EOFError):
         raise
     except Exception as error:

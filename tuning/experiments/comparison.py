@@ -113,6 +113,7 @@ def compare(
                     oracle=DEFAULT_ORACLE,
                     sampler=None,
                     pruner=DEFAULT_PRUNER,
+                    keep_models=0,
                     **changes[name],
                 )
                 contest.phase(name, "confirmation", confirming)

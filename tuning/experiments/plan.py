@@ -74,10 +74,15 @@ COUNT_OR_AUTO = Kind(
 )
 SEED = Kind("an int of at least 0", lambda value: _int(value) and 0 <= value < 2**63, int)
 POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0, float)
+COUNT_OR_0 = Kind("an int of at least 0", lambda value: _int(value) and value >= 0, int)
 NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0, float)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 PATH = Kind("a path", lambda value: isinstance(value, (str, os.PathLike)))
 MAPPING = Kind("a mapping of names to values", lambda value: isinstance(value, Mapping))
+CALLBACKS = Kind(
+    "module:function, a Keras callback, a list of them, or a function that returns one",
+    lambda value: ":" in value if isinstance(value, str) else isinstance(value, (list, tuple)) or value is not None,
+)
 PROBLEM = Kind("a name, module:function, or a tuning.Problem", lambda value: value is not None)
 
 
@@ -140,6 +145,8 @@ class Plan:
         seed: any int >= 0. The same seed gives the same trials.
         repeats: trainings per setting, each from another seed; the score is their mean.
         train_samples: use only so many training samples.
+        callbacks: Keras callbacks of every training: one or a list, which are copied for each; or a function of no arguments that
+            returns new ones, also as `"module:function"`. They come after those of the problem.
         max_minutes: begin no trial later than this after the call.
         engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
         workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
@@ -149,6 +156,7 @@ class Plan:
             do the same. (On JAX it always does: `"on"` compiles a whole epoch, `"auto"` measures that against a step at a time.)
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
             measures to be fastest.
+        keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` in the directory.
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
         confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
@@ -209,6 +217,9 @@ class Plan:
     seed: Annotated[int, Option(SEED, "the same seed gives the same trials (default: 0)", "S", _BOTH)] = 0
     repeats: Annotated[int, Option(COUNT, "trainings per setting (default: 1)", "K", _BOTH)] = 1
     train_samples: Annotated[int | None, Option(COUNT, "use only so many training samples", "N", _BOTH)] = None
+    callbacks: Annotated[
+        Any, Option(CALLBACKS, "a function that returns Keras callbacks for a training", "MODULE:FUNCTION", _BOTH)
+    ] = None
     max_minutes: Annotated[float | None, Option(POSITIVE, "begin no trial later than this", "M")] = None
     engine: Annotated[
         str, Option(Kind.one_of(ENGINES), "where trials run: on this machine, or on a Ray cluster (default: local)")
@@ -244,6 +255,9 @@ class Plan:
             "N|auto",
         ),
     ] = "auto"
+    keep_models: Annotated[
+        int, Option(COUNT_OR_0, "keep the models of so many of the best trials, as trial-N.keras (default: 1)", "N")
+    ] = 1
     directory: Annotated[str | os.PathLike | None, Option(PATH, "of the results (default: {directory})", "DIR")] = None
     data_dir: Annotated[
         str | os.PathLike | None, Option(PATH, "with the data sets (default: the environment's KERAS_OPTIMS_DATA)", "DIR")
@@ -431,4 +445,12 @@ def _json(value: Any) -> Any:
         return f"{value.__module__}.{value.__qualname__}"
     if all(hasattr(value, name) for name in ("low", "high", "scale")):  # a SearchRange
         return [value.low, value.high, value.scale]
+    if hasattr(value, "set_model"):  # a callback
+        return {type(value).__qualname__: {name: _json(each) for name, each in vars(value).items() if _plain(name, each)}}
+    if inspect.isfunction(value):
+        return f"{value.__module__}.{value.__qualname__}"
     return value.item() if hasattr(value, "item") else type(value).__qualname__  # of NumPy, or of Optuna
+
+
+def _plain(name: str, value: Any) -> bool:
+    return not name.startswith("_") and isinstance(value, (bool, int, float, str)) and value == value

@@ -121,10 +121,20 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
             seed=seed,
             sampler=plan.sampler,
         )
-    reports_test = confirm is not None
-    model = ProblemModel(space, problem, plan.data_dir, plan.train_samples, made, reports_test, plan.epochs, data)
+    model = ProblemModel(
+        space,
+        problem,
+        plan.data_dir,
+        plan.train_samples,
+        made,
+        reports_test=confirm is not None,
+        callbacks=plan.callbacks,
+        epochs=plan.epochs,
+        data=data,
+    )
+    model.own_callbacks()  # what is wrong with them, or with the data, is an error of the search, not of its first trial
     if chosen_engine is None:
-        model.load()  # bad data is an error of the search, not of its first trial
+        model.load()
     view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
     tuner = Tuner(
         oracle,
@@ -139,6 +149,7 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
         engine=chosen_engine or HereEngine(plan.batch_trials),
         max_seconds=None if plan.max_minutes is None else 60 * plan.max_minutes,
         pruner=plan.pruner,
+        keep_models=plan.keep_models,
         jit="auto" if plan.jit == "auto" else plan.jit == "on",
     )
     already = SearchResult.load(folder) if stores.exists(folder) else None

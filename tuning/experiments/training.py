@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from tuning.errors import SearchError
 from tuning.problems import make_problem
+from tuning.problems.callbacks import Callbacks, make_callbacks
+from tuning.problems.problem import Data, Problem
 from tuning.training import epochs as compiled_epochs
 from tuning.training.curve import Seeds, averages_validated
 from tuning.training.problem_model import compiled, fit_arguments
@@ -24,6 +27,7 @@ def train(
     train_samples: int | None = None,
     data_dir: str | os.PathLike | None = None,
     way: str | None = None,
+    callbacks: Callbacks | None = None,
 ) -> keras.Model:
     """Trains a problem's model, from a seed, exactly as an execution of a trial does.
 
@@ -39,6 +43,7 @@ def train(
         epochs: by default what the problem suggests.
         train_samples, data_dir: as `tuning.search` takes them.
         way: how the epochs are compiled (see `tuning.training.epochs.WAYS`); by default as Keras would.
+        callbacks: as `tuning.search` takes them.
 
     Returns:
         The trained model; its `history` is the learning curve.
@@ -50,11 +55,32 @@ def train(
         raise SearchError(f"The way must be one of {', '.join(compiled_epochs.ways())}; received {way!r}.")
     made = make_problem(problem, data_dir)
     data = made.load(train_samples)
+    own = make_callbacks(callbacks)
+    return train_made(made, data, optimizer, seed=seed, epochs=epochs or made.epochs, way=way, callbacks=own)
+
+
+def train_made(
+    made: Problem,
+    data: Data,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    seed: int,
+    epochs: int,
+    way: str | None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.Model:
+    """What `train` does with a problem that is made and data that are loaded.
+
+    Args:
+        made, data: the problem and its data.
+        optimizer, seed, epochs, way: as `train` takes them.
+        callbacks: further ones beside the problem's, the last that are called.
+    """
     seed_everything(seed)
     model = compiled(made, optimizer)
     reseed(seed)
     if way is not None:
         compiled_epochs.set_way(model, way)
-    callbacks = [Seeds(seed), *averages_validated(model)]
-    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs or made.epochs, callbacks=callbacks)
+    called = [*make_callbacks(made.callbacks), Seeds(seed), *averages_validated(model), *callbacks]
+    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs, callbacks=called)
     return model

@@ -56,7 +56,7 @@ def make_problem(problem: str | Problem, data_dir: str | os.PathLike | None = No
             f"The problem must be one of {', '.join(PROBLEMS)}, or your own as module:function; received {problem!r}."
         )
     path = PROBLEMS[problem].factory if problem in PROBLEMS else problem
-    function = _import(path)
+    function = import_function(path, "problem")
     try:
         takes_data_dir = "data_dir" in inspect.signature(function).parameters
         made = function(data_dir=data_dir) if takes_data_dir else function()
@@ -69,7 +69,13 @@ def make_problem(problem: str | Problem, data_dir: str | os.PathLike | None = No
     return made
 
 
-def _import(path: str):
+def import_function(path: str, option: str):
+    """What `MODULE:FUNCTION` names; the module is looked for in the current directory first.
+
+    Args:
+        path: its name.
+        option: of the command line, without the dashes, for the message.
+    """
     module_name, _, name = path.partition(":")
     here = os.getcwd()
     if here not in sys.path:
@@ -80,12 +86,12 @@ def _import(path: str):
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise SearchError(f"The module {module_name} could not be imported: {one_line(error)}") from error
         raise SearchError(
-            f"There is no module {module_name}; --problem takes MODULE:FUNCTION, where MODULE.py lies in {here} or is installed; "
-            f"received {path!r}."
+            f"There is no module {module_name}; --{option} takes MODULE:FUNCTION, where MODULE.py lies in {here} or is "
+            f"installed; received {path!r}."
         ) from error
     except Exception as error:
         raise SearchError(f"The module {module_name} could not be imported: {one_line(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise SearchError(f"The module {module_name} has no function {name!r}; --problem takes MODULE:FUNCTION.")
+        raise SearchError(f"The module {module_name} has no function {name!r}; --{option} takes MODULE:FUNCTION.")
     return function

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tuning.errors import SearchError, one_line
+from tuning.problems.streams import is_stream
 
 SPLIT_SEED = 20  # of the split into training and validation data: the same for every search, so that searches compare
 VALIDATION_BATCH = 1024  # at most; evaluation needs no gradients, so its batches can be large
@@ -17,7 +18,10 @@ VALIDATION_BATCH = 1024  # at most; evaluation needs no gradients, so its batche
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Arrays, in memory.
+    """Arrays, in memory, or batches that need not be there all at once.
+
+    A part may be a `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`, which gives batches `(x, y)` as
+    `model.fit` takes them. Such a part is trained and evaluated by Keras, in its own batches and its own order.
 
     Args:
         train: `(x, y)`; x is an array or a tuple or dict of arrays, all with the samples along the first axis.
@@ -25,9 +29,9 @@ class Data:
         test: `(x, y)`, never looked at by a search, for the number that one reports in the end.
     """
 
-    train: tuple[Any, Any]
-    validation: tuple[Any, Any] | None = None
-    test: tuple[Any, Any] | None = None
+    train: Any
+    validation: Any = None
+    test: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Problem:
         batch_size: samples per step.
         epochs: of a trial, where the user says nothing.
         description: one line.
+        callbacks: Keras callbacks of every training: a list, which is copied for each, or a function of no arguments that returns
+            new ones.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Problem:
     batch_size: int = 32
     epochs: int = 5
     description: str = ""
+    callbacks: Any = None
 
     def __post_init__(self):
         wrong = None
@@ -95,6 +102,14 @@ class Problem:
         for part in ("train", "validation", "test"):
             _check_part(self.name, part, getattr(data, part))
         train, validation = data.train, data.validation
+        if is_stream(train):
+            if validation is None:
+                raise SearchError(f"The training data of {self.name} are batches, so it needs validation data of its own.")
+            if train_samples is not None:
+                raise SearchError(
+                    f"The training data of {self.name} are batches, which train_samples={train_samples} cannot cut."
+                )
+            return data
         if validation is None:
             train, validation = split(train, round(0.2 * _count(train)))
         available = _count(train)
@@ -129,10 +144,13 @@ def _count(part) -> int:
 
 
 def _check_part(name, which, part):
-    if part is None and which != "train":
+    if (part is None and which != "train") or is_stream(part):
         return
     if not isinstance(part, (tuple, list)) or len(part) != 2:
-        raise SearchError(f"The {which} data of {name} must be a pair (x, y) of arrays; received {type(part).__name__}.")
+        raise SearchError(
+            f"The {which} data of {name} must be a pair (x, y) of arrays, or batches of them: "
+            f"a tf.data.Dataset, a keras.utils.PyDataset or a torch DataLoader; received {type(part).__name__}."
+        )
     counts = set()
     for array in keras.tree.flatten(part):
         if not hasattr(array, "__len__") or not hasattr(array, "shape"):

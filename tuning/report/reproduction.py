@@ -33,7 +33,7 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
     objective, best = search.objective, "max" if search.direction == "max" else "min"
     result = "" if execution.score is None else f"  # {execution.score:.6g} in the search"
-    way = search.way
+    way, callbacks = search.way, search.config.get("callbacks")
     arguments = [
         repr(problem) if known else "problem",
         trial.line,
@@ -41,6 +41,7 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
         f"epochs={trial.epochs or search.config.get('epochs')}",
         *([] if samples is None else [f"train_samples={samples}"]),
         *([] if way is None else [f"way={way!r}"]),
+        *([] if callbacks is None else [f"callbacks={repr(callbacks) if ':' in callbacks else '...'}"]),
     ]
     return "\n".join(
         [

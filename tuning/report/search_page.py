@@ -89,7 +89,7 @@ def _row(search: SearchResult, trial: TrialRecord, rank: int | None) -> list[Cel
         shown = value_text(value) if axis.name in trial.hyperparameters else ""
         position = axis.position(value)
         cells.append(Cell(shown, position if position is not None else shown))
-    cells.append(Cell("" if trial.epochs is None else str(trial.epochs), trial.epochs))
+    cells.append(Cell(trial.epochs_text, trial.epochs))
     cells.append(Cell("" if trial.seconds is None else f"{trial.seconds:.1f}", trial.seconds))
     return cells
 

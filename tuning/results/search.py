@@ -8,13 +8,17 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
 from tuning.space.schedules import scheduled
 from tuning.store import database as stores
 from tuning.store.files import replacing
+from tuning.store.models import load_model
+
+if TYPE_CHECKING:
+    import keras
 
 STATES = ("completed", "pruned", "diverged", "failed", "running")
 
@@ -57,6 +61,7 @@ class TrialRecord:
         seconds: how long it took; `None` while it runs.
         line: the setting as a line of Python.
         traceback: where it failed.
+        directory: of the search.
     """
 
     number: int
@@ -71,6 +76,20 @@ class TrialRecord:
     seconds: float | None
     line: str
     traceback: str | None = None
+    directory: pathlib.Path | None = None
+
+    def model(self, **arguments: Any) -> keras.Model:
+        """The trained model at the epoch that its score is of, if it is one of those that the search keeps.
+
+        Of several trainings it is the best one's.
+
+        Args:
+            **arguments: of `keras.saving.load_model`, such as `custom_objects`.
+
+        Raises:
+            SearchError: (a ValueError) the model is not kept, or cannot be loaded.
+        """
+        return load_model(self.directory or ".", self.number, **arguments)
 
     @property
     def executions(self) -> list[float | None]:
@@ -86,6 +105,20 @@ class TrialRecord:
     def best_epochs(self) -> list[int | None]:
         """Of each training, from 0."""
         return [training.best_epoch for training in self.trainings]
+
+    @property
+    def trained(self) -> list[int]:
+        """How many epochs each training has had so far, or had when it was stopped or stopped itself."""
+        return [max(map(len, curve.values()), default=0) for curve in self.curves]
+
+    @property
+    def epochs_text(self) -> str:
+        """How many epochs it trained: `20`, or `4 of 20` (of several trainings `4 to 7 of 20`) if it stopped earlier."""
+        planned, trained = self.epochs, sorted({*self.trained})
+        if self.state not in ("completed", "pruned", "diverged") or not trained or trained == [planned]:
+            return "" if planned is None else str(planned)
+        each = " to ".join(map(str, dict.fromkeys((trained[0], trained[-1]))))
+        return each if planned is None else f"{each} of {planned}"
 
     @property
     def ended(self) -> float:
@@ -114,8 +147,8 @@ class TrialRecord:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON; infinities, which JSON does not have, become null."""
         own = dataclasses.asdict(self)
-        del own["trainings"], own["traceback"]
-        listed = {name: getattr(self, name) for name in ("executions", "seeds", "best_epochs")}
+        del own["trainings"], own["traceback"], own["directory"]
+        listed = {name: getattr(self, name) for name in ("executions", "seeds", "best_epochs", "trained")}
         return json_ready({**own, **listed, **self.spread})
 
 
@@ -182,6 +215,7 @@ class SearchResult:
                 seconds=None if row["ended"] is None else row["ended"] - row["begun"],
                 line=python_line(config, setting, row["epochs"]),
                 traceback=row["traceback"],
+                directory=pathlib.Path(directory),
             )
             for row in trials
         ]
@@ -222,9 +256,8 @@ class SearchResult:
 
     def ranking(self) -> list[TrialRecord]:
         """The completed trials, best first; those that trained for more epochs stand before all that trained for fewer."""
-        sign = -1 if self.direction == "max" else 1
         completed = [trial for trial in self.trials if trial.state == "completed"]
-        return sorted(completed, key=lambda trial: (-(trial.epochs or 0), sign * (trial.score or 0.0), trial.number))
+        return sorted(completed, key=lambda trial: rank(trial.number, trial.epochs, trial.score, self.direction))
 
     def count(self, state: str) -> int:
         """How many trials are in a state."""
@@ -286,6 +319,11 @@ class SearchResult:
             "versions": self.config.get("versions"),
         }
         return write_json(self.directory / "best.json", content)
+
+
+def rank(number: int, epochs: int | None, score: float | None, direction: str) -> tuple[int, float, int]:
+    """By which completed trials are sorted, best first."""
+    return -(epochs or 0), (-1 if direction == "max" else 1) * (score or 0.0), number
 
 
 def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:

@@ -33,6 +33,7 @@ from typing import Any
 
 from tuning.errors import SearchError, StoreError
 from tuning.store.lock import make_directory
+from tuning.store.models import Models
 
 SCHEMA_VERSION = 2
 APPLICATION_ID = 0x4B4F5054  # "KOPT", so that `file` and we can tell this file from another SQLite file
@@ -299,7 +300,8 @@ def exists(directory: str | os.PathLike) -> bool:
 
 
 def remove(directory: str | os.PathLike) -> None:
-    """Deletes the store in `directory` and the best setting that came from it, and nothing else."""
+    """Deletes the store in `directory` and what came from it, the best setting and the kept models, and nothing else."""
+    Models(directory).remove()
     for name in ("best.json", *(f"{FILE_NAME}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
         try:
             (pathlib.Path(directory) / name).unlink(missing_ok=True)

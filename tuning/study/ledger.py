@@ -6,6 +6,7 @@ and every outcome is a result. So the oracle's own keeping is switched off, in t
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import math
 import os
@@ -21,13 +22,15 @@ from keras_tuner.oracles import GridSearchOracle
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 from tuning.oracles import state as oracle_state
+from tuning.results.search import rank
 from tuning.runtime.interruption import Interruption
 from tuning.schedulers.pruning import Pruning
 from tuning.store import database
 from tuning.store.lock import Lock
+from tuning.store.models import Models
 from tuning.study.identity import check_same_search
 from tuning.training import epochs
-from tuning.training.events import Chosen, EpochEnded, Event, ExecutionEnded
+from tuning.training.events import BestModel, Chosen, EpochEnded, Event, ExecutionEnded, Noted
 from tuning.training.trainer import diverged
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
@@ -48,6 +51,9 @@ class Listener(Protocol):
     def chosen(self, event: Chosen) -> None:
         """The first trial has measured how all of them are trained."""
 
+    def noted(self, text: str) -> None:
+        """There is something to know: one sentence without a full stop, perhaps again and again."""
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
 
@@ -61,6 +67,7 @@ class Ledger:
         config: what identifies the search, JSON-serializable.
         pruning: stops trials that are not promising, or `None`.
         jit: as of `tuning.Tuner`.
+        keep_models: of how many of the best trials the model is kept.
         listener: a `Listener`, or `None`.
         interruption: of the search.
         seat: KerasTuner's tuner id of this process.
@@ -76,6 +83,7 @@ class Ledger:
         config: dict[str, Any],
         pruning: Pruning | None,
         jit: bool | str | None,
+        keep_models: int,
         listener: Listener | None,
         interruption: Interruption,
         seat: str,
@@ -87,6 +95,8 @@ class Ledger:
         self.config = config
         self.pruning = pruning
         self.jit = jit
+        self._models, self._keep_models = Models(directory), keep_models
+        self._ranked: list[tuple[int, float, int]] = []  # the completed trials, by `rank`
         self.listener = listener
         self.seat = seat
         self._interruption = interruption
@@ -147,6 +157,7 @@ class Ledger:
                 store = database.Store.create(self.directory, self.config, self.oracle.get_state())
                 self._store = stack.enter_context(store)
             stack.callback(setattr, self, "_store", None)
+            self._note_without_model(self._models.restore(self.best(self._keep_models)))
             yield self
 
     @property
@@ -171,6 +182,8 @@ class Ledger:
         for row in rows:
             if row["state"] != "running":
                 self._note(row["state"], row["message"])
+        completed = [row for row in rows if row["state"] == "completed"]
+        self._ranked = sorted(self._rank(row["number"], row["epochs"], row["score"]) for row in completed)
         if self.pruning is not None:
             self.pruning.restart(rows, store.rows("epochs"), ended)
         if isinstance(self.oracle, GridSearchOracle) and not isinstance(self.oracle, GridOracle):
@@ -180,6 +193,35 @@ class Ledger:
         interrupted = sorted({trial.trial_id for trial in self.oracle.ongoing_trials.values()}, key=int, reverse=True)
         self.oracle._retry_queue.extend(interrupted)
         self.oracle.ongoing_trials = {}
+
+    # -- models -----------------------------------------------------------------------------------
+
+    def best(self, count: int) -> list[int]:
+        """The numbers of the best trials, best first; fewer if fewer completed."""
+        return [number for _, _, number in self._ranked[:count]]
+
+    def _rank(self, number: int, epochs: int | None, score: float | None) -> tuple[int, float, int]:
+        return rank(number, epochs, score, self.oracle.objective.direction)
+
+    def least(self, trial: Trial) -> float | None:
+        """What a trial must score at least for its model to be kept; `None`: it is not kept, whatever the trial scores."""
+        if self._keep_models == 0:
+            return None
+        worst = -math.inf if self.oracle.objective.direction == "max" else math.inf
+        if len(self._ranked) < self._keep_models:
+            return worst
+        epochs, score, last = self._ranked[self._keep_models - 1]
+        number, trained = int(trial.trial_id), -(split_values(trial.hyperparameters.values, self._epochs)[1] or 0)
+        if trained != epochs:
+            return worst if trained < epochs else None
+        reached = score if number < last else math.nextafter(score, -math.inf)
+        return reached if worst > 0 else -reached
+
+    def _note_without_model(self, numbers: list[int]) -> None:
+        if numbers and self.listener is not None:
+            which = f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
+            anew = f"`keras-optims train {os.path.normpath(self.directory)}` trains the best setting anew"
+            self.listener.noted(f"no model of {which} is kept: {anew}")
 
     # -- what an engine asks ----------------------------------------------------------------------
 
@@ -252,6 +294,13 @@ class Ledger:
             if self.listener is not None:
                 self.listener.chosen(event)
             return False
+        if isinstance(event, BestModel):
+            self._models.put(event.trial, event.content)
+            return False
+        if isinstance(event, Noted):
+            if self.listener is not None:
+                self.listener.noted(event.text)
+            return False
         self._opened.add_execution(
             event.trial, event.execution, event.seed, event.score, event.best_epoch, event.begun, event.seconds
         )
@@ -302,6 +351,9 @@ class Ledger:
         self.oracle.end_trial(trial)
         oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
         self._opened.end_trial(number, state, score, record, oracles, message, trace)
+        if state == "completed":
+            bisect.insort(self._ranked, self._rank(number, split_values(trial.hyperparameters.values, self._epochs)[1], score))
+        self._models.ended(number, self.best(self._keep_models))
         if self.pruning is not None:
             self.pruning.ended(number, state, score)
         self._note(state, message)

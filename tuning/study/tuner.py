@@ -18,6 +18,7 @@ from tuning.errors import SearchError
 from tuning.runtime.interruption import Interruption
 from tuning.runtime.machine import machine, versions
 from tuning.schedulers.pruning import make_pruning
+from tuning.store.models import load_model
 from tuning.study.ledger import Ledger, Listener
 from tuning.training.events import Event
 from tuning.training.trainer import Trainer
@@ -30,9 +31,9 @@ class Tuner(keras_tuner.Tuner):
         tuner.search(x, y, epochs=3, validation_data=(x_val, y_val))
 
     What differs from KerasTuner's: every execution of a trial and its learning curve is kept, in the SQLite file
-    `directory/project_name/search.sqlite` (see `tuning.store.database`), and there are no other files, no checkpoints of
-    weights among them. A search that was interrupted, even by kill -9, goes on with the trial it was at. A trial follows from
-    (seed, trial number, execution number) alone. Trials that diverge are results, trials that raise are recorded as
+    `directory/project_name/search.sqlite` (see `tuning.store.database`), beside it the models of the best trials,
+    and no checkpoints of others. A search that was interrupted, even by kill -9, goes on with the trial it was at. A trial
+    follows from (seed, trial number, execution number) alone. Trials that diverge are results, trials that raise are recorded as
     failed, and neither ends the search; only if the first three trials fail with the same error, that error is raised.
     Per-batch hooks (`on_batch_begin`, `on_batch_end`) are not called.
 
@@ -50,6 +51,7 @@ class Tuner(keras_tuner.Tuner):
         pruner: stops trials that are not promising: a name in `tuning.names.PRUNERS`, an Optuna pruner, or `None`.
         jit: whether the epochs are compiled by XLA: `True`, `False`, `"auto"` (the first trial measures what is faster, and all
             others do the same), or `None`: as each model was compiled.
+        keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` beside the store.
         **kwargs: of `keras_tuner.Tuner`.
 
     Raises:
@@ -72,10 +74,13 @@ class Tuner(keras_tuner.Tuner):
         max_seconds: float | None = None,
         pruner=None,
         jit: bool | str | None = None,
+        keep_models: int = 1,
         **kwargs,
     ):
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise SearchError(f"The seed must be an int of at least 0; received {seed!r}.")
+        if isinstance(keep_models, bool) or not isinstance(keep_models, (int, np.integer)) or keep_models < 0:
+            raise SearchError(f"keep_models must be an int of at least 0; received {keep_models!r}.")
         self.seed = int(seed)
         self.engine = engine
         self.max_seconds = max_seconds
@@ -105,6 +110,7 @@ class Tuner(keras_tuner.Tuner):
             config=self.config,
             pruning=pruning,
             jit=jit,
+            keep_models=int(keep_models),
             listener=listener,
             interruption=self._interruption,
             seat=self.tuner_id,
@@ -131,8 +137,18 @@ class Tuner(keras_tuner.Tuner):
         """Does nothing: the constructor has reloaded what the store has."""
 
     def load_model(self, trial):
-        """Raises: no weights are kept. Train `hypermodel.build(get_best_hyperparameters()[0])` again."""
-        raise SearchError("No weights are kept during a search: build the best setting with hypermodel.build(hp) and train it.")
+        """The model of a trial at its best epoch, if it is one of those that are kept."""
+        return load_model(self.project_dir, int(trial.trial_id))
+
+    def get_best_models(self, num_models=1):
+        """The models of the best trials at their best epochs, best first; fewer if fewer trials completed.
+
+        Raises:
+            SearchError: of one of them the model is not kept: the search keeps as many as `keep_models` says.
+        """
+        if self._role == "worker":
+            raise SearchError("The models are in the folder of the chief: ask there.")
+        return [load_model(self.project_dir, number) for number in self.ledger.best(num_models)]
 
     def _populate_initial_space(self):
         if self.oracle.allow_new_entries:  # else the space is known, and building a model to explore it is for nothing
@@ -188,6 +204,7 @@ class Tuner(keras_tuner.Tuner):
             int(trial.trial_id),
             trial.hyperparameters,
             self.record,
+            least=self._searching.least(trial),
             epoch_began=lambda model, epoch: self.on_epoch_begin(trial, model, epoch),
             epoch_ended=lambda model, epoch, logs: self.on_epoch_end(trial, model, epoch, logs),
         )

@@ -44,5 +44,29 @@ class Chosen:
     seconds_per_step: dict[str, float]
 
 
-Event = EpochEnded | ExecutionEnded | Chosen
+@dataclasses.dataclass(frozen=True)
+class BestModel:
+    """The model of a trial that is about to end, at its best epoch: it may be one of those that the search keeps.
+
+    Args:
+        trial: its number.
+        content: of a `.keras` file.
+    """
+
+    trial: int
+    content: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Noted:
+    """Something that whoever searches should know.
+
+    Args:
+        text: one sentence without a full stop.
+    """
+
+    text: str
+
+
+Event = EpochEnded | ExecutionEnded | Chosen | BestModel | Noted
 Report = Callable[[Event], bool | None]  # True: the trial is to stop here, as it is not promising

@@ -9,8 +9,11 @@ import keras
 import keras_tuner
 
 from keras_optims.callbacks import averaging_optimizer
+from tuning.errors import SearchError
 from tuning.problems import make_problem
+from tuning.problems.callbacks import Callbacks, make_callbacks
 from tuning.problems.problem import Data, Problem, validation_batch_size
+from tuning.problems.streams import is_stream
 from tuning.space.space import Space
 from tuning.training import epochs
 
@@ -27,6 +30,7 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: use only so many training samples.
         made: the `Problem` that `make_problem` has made already.
         reports_test: evaluate the test data too, if the problem has any, after each epoch, and report it as `test_*`.
+        callbacks: of the search, as `make_callbacks` takes them; the problem's own come before them.
         epochs: of a training, unless Hyperband says otherwise: what schedules are the whole of.
         data: what has been loaded already.
     """
@@ -39,10 +43,12 @@ class ProblemModel(keras_tuner.HyperModel):
         train_samples: int | None = None,
         made: Problem | None = None,
         reports_test: bool = False,
+        callbacks: Callbacks | None = None,
         epochs: int | None = None,
         data: Data | None = None,
     ):
-        self._arguments = (space, problem, data_dir, train_samples, None, reports_test, epochs)
+        self._arguments = (space, problem, data_dir, train_samples, None, reports_test, callbacks, epochs)
+        self.callbacks = callbacks
         self._epochs = epochs
         self.reports_test = reports_test
         self.space = space
@@ -72,9 +78,14 @@ class ProblemModel(keras_tuner.HyperModel):
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
         arguments, test = self.fit_arguments(), self.load().test
+        kwargs["callbacks"] = [*self.own_callbacks(), *kwargs.get("callbacks", ())]
         if self.reports_test and test is not None:  # first, so that the others hear of its metrics
-            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs.get("callbacks", ())]
+            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs["callbacks"]]
         return epochs.fit(model, **arguments, **kwargs)
+
+    def own_callbacks(self) -> list[keras.callbacks.Callback]:
+        """New callbacks of the problem and of the search."""
+        return [*make_callbacks(self.problem.callbacks), *make_callbacks(self.callbacks)]
 
     def fit_arguments(self):
         """What `fit` gives to `tuning.training.epochs.fit`, whatever the setting."""
@@ -83,18 +94,42 @@ class ProblemModel(keras_tuner.HyperModel):
 
 def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
     """The arguments of `tuning.training.epochs.fit` that make it train on a problem's data."""
-    (x, y), count = data.train, len(keras.tree.flatten(data.validation)[0])
-    return {
-        "x": x,
-        "y": y,
-        "validation_data": data.validation,
-        "batch_size": problem.batch_size,
-        "validation_batch_size": validation_batch_size(count, problem.batch_size),
-    }
+    if is_stream(data.train):
+        arguments = {"x": data.train}
+    else:
+        x, y = data.train
+        arguments = {"x": x, "y": y, "batch_size": problem.batch_size}
+    if data.validation is None:
+        return arguments
+    if is_stream(data.validation):
+        return arguments | {"validation_data": data.validation}
+    size = validation_batch_size(len(keras.tree.flatten(data.validation)[0]), problem.batch_size)
+    return arguments | {"validation_data": data.validation, "validation_batch_size": size}
+
+
+def evaluated_as(part, batch_size: int) -> dict[str, Any]:
+    """The arguments of `tuning.training.epochs.evaluate` for a part of a problem's data."""
+    if is_stream(part):
+        return {"x": part, "y": None, "batch_size": None}
+    x, y = part
+    return {"x": x, "y": y, "batch_size": validation_batch_size(len(keras.tree.flatten(part)[0]), batch_size)}
 
 
 def steps_per_epoch(problem: Problem, data: Data) -> int:
-    """How many batches an epoch has."""
+    """How many batches an epoch has.
+
+    Raises:
+        SearchError: the data are batches of which nobody knows how many there are.
+    """
+    if is_stream(data.train):
+        try:
+            return len(data.train)
+        except TypeError:
+            raise SearchError(
+                "A schedule is of the whole training, so the number of its batches must be known: give the training data a length, of "
+                "a tf.data.Dataset by .apply(tf.data.experimental.assert_cardinality(n)); received a "
+                f"{type(data.train).__name__} without one."
+            ) from None
     return -(-len(keras.tree.flatten(data.train)[0]) // problem.batch_size)
 
 
@@ -111,13 +146,12 @@ class _TestData(keras.callbacks.Callback):
 
     def __init__(self, test, batch_size):
         super().__init__()
-        self._x, self._y = test
-        self._batch_size = validation_batch_size(len(keras.tree.flatten(test)[0]), batch_size)
+        self._arguments = evaluated_as(test, batch_size)
 
     def on_epoch_end(self, epoch, logs=None):
         optimizer = averaging_optimizer(self.model)
         with optimizer.averaged_weights() if optimizer else contextlib.nullcontext():  # as the validation data
-            metrics = epochs.evaluate(self.model, self._x, self._y, batch_size=self._batch_size)
+            metrics = epochs.evaluate(self.model, **self._arguments)
         logs.update({f"test_{name}": value for name, value in metrics.items()})
 
 

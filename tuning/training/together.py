@@ -19,6 +19,7 @@ from keras_optims.callbacks import averaging_optimizer
 from tuning.training import epochs
 from tuning.training.curve import Curve
 from tuning.training.events import Chosen, ExecutionEnded, Report
+from tuning.training.keeping import Keeper
 from tuning.training.trainer import Trainer, best_epoch, execution_seed
 
 SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
@@ -28,10 +29,13 @@ def impossible(trainer: Trainer) -> str | None:
     """Why the trials of a search cannot train together; `None` if they can."""
     if keras.backend.backend() != "jax":
         return f"it needs the JAX backend; received {keras.backend.backend()}"
-    if trainer.fit_kwargs.get("callbacks"):
+    if trainer.fit_kwargs.get("callbacks") or getattr(trainer.hypermodel, "own_callbacks", list)():
         return "callbacks see one model at a time"
     if getattr(trainer.hypermodel, "reports_test", False):
         return "the test data are evaluated after each epoch"
+    own = getattr(trainer.hypermodel, "fit_arguments", None)
+    if own is not None and "y" not in own():
+        return "the data are batches, not arrays"
     if not hasattr(trainer.hypermodel, "fit_arguments") and type(trainer.hypermodel).fit is not keras_tuner.HyperModel.fit:
         return "the HyperModel has a fit of its own"
     return None
@@ -49,39 +53,45 @@ class TrialsTogether:
         self.trainer, self.size = trainer, size
         self._compiled: dict[int, Any] = {}
 
-    def run(self, members: Sequence[tuple[int, Any]], report: Report) -> list[list[dict[str, float]]] | None:
-        """Trains trials, each a (number, hyperparameters), and returns the results of each as `Trainer.run` does.
+    def run(self, members: Sequence[tuple[int, Any, float | None]], report: Report) -> list[list[dict[str, float]]] | None:
+        """Trains trials, each (number, hyperparameters, least), and returns the results of each as `Trainer.run` does.
 
         `None` if they cannot train together, as their models have different structures; nothing was trained then.
         """
         results: list[list[dict[str, float]]] = [[] for _ in members]
         running = list(range(len(members)))
+        objective, executions = self.trainer.objective, self.trainer.executions
+        keepers = [Keeper(number, objective, least, executions) for number, _, least in members]
         for execution in range(self.trainer.executions):
             begun, clock = time.time(), time.perf_counter()
             seeds = [execution_seed(self.trainer.search_seed, members[i][0], execution) for i in running]
-            curves = self._train([members[i] for i in running], execution, seeds, report)
-            if curves is None:
+            keeping = [keepers[i].callbacks() for i in running]
+            trained = self._train([members[i] for i in running], execution, seeds, keeping, report)
+            if trained is None:
                 return None
+            model, curves = trained
             seconds = (time.perf_counter() - clock) / len(running)  # each one's share
             going_on = []
-            for i, seed, curve in zip(running, seeds, curves, strict=True):
-                objective = self.trainer.objective
+            for i, seed, curve, callbacks in zip(running, seeds, curves, keeping, strict=True):
                 metrics, best = best_epoch(curve.epochs, curve, objective)
                 report(ExecutionEnded(members[i][0], execution, seed, metrics[objective.name], best, begun, seconds))
                 results[i].append(metrics)
                 if not curve.stopped and not curve.diverged:
+                    keepers[i].execution_ended(model, callbacks, metrics[objective.name], best)
                     going_on.append(i)
             running = going_on
             if not running:
                 break
+        for i in running:
+            keepers[i].trial_ended(results[i], report)
         return results
 
-    def _train(self, members, execution, seeds, report) -> list[Curve] | None:
+    def _train(self, members, execution, seeds, keeping, report) -> tuple[keras.Model, list[Curve]] | None:
         from tuning.training.epochs.together import Together, fit_together, state_of
 
         trainer, models, states, order_seeds = self.trainer, [], [], []
         arguments = _arguments(trainer)
-        for (_, hp), seed in zip(members, seeds, strict=True):
+        for (_, hp, _), seed in zip(members, seeds, strict=True):
             models.append(trainer.model(hp, seed))
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
@@ -93,17 +103,19 @@ class TrialsTogether:
             self._compiled = {id(model): Together(model, epochs.way_of(model) or epochs.ways()[0], self.size)}
         curves = [
             Curve(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False), None, None)
-            for number, _ in members
+            for number, *_ in members
         ]
 
-        def epoch_ended(i, epoch, logs):
+        def epoch_ended(i, epoch, logs, state):
             curves[i].on_epoch_end(epoch, logs)
+            for callback in keeping[i]:
+                callback.heard(epoch, logs, lambda: [array for group in state()[:3] for array in group])  # without the metrics
             return curves[i].stopped or curves[i].diverged
 
         trained = arguments.pop("epochs", 1)
-        epochs_of = [trainer.epochs_of(hp).get("epochs", trained) for _, hp in members]
+        epochs_of = [trainer.epochs_of(hp).get("epochs", trained) for _, hp, _ in members]
         fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, epochs_of=epochs_of, **arguments)
-        return curves
+        return model, curves
 
 
 def measure_size(trainer: Trainer, hp, report: Report) -> None:

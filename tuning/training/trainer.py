@@ -19,7 +19,8 @@ import numpy as np
 from tuning.errors import SearchError
 from tuning.training import epochs
 from tuning.training.curve import Curve, Seeds, averages_validated
-from tuning.training.events import Chosen, ExecutionEnded, Report
+from tuning.training.events import Chosen, ExecutionEnded, Noted, Report
+from tuning.training.keeping import Keeper
 from tuning.training.warm import WarmModels, reseed, seed_everything
 
 
@@ -62,6 +63,7 @@ class Trainer:
         self.fit_kwargs = dict(fit_kwargs)
         self.models = WarmModels(ways=ways)
         self.build = build
+        self._told: set[str] = set()
         epochs.forget_data()
 
     def run(
@@ -70,6 +72,7 @@ class Trainer:
         hp,
         report: Report,
         *,
+        least: float | None = None,
         epoch_began: Callable[[Any, int], None] | None = None,
         epoch_ended: Callable[[Any, int, dict], None] | None = None,
     ) -> list[dict[str, float]]:
@@ -82,12 +85,14 @@ class Trainer:
             trial: its number.
             hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
             report: hears of every epoch and execution as they end; if it returns True for an epoch, the trial stops.
+            least: what the trial must score at least for its model to be reported; `None`: it is not, whatever it scores.
             epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
 
         Returns:
             For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
         """
         results = []
+        keeper = Keeper(trial, self.objective, least, self.executions)
         for execution in range(self.executions):
             begun, clock = time.time(), time.perf_counter()
             seed = execution_seed(self.search_seed, trial, execution)
@@ -96,7 +101,14 @@ class Trainer:
             kwargs = {"verbose": 0, **self.fit_kwargs}
             started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
             given = copy.deepcopy(kwargs.get("callbacks") or [])
-            kwargs["callbacks"] = [Seeds(seed), *averages_validated(model), started, *given, curve]
+            kwargs["callbacks"] = [
+                Seeds(seed),
+                *averages_validated(model),
+                started,
+                *given,
+                curve,
+                *(keeping := keeper.callbacks()),
+            ]
             kwargs |= self.epochs_of(hp)
             try:
                 returned = self._fit(hp, model, kwargs)
@@ -108,7 +120,9 @@ class Trainer:
             report(ExecutionEnded(trial, execution, seed, score, best_epoch, begun, time.perf_counter() - clock))
             results.append(metrics)
             if curve.stopped or not math.isfinite(score):
-                break
+                return results
+            keeper.execution_ended(model, keeping, score, best_epoch)
+        keeper.trial_ended(results, report)
         return results
 
     def model(self, hp, seed: int) -> keras.Model:
@@ -131,7 +145,8 @@ class Trainer:
     def _fit(self, hp, model, kwargs):
         if type(self.hypermodel).fit is keras_tuner.HyperModel.fit:  # which calls model.fit
             return epochs.fit(model, *self.fit_args, **kwargs)
-        return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
+        with epochs.compiled_fit(model):
+            return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
 
     @property
     def ways(self) -> tuple[str, ...] | None:
@@ -143,7 +158,14 @@ class Trainer:
         self.models.ways = ways
 
     def settle(self, report: Report, model: keras.Model) -> None:
-        """Reports how the epochs of this model are compiled, if that was open, and compiles those of all others in this way."""
+        """Reports how the epochs of this model are compiled, if that was open, and compiles those of all others in this way.
+
+        Also why they are not compiled, where that is so, once.
+        """
+        reason = epochs.left_to_keras(model)
+        if reason is not None and reason not in self._told:
+            self._told.add(reason)
+            report(Noted(f"epochs run in model.fit, which is slower, as {reason}"))
         if self.ways is None or len(self.ways) == 1:
             return
         way = epochs.way_of(model)

@@ -16,11 +16,14 @@ There is more than one way to compile an epoch, and which one is fastest depends
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
+import inspect
 import math
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +31,7 @@ import numpy as np
 
 WAYS = {"tensorflow": ("graph", "xla"), "jax": ("scan", "step"), "torch": ("eager",)}
 MEASURED_STEPS = 8  # at most, of each way
+_SIGNATURE = inspect.signature(keras.Model.fit)
 CLEARLY = 0.8  # of the time of the first way is what another one may take to be preferred: noise is not to choose
 
 
@@ -61,6 +65,9 @@ def fit(
     weights of samples or classes, callbacks that want to hear of every batch, a `train_step` of the model's own, eager
     execution and distribution.
 
+        def fit(self, hp, model, *args, **kwargs):  # of a HyperModel; in there model.fit does the same
+            return tuning.fit(model, *args, batch_size=hp.Choice("batch_size", [16, 64]), **kwargs)
+
     Args:
         model: compiled.
         x, y: arrays, or tuples or dicts of arrays, with the samples along the first axis.
@@ -75,8 +82,12 @@ def fit(
         The `History`.
     """
     verbose = others.pop("verbose", 0)
-    if others or verbose or not serves(model, x, y, validation_data, callbacks):
-        return model.fit(
+    others = {name: value for name, value in others.items() if value is not None}
+    asked = f"{', '.join(others)} is asked for" if others else "verbose asks for progress" if verbose else None
+    vars(model)["_why_not"] = reason = asked or why_not(model, x, y, validation_data, callbacks)
+    if reason is not None:
+        return type(model).fit(
+            model,
             x,
             y,
             batch_size=batch_size,
@@ -123,6 +134,31 @@ def fit(
     return model.history
 
 
+@contextlib.contextmanager
+def compiled_fit(model: keras.Model) -> Iterator[None]:
+    """In the block, `model.fit` is `fit`, with the arguments of the former."""
+    if type(model).fit is not keras.Model.fit or "fit" in vars(model):  # it has its own
+        yield
+        return
+
+    @functools.wraps(keras.Model.fit)
+    def fit_of_model(*args, **kwargs):
+        given = _SIGNATURE.bind(model, *args, **kwargs).arguments
+        return fit(given.pop("self"), **given)
+
+    vars(fit_of_model)["compiled"] = True
+    vars(model)["fit"] = fit_of_model
+    try:
+        yield
+    finally:
+        vars(model).pop("fit", None)
+
+
+def left_to_keras(model: keras.Model) -> str | None:
+    """Why the last `fit` of this model left its epochs to `model.fit`; `None` if it compiled them."""
+    return vars(model).get("_why_not")
+
+
 def prepared(x, y, validation_data, validation_split: float):
     """The training data and the validation data, or `None`, on the device."""
     if validation_data is not None or not validation_split:
@@ -131,10 +167,11 @@ def prepared(x, y, validation_data, validation_split: float):
     return _on_device((x, y), 0, first), _on_device((x, y), first, count((x, y)))
 
 
-def evaluate(model: keras.Model, x, y, *, batch_size: int = 32) -> dict[str, float]:
+def evaluate(model: keras.Model, x, y, *, batch_size: int | None = 32) -> dict[str, float]:
     """What `model.evaluate(x, y, batch_size=batch_size, return_dict=True)` returns, computed as `fit` computes it."""
-    if not serves(model, x, y, None, ()):
+    if why_not(model, x, y, None, ()) is not None:
         return model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    batch_size = batch_size or 32
     data = _on_device((x, y))
     build(model, data, batch_size)
     compiled = _compiled(model, data, batch_size)
@@ -231,30 +268,33 @@ _BATCH_HOOKS = (
 )
 
 
-def serves(model, x, y, validation_data, callbacks) -> bool:
-    """Whether `fit` compiles the epochs of a training like this."""
+def why_not(model, x, y, validation_data, callbacks) -> str | None:
+    """Why `fit` does not compile the epochs of a training like this; `None`: it does."""
     kind = type(model)
-    own = any(
-        getattr(kind, name) is not getattr(keras.Model, name) or name in vars(model)
-        for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function")
-    )
-    if own or not model.compiled or model.optimizer is None or model.run_eagerly or y is None:
+    for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function"):
+        own = getattr(kind, name) is not getattr(keras.Model, name) or name in vars(model)
+        if own and not getattr(vars(model).get(name), "compiled", False):
+            return f"the model has a {name} of its own"
+    for reason, holds in (
+        ("the model is not compiled", not model.compiled or model.optimizer is None),
+        ("the model runs eagerly", model.run_eagerly),
+        ("nothing of the model is trainable", model.built and not model.trainable_variables),
+        ("it is distributed", keras.distribution.distribution() or getattr(model, "_distribute_strategy", None)),
+        ("torch compiles the model", keras.backend.backend() == "torch" and model.jit_compile),
+        ("the validation data have weights", isinstance(validation_data, (tuple, list)) and len(validation_data) != 2),
+        ("the data are no arrays x and y", y is None or not _are_arrays((x, y), validation_data)),
+    ):
+        if holds:
+            return reason
+    hearing = [type(callback).__name__ for callback in callbacks or () if _hears_batches(callback)]
+    return f"{', '.join(hearing)} may hear of every batch" if hearing else None
+
+
+def _are_arrays(train, validation) -> bool:
+    if validation is not None and not isinstance(validation, (tuple, list)):
         return False
-    if model.built and not model.trainable_variables:
-        return False
-    if keras.distribution.distribution() is not None or getattr(model, "_distribute_strategy", None) is not None:
-        return False
-    if keras.backend.backend() == "torch" and model.jit_compile:
-        return False
-    if isinstance(validation_data, (tuple, list)):
-        if len(validation_data) != 2:
-            return False
-    elif validation_data is not None:
-        return False
-    arrays = [*keras.tree.flatten((x, y)), *(array for array in keras.tree.flatten(validation_data) if array is not None)]
-    if not all(isinstance(array, np.ndarray) or keras.ops.is_tensor(array) for array in arrays):
-        return False
-    return not any(_hears_batches(callback) for callback in callbacks or ())
+    arrays = [*keras.tree.flatten(train), *(array for array in keras.tree.flatten(validation) if array is not None)]
+    return all(isinstance(array, np.ndarray) or keras.ops.is_tensor(array) for array in arrays)
 
 
 def _hears_batches(callback) -> bool:

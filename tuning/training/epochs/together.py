@@ -90,7 +90,7 @@ def fit_together(
     compiled: Together,
     states: Sequence[tuple],
     seeds: Sequence[int],
-    epoch_ended: Callable[[int, int, dict[str, float]], bool],
+    epoch_ended: Callable[[int, int, dict[str, float], Callable[[], tuple]], bool],
     x,
     y,
     *,
@@ -107,7 +107,8 @@ def fit_together(
         compiled: for at least as many models.
         states: of `state_of`, one of each model.
         seeds: of each one's order of the samples.
-        epoch_ended: called with (index of the model, epoch, metrics); returns True if this model is to stop.
+        epoch_ended: called with (index of the model, epoch, metrics, a function that gives the model's state); returns True if
+            this model is to stop.
         epochs_of: how many epochs each one trains.
         x, y, batch_size, validation_data, validation_split, validation_batch_size, shuffle: as of `tuning.training.epochs.fit`.
     """
@@ -126,10 +127,15 @@ def fit_together(
             for log, results in zip(logs, compiled.metrics(state), strict=True):
                 log.update({f"val_{name}": value for name, value in results.items()})
         for i in sorted(running):
-            if epoch_ended(i, epoch, logs[i]) or epoch + 1 >= epochs_of[i]:
+            if epoch_ended(i, epoch, logs[i], functools.partial(_one_of, state, i)) or epoch + 1 >= epochs_of[i]:
                 running.discard(i)
         if not running:
             break
+
+
+def _one_of(state: tuple, i: int) -> tuple:
+    """The state of one of the models that train together."""
+    return jax.tree.map(lambda array: np.array(array[i]), state)
 
 
 def fastest_size(model: keras.Model, way: str, train, batch_size: int) -> tuple[int, dict[int, float]]:

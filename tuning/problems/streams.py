@@ -1,0 +1,21 @@
+"""Data that need not fit in memory: what Keras takes in the place of arrays."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import keras
+
+
+def is_stream(part: Any) -> bool:
+    """Whether it is a `keras.utils.PyDataset`, a `tf.data.Dataset` or a torch `DataLoader`: batches of `(x, y)`.
+
+    Neither TensorFlow nor torch is imported to find out: who has not imported it has none of its objects.
+    """
+    kinds = [keras.utils.PyDataset]
+    if "tensorflow" in sys.modules:
+        kinds.append(sys.modules["tensorflow"].data.Dataset)
+    if "torch.utils.data" in sys.modules:
+        kinds.append(sys.modules["torch.utils.data"].DataLoader)
+    return isinstance(part, tuple(kinds))

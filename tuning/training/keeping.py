@@ -1,0 +1,143 @@
+"""The model of a trial at its best epoch, held in memory until the trial ends, then given away if it is among the best."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pathlib
+import tempfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_optims.callbacks import averaging_optimizer
+from tuning.errors import one_line
+from tuning.training.events import BestModel, Noted, Report
+
+State = list[np.ndarray]  # of the variables of a model, trainable first, then of its optimizer
+
+
+def state_of(model: keras.Model) -> State:
+    """A copy of all that training changes, in this process's own memory."""
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in _variables(model)]
+
+
+def put_state(model: keras.Model, state: State) -> None:
+    """Puts a model into a state."""
+    for variable, value in zip(_variables(model), state, strict=True):
+        variable.assign(value)
+
+
+def put_evaluated(model: keras.Model, state: State | None = None) -> None:
+    """Puts a model into a state, or leaves it in its own, with the weights that were validated: averages, if there are any."""
+    if state is not None:
+        put_state(model, state)
+    optimizer = averaging_optimizer(model)
+    if optimizer is not None and not optimizer.weights_are_averaged:
+        optimizer.swap_averaged_weights()
+
+
+def _variables(model):
+    slots = () if model.optimizer is None else model.optimizer.variables
+    return [*model.trainable_variables, *model.non_trainable_variables, *slots]
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Takes the state of a model at each epoch that is the best so far.
+
+    Args:
+        objective: the KerasTuner Objective.
+        least: an epoch that is worse than this one does not count.
+    """
+
+    def __init__(self, objective, least: float):
+        super().__init__()
+        self._objective, self._least = objective, least
+        self.on_train_begin()
+
+    def on_train_begin(self, logs=None):
+        """Nothing is taken yet."""
+        self.epoch: int | None = None
+        self.state: State | None = None
+        self._value = math.nan
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Takes the state, if this is the best epoch."""
+        self.heard(epoch, logs, lambda: state_of(self.model))
+
+    def heard(self, epoch: int, logs, take: Callable[[], State]) -> None:
+        """The same of a model that `take` knows."""
+        if not self._objective.has_value(logs or {}):
+            return
+        value = float(self._objective.get_value(logs))
+        better = self._objective.better_than
+        if math.isfinite(value) and not better(self._least, value) and (self.epoch is None or better(value, self._value)):
+            self.epoch, self._value, self.state = epoch, value, take()
+
+
+class Keeper:
+    """Holds the model of a trial: of its best execution, at the best epoch.
+
+    Args:
+        trial: its number.
+        objective: the KerasTuner Objective.
+        least: what the trial must score at least for its model to be kept; `None`: its model is not kept whatever it scores.
+        executions: of the trial; its score is their mean.
+    """
+
+    def __init__(self, trial: int, objective, least: float | None, executions: int):
+        self._trial, self._objective, self._least = trial, objective, least
+        # The mean may be good enough although an execution is not.
+        self._least_of_each = -math.inf if objective.direction == "max" else math.inf
+        if executions == 1 and least is not None:
+            self._least_of_each = least
+        self._score = math.nan
+        self._held: tuple[keras.Model, State] | None = None
+
+    def callbacks(self) -> list[BestEpoch]:
+        """The last callbacks of an execution."""
+        return [] if self._least is None else [BestEpoch(self._objective, self._least_of_each)]
+
+    def execution_ended(self, model: keras.Model, callbacks: list[BestEpoch], score: float, best_epoch: int) -> None:
+        """Takes the model if this execution is the best one."""
+        if not callbacks or not math.isfinite(score) or self._objective.better_than(self._least_of_each, score):
+            return
+        if self._held is not None and not self._objective.better_than(score, self._score):
+            return
+        (taken,) = callbacks
+        trained = taken.model or model
+        # A HyperModel's own fit may say a score that is of no epoch; then it is of the model as it is now.
+        state = taken.state if taken.epoch == best_epoch and taken.state is not None else state_of(trained)
+        self._score, self._held = score, (trained, state)
+
+    def trial_ended(self, results: list[dict[str, float]], report: Report) -> None:
+        """Reports the model, if the trial is good enough."""
+        if self._held is None or self._least is None:
+            return
+        score = float(np.mean([metrics[self._objective.name] for metrics in results]))
+        if not math.isfinite(score) or self._objective.better_than(self._least, score):
+            return
+        model, state = self._held
+        report_model(self._trial, model, state, report)
+
+
+def report_model(trial: int, model: keras.Model, state: State, report: Report) -> None:
+    """Reports the model of a trial in a state, or why it cannot be kept."""
+    put_state(model, state)
+    optimizer = averaging_optimizer(model)
+    try:
+        with optimizer.averaged_weights() if optimizer is not None else contextlib.nullcontext():  # what was validated
+            content = saved(model)
+    except Exception as error:
+        report(Noted(f"the model of trial {trial} cannot be kept, as it cannot be saved: {one_line(error)}"))
+    else:
+        report(BestModel(trial, content))
+
+
+def saved(model: keras.Model) -> bytes:
+    """A model as the content of a `.keras` file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
