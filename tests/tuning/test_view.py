@@ -41,7 +41,8 @@ def show(stream, trials=3):
     with view.showing(None):
         for number, (state, score) in enumerate([("completed", 0.75), ("diverged", None), ("failed", None)]):
             view.trial_began(number, setting, 5)
-            view.epoch_ended(EpochEnded(number, 0, 0, {"val_accuracy": 0.5}))
+            for epoch in range(5 if state == "completed" else 1):
+                view.epoch_ended(EpochEnded(number, 0, epoch, {"val_accuracy": 0.5}))
             view.trial_ended(number, state, score, "RuntimeError: no luck" if state == "failed" else None)
     return stream.getvalue()
 
@@ -114,7 +115,8 @@ def show_repeats(stream, confirms=False):
         for number, scores in enumerate([(0.9722, 0.9694, 0.9750), (0.9444, 0.9722, 0.9500)]):
             view.trial_began(number, setting, 5)
             for execution, score in enumerate(scores):
-                view.epoch_ended(EpochEnded(number, execution, 0, {"val_accuracy": score}))
+                for epoch in range(5):
+                    view.epoch_ended(EpochEnded(number, execution, epoch, {"val_accuracy": score}))
                 view.execution_ended(ExecutionEnded(number, execution, 1, score, 0, 0.0, 0.1))
             view.trial_ended(number, "completed", sum(scores) / 3, None)
     return stream.getvalue()

@@ -126,7 +126,7 @@ def steps_per_epoch(problem: Problem, data: Data) -> int:
             return len(data.train)
         except TypeError:
             raise SearchError(
-                "A schedule is of the whole training, so the number of its batches must be known: give the training data a length, of "
+                "A schedule is of the whole training, so the number of its batches must be known: give the data a length, of "
                 "a tf.data.Dataset by .apply(tf.data.experimental.assert_cardinality(n)); received a "
                 f"{type(data.train).__name__} without one."
             ) from None

@@ -29,6 +29,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from tuning.problems.streams import is_stream
+
 WAYS = {"tensorflow": ("graph", "xla"), "jax": ("scan", "step"), "torch": ("eager",)}
 MEASURED_STEPS = 8  # at most, of each way
 _SIGNATURE = inspect.signature(keras.Model.fit)
@@ -96,7 +98,7 @@ def fit(
             validation_split=validation_split,
             validation_data=validation_data,
             validation_batch_size=validation_batch_size,
-            shuffle=shuffle,
+            shuffle=shuffle and (isinstance(x, keras.utils.PyDataset) or not is_stream(x)),  # others have an order of their own
             initial_epoch=initial_epoch,
             verbose=verbose,
             **others,
