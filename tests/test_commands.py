@@ -47,6 +47,7 @@ RUN = {
 NOT_RUN = {
     "keras-optims doctor": "takes a minute; tests/tuning/test_doctor.py",
     "keras-optims export DIR": "DIR stands for a folder; tests/tuning/test_export.py",
+    "keras-optims train": "trains anew what a search has found; tests/tuning/test_train_best.py",
     "keras-optims show DIR": "DIR stands for a folder; tests/tuning/test_search.py",
     "keras-optims tune adam --trials 200 --engine ray": "tests/tuning/test_ray.py",
     "keras-optims tune adam --trials 2000 --engine ray": "needs a cluster; tests/tuning/test_ray.py",
@@ -105,6 +106,7 @@ OTHER_BLOCKS = {
     ("distribution.md", "torch.distributed.init_process_group"): "distribution/data_parallel.py",
     ("mac.md", 'with keras.device("cpu:0"):'): "test_commands.py",
     ("performance.md", "variable "): "test_docs.py",
+    ("searching.md", "epochs run in model.fit"): "tuning/test_callbacks.py",
     ("searching.md", 'optimizer = "adam"'): "tuning/test_plan.py",
     ("rules.md", "variable "): "test_docs.py",
 }

@@ -82,7 +82,7 @@ def test_trials_that_average_their_weights_train_one_by_one():
     """A group would validate the weights themselves."""
     build = CASES["adam averaged and accumulated"]
     group = TrialsTogether(trainer(OnlyBuild(build)), 2)
-    assert group.run([(number, settings(build, number)) for number in (0, 1)], lambda event: None) is None
+    assert group.run([(number, settings(build, number), None) for number in (0, 1)], lambda event: None) is None
 
 
 def test_models_of_different_structure_train_one_by_one(tmp_path):
