@@ -101,6 +101,10 @@ class Slots:
     def __init__(self):
         self.all: list[Slot] = []
 
+    def of_the_formula(self, variable) -> tuple[Slot, ...]:
+        """The slots of a variable that the formula may read and assign."""
+        return tuple(slot for slot in self.all if slot.is_of_the_formula and variable in slot)
+
     def add(
         self,
         optimizer,

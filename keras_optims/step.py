@@ -185,9 +185,8 @@ def commit(variables: list[StandIn]):
 def run_if(optimizer, predicate, action, otherwise=lambda: None):
     """Runs one of two functions that assign the optimizer's variables, the model's, or what stands in for them in this step."""
     frame = frame_of(optimizer)
-    slots = optimizer._untracked.slots.all
     at_work = [] if frame is None else frame.at_work
-    family = [s for v in at_work for s in (v, *(v.slot(slot) for slot in slots if slot.is_of_the_formula and v in slot))]
+    family = [s for v in at_work for s in (v, *map(v.slot, optimizer._untracked.slots.of_the_formula(v)))]
     before = [(each.value, each.assigned) for each in family]
     assigned: set[int] = set()
 

@@ -159,7 +159,7 @@ class Groups:
         alike: dict = {}
         for variable in optimizer.variables_of_the_model():
             waiting = optimizer._untracked.slots.waiting(variable)
-            number = sum(variable in slot for slot in optimizer._untracked.slots.all if slot.is_of_the_formula)
+            number = len(optimizer._untracked.slots.of_the_formula(variable))
             is_whole = may_group(optimizer, variable) and len(waiting) == number and optimizer.variables_it_updates([variable])
             if is_whole and (waiting or not _has_kernel(optimizer, variable)):  # one without slots takes longer to gather
                 kind = (

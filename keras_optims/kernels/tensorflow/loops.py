@@ -87,7 +87,7 @@ def run(frame, targets: list[Target]):
     """Weight decay and the formula for each target, in the frame that is entered."""
     by_kind: dict = {}
     for target in targets:
-        slots = tuple(slot for slot in frame.optimizer._untracked.slots.all if slot.is_of_the_formula and target.variable in slot)
+        slots = frame.optimizer._untracked.slots.of_the_formula(target.variable)
         kept = tuple(isinstance(slot.variable_of(target.variable), StoredSmaller) for slot in slots)
         by_kind.setdefault((target.decays, target.dtype, slots, kept), []).append(target)
     for (decays, dtype, slots, _), alike in by_kind.items():

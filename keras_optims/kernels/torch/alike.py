@@ -76,7 +76,7 @@ def _stacks(optimizer, variables) -> list[tuple[list[int], tuple]]:
     for number, variable in enumerate(variables):
         if not _may_be_stacked(optimizer, variable):
             continue
-        slots = tuple(slot for slot in optimizer._untracked.slots.all if slot.is_of_the_formula and variable in slot)
+        slots = optimizer._untracked.slots.of_the_formula(variable)
         tensors = [variable._value, *(slot.variable_of(variable)._value for slot in slots)]
         looks = [(tensor.dtype, tensor.shape) for tensor in tensors]
         kind = (*looks, slots, optimizer.axes_of(variable), optimizer.settings_of(variable), optimizer.decays(variable))

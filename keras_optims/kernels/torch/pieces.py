@@ -145,7 +145,7 @@ class Plan:
         self._block = None if optimizer.torch_compile else BLOCK
         by_kind: dict = {}
         for number, variable in enumerate(variables):
-            slots = tuple(s for s in optimizer._untracked.slots.all if s.is_of_the_formula and variable in s)
+            slots = optimizer._untracked.slots.of_the_formula(variable)
             tensor = variable._value
             kind = Kind(optimizer.decays(variable), tensor.dtype, tensor.device, slots)
             if tensor.numel():
