@@ -1,6 +1,7 @@
 """The errors that are the user's to mend: each is one sentence that says what was wrong, what is allowed, what was received."""
 
 import contextlib
+import importlib.util
 
 
 class SearchError(ValueError):
@@ -22,7 +23,7 @@ class NoUsableTrialError(SearchError):
 # What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
 _TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes", "jinja2", "plotly"}
 _PICTURES_EXTRA = {"matplotlib", "PIL"}
-_BACKENDS = {"tensorflow", "jax", "torch"}
+BACKENDS = ("tensorflow", "jax", "torch")
 
 
 @contextlib.contextmanager
@@ -40,15 +41,25 @@ def missing_packages_explained(what: str = "A search"):
             extra = "tuning"
         elif package in _PICTURES_EXTRA:
             extra = "pictures"
-        elif package in _BACKENDS or package == "ray":
+        elif package in BACKENDS or package == "ray":
             extra = package
         else:
             raise
-        raise SearchError(f"{what} needs the package {package}: pip install 'keras-optims[{extra}]'.") from error
+        others = [name for name in BACKENDS if package in BACKENDS and name != package and _is_installed(name)]
+        instead = f", or take the backend {others[0]}: --backend {others[0]}, or KERAS_BACKEND={others[0]}" if others else ""
+        raise SearchError(f"{what} needs the package {package}: pip install 'keras-optims[{extra}]'{instead}.") from error
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def one_line(error: BaseException) -> str:
     """`ValueError: what it says`, on one line and at most 500 characters."""
     text = " ".join(str(error).split())
     text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # a file's name may be no text
     return text if len(text) <= 500 else f"{text[:497]}..."

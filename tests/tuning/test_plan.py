@@ -241,4 +241,4 @@ def test_the_signature_shows_all_options(function):
     shown = inspect.signature(function).parameters
     assert set(plans.OPTIONS) <= set(shown)
     assert shown["seed"].default == 0
-    assert list(shown)[-3:] == ["fresh", "progress", "command"]
+    assert list(shown)[-4:] == ["fresh", "retry_failed", "progress", "command"]

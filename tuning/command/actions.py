@@ -30,7 +30,23 @@ def _plan(options, optimizers: Sequence[str]) -> Plan:
     asked = plans.over(asked, given)
     if "optimizers" not in asked:
         raise SearchError("Name an OPTIMIZER, see `keras-optims optimizers`, or give a --plan FILE that does.")
-    return Plan(**asked)
+    plan = Plan(**asked)
+    _check_names(plan)
+    return plan
+
+
+def _check_names(plan: Plan) -> None:
+    """Says at once which name is misspelled, where that can be told without importing a backend."""
+    from tuning.problems import PROBLEMS, check_problem
+    from tuning.space.catalogue import check_names, check_optimizer
+
+    known = all(isinstance(name, str) for name in plan.optimizers)
+    for name in plan.optimizers if known else ():
+        check_optimizer(str(name))
+    if isinstance(plan.problem, str):
+        check_problem(plan.problem)
+    if known and isinstance(plan.problem, str) and plan.problem in PROBLEMS:  # one of one's own may have names of its own
+        check_names([*(plan.search or ()), *(plan.fix or ())], map(str, plan.optimizers))
 
 
 def tune(options) -> int:
@@ -43,7 +59,7 @@ def tune(options) -> int:
         import_keras_quietly()
         from tuning.experiments.search import run
 
-        result = run(plan, fresh=options.fresh, command=options.command_line)
+        result = run(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
     if options.json:
         _print_json(result.to_json())
     _say_best(result)
@@ -60,7 +76,7 @@ def compare(options) -> int:
         import_keras_quietly()
         from tuning.experiments.comparison import compare
 
-        result = compare(plan, fresh=options.fresh, command=options.command_line)
+        result = compare(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
     if options.json:
         _print_json(result.to_json())
     print(f"\n{table(result, _width(sys.stderr))}\nKept in {result.directory} (comparison.json)", file=sys.stderr)
@@ -206,21 +222,18 @@ def doctor(options) -> int:
 
 def optimizers(options) -> int:
     """Lists what can be tuned."""
-    from tuning.runtime.quiet import import_keras_quietly
+    from tuning.space import catalogue
 
-    import_keras_quietly()
-    with missing_packages_explained():
-        import keras_optims
-
-    described = {
-        name: _described(cls, family) for family, members in keras_optims.FAMILIES.items() for name, cls in members.items()
-    }
+    described = catalogue.optimizers()
+    families: dict[str, list[str]] = {}
+    for name, entry in described.items():
+        families.setdefault(entry["family"], []).append(name)
     if options.json:
         _print_json(described)
         return DONE
     indent = 2 + max(map(len, described)) + 2
     width = _width(sys.stdout)
-    for number, (family, members) in enumerate(keras_optims.FAMILIES.items()):
+    for number, (family, members) in enumerate(families.items()):
         print(("\n" if number else "") + family.capitalize())
         for name in members:
             entry = described[name]
@@ -231,22 +244,6 @@ def optimizers(options) -> int:
             lines = [text] if width is None else textwrap.wrap(text, max(width - indent, 30), break_long_words=False)
             print(f"  {name}".ljust(indent) + f"\n{' ' * indent}".join(lines))
     return DONE
-
-
-def _described(optimizer, family: str) -> dict[str, Any]:
-    axes = {
-        name: {
-            "symbol": hyperparameter.symbol,
-            "default": hyperparameter.default,
-            "low": hyperparameter.search.low,
-            "high": hyperparameter.search.high,
-            "scale": hyperparameter.search.scale,
-        }
-        for name, hyperparameter in optimizer.hyperparameters().items()
-        if hyperparameter.search is not None and hyperparameter.search.by_default
-    }
-    summary = (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-    return {"class": f"keras_optims.{optimizer.__name__}", "family": family, "summary": summary, "search": axes}
 
 
 def problems(options) -> int:
@@ -261,7 +258,12 @@ def problems(options) -> int:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, allow_nan=False)
+    print(text, flush=True)
 
 
 def _print_columns(described: Mapping[str, str]) -> None:

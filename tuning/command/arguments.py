@@ -8,6 +8,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.experiments.plan import Kind
+from tuning.names import meant
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 CHECK_FAILED = 1  # of the doctor
@@ -22,7 +23,8 @@ def reading(kind: Kind) -> Callable[[str], Any]:
         except ValueError:
             value = None
         if not kind.holds(value):
-            raise argparse.ArgumentTypeError(f"must be {kind.allowed}; received {text!r}")
+            guess = meant(text, kind.names or ())
+            raise argparse.ArgumentTypeError(f"must be {kind.allowed}; received {text!r}{'.' if guess else ''}{guess}")
         return value
 
     return read

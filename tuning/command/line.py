@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, reading
-from tuning.errors import SearchError
+from tuning.errors import BACKENDS, SearchError
 from tuning.experiments.plan import COUNT, OPTIONS, SEED
-from tuning.names import DEFAULT_SURFACE
+from tuning.names import DEFAULT_SURFACE, meant
 
 RESUMABLE = "finished trials are kept. To go on"
 
@@ -21,13 +21,21 @@ RESUMABLE = "finished trials are kept. To go on"
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit status, which the help explains."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is not None and getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # β in a terminal that has no Greek, as stderr does it
     try:
-        options = _parser().parse_args(arguments)
+        parser = _parser()
+        _check_command(parser, arguments)
+        options = parser.parse_args(arguments)
+        once = ("--fresh", "--retry-failed")
+        options.command_line = shlex.join(["keras-optims", *(word for word in arguments if word not in once)])
+        if getattr(options, "backend", None) is not None:
+            from tuning.runtime.quiet import choose_backend
+
+            choose_backend(options.backend)
+        return options.run(options)
     except SystemExit as exit:  # argparse has said why
         return int(exit.code or 0)
-    options.command_line = shlex.join(["keras-optims", *(word for word in arguments if word != "--fresh")])
-    try:
-        return options.run(options)
     except SearchError as error:
         print(f"keras-optims: {error}", file=sys.stderr)
         return error.exit_status
@@ -38,6 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+
+
+def _check_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    (commands,) = (list(action.choices) for action in parser._actions if isinstance(action.choices, dict))
+    name = next((word for word in arguments if not word.startswith("-")), None)
+    if name is not None and name not in commands:
+        raise SearchError(f"COMMAND must be one of {', '.join(commands)}; received {name!r}.{meant(name, commands)}")
+
+
+def _backend_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help="of Keras (default: the environment's KERAS_BACKEND, else what ~/.keras/keras.json says, else tensorflow)",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=reading(SEED), metavar="S", help="default: that of the trial's best training")
     train.add_argument("--data-dir", metavar="DIR", help="with the data sets (default: the environment's KERAS_OPTIMS_DATA)")
     train.add_argument("--json", action="store_true", help="print what was reached as one JSON object on stdout")
+    _backend_argument(train)
     train.set_defaults(run=actions.train, interrupted="nothing was written. Once more")
 
     show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
@@ -145,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the trajectories as one JSON object on stdout; only --out writes a file then",
     )
+    _backend_argument(landscape)
     landscape.set_defaults(run=actions.landscape)
 
     doctor = commands.add_parser(
@@ -155,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         "status: 0 no check failed, 1 a check failed.",
     )
     doctor.add_argument("--json", action="store_true", help="as one JSON object, with all that was measured, to send to somebody")
+    _backend_argument(doctor)
     doctor.set_defaults(run=actions.doctor)
 
     for name, run, text in (
@@ -181,11 +207,16 @@ def _search_arguments(parser: argparse.ArgumentParser, directory: str, compares:
         if option.reads is not None:
             parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
         elif kind.names is not None:
-            parser.add_argument(option.flag, choices=tuple(kind.names), help=help)
+            names = f"{{{','.join(kind.names)}}}"
+            parser.add_argument(option.flag, type=reading(kind), metavar=names, help=help)
         else:
             parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
     parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="try the trials that failed once more, after their cause is mended"
+    )
+    _backend_argument(parser)
 
 
 def _version() -> str:

@@ -117,7 +117,9 @@ class View:
 
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """See `tuning.study.ledger.Listener`."""
-        running = self._running.pop(number)
+        running = self._running.pop(number, None)
+        if running is None:
+            return
         seconds = time.monotonic() - running["begun"]
         scores = running["scores"]
         interval = summary(scores) if state == "completed" and len(scores) > 1 else None

@@ -32,6 +32,7 @@ def compare(
     problem: Any = None,
     *,
     fresh: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
     command: str | None = None,
     **options: Any,
@@ -46,6 +47,7 @@ def compare(
         optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
         problem: as `tuning.search` takes it.
         fresh: delete the comparison in `directory` and start over.
+        retry_failed: try the trials that failed once more, with the same settings and seeds.
         progress, command: as `tuning.search` takes them.
         **options: all that a `tuning.Plan` has; with a plan, changes of it. `search` and `fix` go to those optimizers that have a
             hyperparameter of this name, `max_minutes` is for all of it, and each optimizer's search is in a folder of
@@ -85,6 +87,8 @@ def compare(
         "command": command,
         "complete": False,
     }
+    if stores.exists(folder):
+        raise SearchError(f"{folder} holds a search, which would hide a comparison there: choose another --directory.")
     with Lock(folder):
         if fresh:
             _remove(folder, contestants)
@@ -93,7 +97,7 @@ def compare(
             check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
         _check_budgets(folder, contestants, trials)
 
-        contest = _Contest(folder, header, contestants, deadline, progress)
+        contest = _Contest(folder, header, contestants, deadline, progress, retry_failed)
         each = dataclasses.replace(plan, confirmations=None)
         for name, optimizer in contestants.items():
             own = dataclasses.replace(each, optimizers=[optimizer], directory=folder / name, trials=trials, **changes[name])
@@ -124,13 +128,20 @@ class _Contest:
     """Runs the searches of a comparison one after the other, and writes down what is known after each."""
 
     def __init__(
-        self, folder: pathlib.Path, header: dict[str, Any], contestants: Mapping[str, Any], deadline: float, progress: bool
+        self,
+        folder: pathlib.Path,
+        header: dict[str, Any],
+        contestants: Mapping[str, Any],
+        deadline: float,
+        progress: bool,
+        retry_failed: bool,
     ):
         self.folder = folder
         self.header = header
         self.names = list(contestants)
         self.deadline = deadline
         self.progress = progress
+        self.retry_failed = retry_failed
         self.complete = True
 
     def phase(self, name: str, what: str, plan: Plan) -> None:
@@ -140,7 +151,7 @@ class _Contest:
             self._say(f"{name}: {what} ({self.names.index(name) + 1} of {len(self.names)})")
             timed = dataclasses.replace(plan, max_minutes=None if math.isinf(left) else left / 60)
             try:
-                run(timed, progress=self.progress, command=self.header["command"])
+                run(timed, retry_failed=self.retry_failed, progress=self.progress, command=self.header["command"])
             except NoUsableTrialError as error:
                 self._say(str(error))
         if time.monotonic() >= self.deadline:

@@ -10,6 +10,7 @@ from typing import Any
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
+from tuning.results.comparison import FILE_NAME
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
 from tuning.store import database as stores
@@ -21,6 +22,7 @@ def search(
     problem: Any = None,
     *,
     fresh: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
     command: str | None = None,
     **options: Any,
@@ -32,6 +34,7 @@ def search(
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`; by default
             `"digits_mlp"`.
         fresh: delete what is in the store of `directory` and start over.
+        retry_failed: try the trials that failed once more, with the same settings and seeds.
         progress: show how it goes, on stderr.
         command: how a person called this, to be kept in the store.
         **options: all that a `tuning.Plan` has, such as `trials`, `epochs`, `search`, `fix`, `seed`, `workers`, `directory`;
@@ -45,10 +48,12 @@ def search(
         KeyboardInterrupt: the search was interrupted; the same call resumes it.
     """
     plan = plan_of(optimizer if isinstance(optimizer, Plan) else [optimizer], problem, options)
-    return run(plan, fresh=fresh, progress=progress, command=command)
+    return run(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
 
 
-def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str | None = None) -> SearchResult:
+def run(
+    plan: Plan, *, fresh: bool = False, retry_failed: bool = False, progress: bool = True, command: str | None = None
+) -> SearchResult:
     """What `search` does, by its plan."""
     optimizer, problem, trials, confirm = plan.optimizer, plan.problem, plan.trials, plan.confirm
     if plan.confirmations is not None:
@@ -79,6 +84,8 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
     plan = plan.settled(made.epochs)
     assert plan.epochs is not None
     folder = default_directory(space.optimizer, made.name) if plan.directory is None else pathlib.Path(plan.directory)
+    if (folder / FILE_NAME).is_file() and not stores.exists(folder):
+        raise SearchError(f"{folder} holds a comparison, which a search there would hide: choose another --directory.")
     seed, own = plan.seed, {}
     if confirm is not None:
         if set(confirm) != set(space.axes):
@@ -142,6 +149,7 @@ def run(plan: Plan, *, fresh: bool = False, progress: bool = True, command: str 
         directory=str(folder.parent),
         project_name=folder.name,
         overwrite=fresh,
+        retry_failed=retry_failed,
         seed=seed,
         executions_per_trial=plan.repeats,
         config=config,

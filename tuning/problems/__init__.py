@@ -7,9 +7,10 @@ import importlib
 import inspect
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, one_line
+from tuning.names import meant
 
 if TYPE_CHECKING:
     from tuning.problems.problem import Problem
@@ -51,10 +52,7 @@ def make_problem(problem: str | Problem, data_dir: str | os.PathLike | None = No
 
     if isinstance(problem, Problem):
         return problem
-    if not isinstance(problem, str) or (problem not in PROBLEMS and ":" not in problem):
-        raise SearchError(
-            f"The problem must be one of {', '.join(PROBLEMS)}, or your own as module:function; received {problem!r}."
-        )
+    check_problem(problem)
     path = PROBLEMS[problem].factory if problem in PROBLEMS else problem
     function = import_function(path, "problem")
     try:
@@ -67,6 +65,16 @@ def make_problem(problem: str | Problem, data_dir: str | os.PathLike | None = No
     if not isinstance(made, Problem):
         raise SearchError(f"The function {path} must return a tuning.Problem; received {type(made).__name__}.")
     return made
+
+
+def check_problem(problem: Any) -> None:
+    """Raises `SearchError` if it is a name that is none of a problem; `module:function` is looked at when it is imported."""
+    if isinstance(problem, str) and (problem in PROBLEMS or ":" in problem):
+        return
+    guess = meant(problem, PROBLEMS) if isinstance(problem, str) else ""
+    raise SearchError(
+        f"The problem must be one of {', '.join(PROBLEMS)}, or your own as module:function; received {problem!r}.{guess}"
+    )
 
 
 def import_function(path: str, option: str):

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tuning.errors import SearchError, StoreError, one_line
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
 from tuning.space.schedules import scheduled
@@ -189,6 +190,18 @@ class SearchResult:
     @classmethod
     def load(cls, directory: str | os.PathLike) -> SearchResult:
         """Reads a store, without disturbing a search that is writing it."""
+        try:
+            return cls._load(directory)
+        except SearchError:
+            raise
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
+            path = pathlib.Path(directory) / stores.FILE_NAME
+            raise StoreError(
+                f"{path} is damaged ({one_line(error)}): restore it from a copy, or start over with --fresh."
+            ) from error
+
+    @classmethod
+    def _load(cls, directory: str | os.PathLike) -> SearchResult:
         with stores.Store.open(directory, read_only=True) as store:
             config, trials = store.config, store.rows("trials")
             executions, epochs = store.rows("executions"), store.rows("epochs")

@@ -27,6 +27,17 @@ def import_keras_quietly() -> None:
                 keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
 
 
+def choose_backend(backend: str) -> None:
+    """Lets Keras, and the processes that this one starts, run on a backend."""
+    if "keras" in sys.modules:
+        import keras
+
+        running = keras.backend.backend()
+        if running != backend:
+            raise SearchError(f"Keras runs on the backend {running} in this process already; received the backend {backend!r}.")
+    os.environ["KERAS_BACKEND"] = backend
+
+
 @contextlib.contextmanager
 def _start_shown() -> Iterator[None]:
     """In a terminal, a word for the seconds that a backend takes to start; it is gone afterwards."""

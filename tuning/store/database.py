@@ -219,6 +219,18 @@ class Store:
             )
             self._save_oracle(oracle_state)
 
+    def begin_failed_again(self) -> None:
+        """Lets the trials that failed be as ones that were interrupted."""
+        with self._transaction():
+            failed = self._connection.execute("SELECT number, oracle_trial FROM trials WHERE state = 'failed'").fetchall()
+            for number, record in failed:
+                content = {**json.loads(record), "status": "RUNNING", "score": None, "message": None}
+                self._connection.execute(
+                    "UPDATE trials SET state = 'running', message = NULL, traceback = NULL, ended = NULL, ended_order = NULL, "
+                    "oracle_trial = ? WHERE number = ?",
+                    (json.dumps(content), number),
+                )
+
     def forget(self, number: int) -> None:
         """Drops the executions and epochs of a running trial that begins again."""
         with self._transaction():
@@ -261,7 +273,7 @@ class Store:
             self._connection.execute(
                 "UPDATE trials SET state = ?, score = ?, message = ?, traceback = ?, ended = ?, oracle_trial = ?, "
                 "ended_order = ? WHERE number = ?",
-                (state, score, message, traceback, time.time(), json.dumps(oracle_trial), self._ended, number),
+                (state, score, _plain(message), _plain(traceback), time.time(), json.dumps(oracle_trial), self._ended, number),
             )
             self._save_oracle(oracle_state)
         self._ended += 1
@@ -332,6 +344,11 @@ def _open(uri: str, read_only: bool) -> sqlite3.Connection:
             if mode == modes[-1] or not isinstance(error, sqlite3.OperationalError):
                 raise
     raise AssertionError("the last mode returns or raises")
+
+
+def _plain(text: str | None) -> str | None:
+    """Without what UTF-8 cannot say, such as a part of a file's name that is no text."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(value: float) -> float | None:

@@ -68,6 +68,7 @@ class Ledger:
         pruning: stops trials that are not promising, or `None`.
         jit: as of `tuning.Tuner`.
         keep_models: of how many of the best trials the model is kept.
+        retry_failed: whether the trials that failed run once more.
         listener: a `Listener`, or `None`.
         interruption: of the search.
         seat: KerasTuner's tuner id of this process.
@@ -84,6 +85,7 @@ class Ledger:
         pruning: Pruning | None,
         jit: bool | str | None,
         keep_models: int,
+        retry_failed: bool,
         listener: Listener | None,
         interruption: Interruption,
         seat: str,
@@ -97,6 +99,7 @@ class Ledger:
         self.jit = jit
         self._models, self._keep_models = Models(directory), keep_models
         self._ranked: list[tuple[int, float, int]] = []  # the completed trials, by `rank`
+        self._retry_failed = retry_failed
         self.listener = listener
         self.seat = seat
         self._interruption = interruption
@@ -150,6 +153,9 @@ class Ledger:
             stack.enter_context(Lock(self.directory))
             if database.exists(self.directory):
                 self._store = stack.enter_context(database.Store.open(self.directory))
+                if self._retry_failed:
+                    check_same_search(self._store.config, self.config, self.directory)
+                    self._store.begin_failed_again()
                 self._restore(self._store)
                 if self._store.config != self.config:
                     self._store.set_config(self.config)
@@ -190,7 +196,10 @@ class Ledger:
             find_place(self.oracle)
         self.oracle.verbose = 0
         # Trials that were running when the search ended run again, with their numbers and values; the first one first.
-        interrupted = sorted({trial.trial_id for trial in self.oracle.ongoing_trials.values()}, key=int, reverse=True)
+        ids = list(self.oracle.trials)
+        running = {ids[row["number"]] for row in rows if row["state"] == "running"}
+        running |= {trial.trial_id for trial in self.oracle.ongoing_trials.values()}
+        interrupted = sorted(running, key=int, reverse=True)
         self.oracle._retry_queue.extend(interrupted)
         self.oracle.ongoing_trials = {}
 

@@ -42,6 +42,7 @@ class Tuner(keras_tuner.Tuner):
         hypermodel: a `keras_tuner.HyperModel` or a function `build(hp)`.
         directory, project_name: where the store is.
         overwrite: delete the store and start over.
+        retry_failed: try the trials that failed once more, with the same settings and seeds, when `search` goes on.
         seed: any int >= 0.
         executions_per_trial: trainings per setting; the score is their mean.
         config: what else identifies this search, JSON-serializable: resuming with another one is an error.
@@ -66,6 +67,7 @@ class Tuner(keras_tuner.Tuner):
         directory=None,
         project_name=None,
         overwrite=False,
+        retry_failed=False,
         seed=0,
         executions_per_trial=1,
         config=None,
@@ -111,6 +113,7 @@ class Tuner(keras_tuner.Tuner):
             pruning=pruning,
             jit=jit,
             keep_models=int(keep_models),
+            retry_failed=retry_failed,
             listener=listener,
             interruption=self._interruption,
             seat=self.tuner_id,
