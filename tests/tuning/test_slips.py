@@ -130,3 +130,29 @@ def test_an_error_with_a_name_that_is_no_text_does_not_end_a_search(tmp_path):
         store.begin_trial(0, {}, 1, {}, {})
         store.end_trial(0, "failed", None, {}, {}, "caf\udce9", "caf\udce9")
         assert store.rows("trials")[0]["message"] == "caf\\udce9"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *({}, [], None, 1, "next"),
+        {"worker": "w", "id": "1", "kind": "fly", "trial": None, "content": None},
+        {"worker": {}, "id": "1", "kind": "next", "trial": None, "content": None},
+        {"worker": "w", "id": "1", "kind": "done", "trial": "0", "content": 1},
+        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": {"kind": "dataclasses"}},
+        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": {"kind": "EpochEnded", "wrong": 1}},
+        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": []},
+    ],
+)
+def test_a_chief_refuses_what_no_worker_sends(request_):
+    from tuning.engines import chief
+
+    assert chief.malformed(request_)
+    good = chief._encode_event(chief_event())
+    assert chief.malformed({"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": good}) is None
+
+
+def chief_event():
+    from tuning.training.events import EpochEnded
+
+    return EpochEnded(0, 0, 0, {"loss": 1.0})

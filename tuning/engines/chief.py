@@ -91,6 +91,8 @@ class Chief:
         import grpc
 
         def call(request: dict[str, Any], context) -> dict[str, Any]:
+            if wrong := malformed(request):
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
             reply: concurrent.futures.Future = concurrent.futures.Future()
             self._requests.put((request, reply))
             return reply.result()
@@ -297,4 +299,24 @@ def _decode_event(content: dict[str, Any]):
     arguments = dict(content)
     if arguments["kind"] == events.BestModel.__name__:
         arguments["content"] = base64.b85decode(arguments["content"])
-    return getattr(events, arguments.pop("kind"))(**arguments)
+    kinds = (events.EpochEnded, events.ExecutionEnded, events.Chosen, events.BestModel, events.Noted)
+    return {kind.__name__: kind for kind in kinds}[arguments.pop("kind")](**arguments)
+
+
+def malformed(request: Any) -> str | None:
+    """Why a request is none of a worker's; `None`: it has the form of one."""
+    if not isinstance(request, dict) or not {"worker", "id", "kind", "trial", "content"} <= request.keys():
+        return "a request is an object with worker, id, kind, trial and content"
+    if not all(isinstance(request[name], str) for name in ("worker", "id", "kind")):
+        return "worker, id and kind are texts"
+    kind, content = request["kind"], request["content"]
+    if kind not in ("next", "alive", "leave", "event", "done", "failed"):
+        return f"there is no kind {kind[:50]!r}"
+    if kind in ("done", "failed") and not (isinstance(content, list) and len(content) == 2):
+        return "the content of an end is a pair"
+    if kind == "event":
+        try:
+            _decode_event(content)
+        except (LookupError, TypeError, ValueError) as error:
+            return f"no event: {one_line(error)}"
+    return None
