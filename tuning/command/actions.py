@@ -46,7 +46,8 @@ def _check_names(plan: Plan) -> None:
     if isinstance(plan.problem, str):
         check_problem(plan.problem)
     if known and isinstance(plan.problem, str) and plan.problem in PROBLEMS:  # one of one's own may have names of its own
-        check_names([*(plan.search or ()), *(plan.fix or ())], map(str, plan.optimizers))
+        names = [name for name in [*(plan.search or ()), *(plan.fix or ())] if "." not in name]
+        check_names(names, map(str, plan.optimizers), also=("activation", "batch_size", "dropout", "layers", "units"))
 
 
 def tune(options) -> int:
