@@ -13,7 +13,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.models import compiled, fit, weights
-from tests.variants import CLASSES, EVERYWHERE
+from tests.variants import CLASSES, EVERYWHERE, OF_EACH_SCOPE
 
 
 def step_on(optimizer, shape=(3,)):
@@ -28,8 +28,9 @@ OF_THE_BASE = ("agc", "clipnorm", "clipvalue", "global_clipnorm", "lookahead_alp
 
 
 def settable():
-    """Those that a class declares itself; those that most have with one class for each way of running."""
-    for cls in CLASSES:
+    """Those that a class declares, those that most have with one class for each way of running; elsewhere of each scope."""
+    everything = keras.backend.backend() == "tensorflow"
+    for cls in CLASSES if everything else [variant.make for variant in OF_EACH_SCOPE]:
         for name, declared in cls.hyperparameters().items():
             of_most = name in ("learning_rate", "beta_1", "beta_2", "epsilon")
             if name not in OF_THE_BASE and (not of_most or cls in BY_WAY):

@@ -8,7 +8,7 @@ from keras import ops
 import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
-from tests.variants import ONE_EACH, VARIANTS
+from tests.variants import OF_EACH_SCOPE, ONE_EACH, VARIANTS
 
 HALF = ["float16", "bfloat16"]
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand
@@ -34,7 +34,7 @@ def test_compensated_summation_keeps_updates_that_rounding_loses(dtype):
 
 
 @pytest.mark.parametrize("dtype", HALF)
-@pytest.mark.parametrize("variant", ONE_EACH, ids=str)
+@pytest.mark.parametrize("variant", OF_EACH_SCOPE, ids=str)
 def test_compensated_summation_follows_the_formula_in_float32(variant, dtype):
     """Weights of half precision and what they lack, together, are the float32 weights to twice the bits."""
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import pytest
 
 import keras_optims
 from tests.models import compiled, data, dense_model, fit, weights
-from tests.variants import VARIANTS
+from tests.variants import BY_NAME, EVERYWHERE, ONE_EACH
 
 MORE = {
     "ema": {"use_ema": True, "ema_overwrite_frequency": 3},
@@ -33,9 +33,10 @@ def assert_equal(model, other):
 
 
 def optimizers():
-    """All of them on TensorFlow; on other backends those with the fewest and the most slots."""
-    for variant in VARIANTS:
-        everywhere = str(variant) in ("gradient_descent", "adagrad", "centered rmsprop with momentum", "amsgrad")
+    """All classes and all ways of running on TensorFlow; on other backends those with the fewest and the most slots."""
+    extremes = [BY_NAME[name] for name in ("gradient_descent", "adagrad", "centered rmsprop with momentum", "amsgrad")]
+    for variant in {variant.name: variant for variant in [*extremes, *ONE_EACH, *EVERYWHERE]}.values():
+        everywhere = variant in extremes
         marks = () if everywhere else pytest.mark.backend("tensorflow")
         yield pytest.param(variant.optimizer, id=str(variant), marks=marks)
     for name, arguments in MORE.items():

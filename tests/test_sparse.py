@@ -210,7 +210,8 @@ IN_XLA = ("centered rmsprop with momentum", "amsgrad")  # one with a kernel in X
 @pytest.mark.parametrize(
     ("variant", "wrap"),
     [
-        *((variant, "graph") for variant in VARIANTS),
+        *((variant, "graph") for variant in OF_EACH_SCOPE),
+        *((BY_NAME[name], "graph") for name in IN_XLA),
         *(pytest.param(BY_NAME[name], "xla", marks=pytest.mark.slow) for name in IN_XLA),
     ],
     ids=str,
@@ -251,8 +252,10 @@ def test_no_tensor_of_the_tables_size_is_made(cls):
     assert not of_its_size
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
-@pytest.mark.parametrize("cls", BY_ROWS)
+@pytest.mark.parametrize(
+    ("cls", "jit_compile"),
+    [*((cls, False) for cls in BY_ROWS), *((v.make, True) for v in OF_EACH_SCOPE if v.takes_rows)],
+)
 def test_a_model_with_an_embedding_trains_by_rows(cls, jit_compile):
     keras.utils.set_random_seed(0)
     embedding = keras.layers.Embedding(50, 8)
