@@ -88,7 +88,9 @@ def test_the_wheel_holds_both_packages_and_nothing_else(tmp_path):
     expected = {
         name
         for name in tracked.stdout.splitlines()
-        if re.fullmatch(r"(keras_optims|tuning)/.*(\.py|/py\.typed|/templates/.*|/(metal_ops|optimizers)\.json)|.*/py\.typed", name)
+        if re.fullmatch(
+            r"(keras_optims|tuning)/.*(\.py|/py\.typed|/templates/.*|/(metal_ops|optimizers)\.json)|.*/py\.typed", name
+        )
     }
     assert packages == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
