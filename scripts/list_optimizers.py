@@ -10,11 +10,33 @@ from tuning.space import catalogue
 def content() -> str:
     """Of the file."""
     optimizers = {
-        name: catalogue.describe(cls, family)
-        for family, members in keras_optims.FAMILIES.items()
-        for name, cls in members.items()
+        name: described(cls, family) for family, members in keras_optims.FAMILIES.items() for name, cls in members.items()
     }
     return json.dumps({"optimizers": optimizers, "called_elsewhere": ALIASES}, ensure_ascii=False, indent=1) + "\n"
+
+
+def described(optimizer, family: str) -> dict:
+    """The entry of an optimizer's class."""
+    declared = optimizer.hyperparameters()
+    axes = {
+        name: {
+            "symbol": hyperparameter.symbol,
+            "default": hyperparameter.default,
+            "low": hyperparameter.search.low,
+            "high": hyperparameter.search.high,
+            "scale": hyperparameter.search.scale,
+        }
+        for name, hyperparameter in declared.items()
+        if hyperparameter.search is not None and hyperparameter.search.by_default
+    }
+    return {
+        "class": f"keras_optims.{optimizer.__name__}",
+        "family": family,
+        "summary": (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip("."),
+        "search": axes,
+        "hyperparameters": list(declared),
+        "options": list(optimizer.options()),
+    }
 
 
 if __name__ == "__main__":

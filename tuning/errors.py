@@ -57,9 +57,14 @@ def _is_installed(package: str) -> bool:
         return False
 
 
+def plain(text: str) -> str:
+    """With escapes for what UTF-8 cannot say, such as a part of a file's name that is no text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def one_line(error: BaseException) -> str:
     """`ValueError: what it says`, on one line and at most 500 characters."""
     text = " ".join(str(error).split())
     text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # a file's name may be no text
+    text = plain(text)
     return text if len(text) <= 500 else f"{text[:497]}..."

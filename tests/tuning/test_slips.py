@@ -147,9 +147,10 @@ def test_an_error_with_a_name_that_is_no_text_does_not_end_a_search(tmp_path):
 def test_a_chief_refuses_what_no_worker_sends(request_):
     from tuning.engines import chief
 
-    assert chief.malformed(request_)
-    good = chief._encode_event(chief_event())
-    assert chief.malformed({"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": good}) is None
+    with pytest.raises(ValueError, match=r"a request is|are texts|no kind|a pair|no event"):
+        chief.understood(request_)
+    good = {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": chief._encode_event(chief_event())}
+    assert chief.understood(good) == {**good, "content": chief_event()}
 
 
 def chief_event():

@@ -99,13 +99,12 @@ def _say_best(result) -> None:
 
 def show(options) -> int:
     """Prints what a search or a comparison has found so far."""
-    from tuning.results import comparison as comparison_result
+    from tuning.results.comparison import Comparison, is_comparison
     from tuning.results.search import SearchResult
-    from tuning.store import database as store
 
     directory = pathlib.Path(options.directory)
-    if (directory / comparison_result.FILE_NAME).is_file() and not store.exists(directory):
-        return _show_comparison(comparison_result.Comparison.load(directory), options.json)
+    if is_comparison(directory):
+        return _show_comparison(Comparison.load(directory), options.json)
     result = SearchResult.load(directory)
     if options.json:
         _print_json(result.to_json())

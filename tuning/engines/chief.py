@@ -91,8 +91,10 @@ class Chief:
         import grpc
 
         def call(request: dict[str, Any], context) -> dict[str, Any]:
-            if wrong := malformed(request):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
+            try:
+                request = understood(request)
+            except ValueError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             reply: concurrent.futures.Future = concurrent.futures.Future()
             self._requests.put((request, reply))
             return reply.result()
@@ -154,7 +156,7 @@ class Chief:
         if seat is None or self._in_flight.trials[seat].trial_id != trial_id:
             return {"stop": True}  # the trial was given to another meanwhile, or this chief was started after the worker
         if kind == "event":
-            return {"stop": self._in_flight.take(seat, kind, _decode_event(content))}
+            return {"stop": self._in_flight.take(seat, kind, content)}
         self._free.append(self._seats.pop(worker))
         self._in_flight.take(seat, kind, content)
         return {"stop": True}
@@ -303,20 +305,24 @@ def _decode_event(content: dict[str, Any]):
     return {kind.__name__: kind for kind in kinds}[arguments.pop("kind")](**arguments)
 
 
-def malformed(request: Any) -> str | None:
-    """Why a request is none of a worker's; `None`: it has the form of one."""
+def understood(request: Any) -> dict[str, Any]:
+    """A worker's request, its event decoded.
+
+    Raises:
+        ValueError: why it is none of a worker's.
+    """
     if not isinstance(request, dict) or not {"worker", "id", "kind", "trial", "content"} <= request.keys():
-        return "a request is an object with worker, id, kind, trial and content"
+        raise ValueError("a request is an object with worker, id, kind, trial and content")
     if not all(isinstance(request[name], str) for name in ("worker", "id", "kind")):
-        return "worker, id and kind are texts"
+        raise ValueError("worker, id and kind are texts")
     kind, content = request["kind"], request["content"]
     if kind not in ("next", "alive", "leave", "event", "done", "failed"):
-        return f"there is no kind {kind[:50]!r}"
+        raise ValueError(f"there is no kind {kind[:50]!r}")
     if kind in ("done", "failed") and not (isinstance(content, list) and len(content) == 2):
-        return "the content of an end is a pair"
-    if kind == "event":
-        try:
-            _decode_event(content)
-        except (LookupError, TypeError, ValueError) as error:
-            return f"no event: {one_line(error)}"
-    return None
+        raise ValueError("the content of an end is a pair")
+    if kind != "event":
+        return request
+    try:
+        return {**request, "content": _decode_event(content)}
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"no event: {one_line(error)}") from error

@@ -22,9 +22,8 @@ from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
 from tuning.problems.problem import Data, Problem
 from tuning.problems.streams import is_stream
-from tuning.results.comparison import FILE_NAME
+from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult, TrialRecord
-from tuning.store import database as stores
 from tuning.store.files import replacing
 from tuning.training import epochs as compiled_epochs
 from tuning.training.keeping import BestEpoch, put_evaluated, saved
@@ -159,7 +158,7 @@ def checked_output(path: str | os.PathLike) -> pathlib.Path:
 
 
 def _best_of(directory) -> tuple[SearchResult, TrialRecord]:
-    if not stores.exists(directory) and (pathlib.Path(directory) / FILE_NAME).is_file():
+    if is_comparison(directory):
         raise SearchError(f"{directory} holds a comparison: name the search of one of its optimizers, which is a folder in it.")
     result = SearchResult.load(directory)
     if not isinstance(result.config.get("space"), dict):

@@ -87,8 +87,6 @@ def compare(
         "command": command,
         "complete": False,
     }
-    if stores.exists(folder):
-        raise SearchError(f"{folder} holds a search, which would hide a comparison there: choose another --directory.")
     with Lock(folder):
         if fresh:
             _remove(folder, contestants)

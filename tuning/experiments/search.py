@@ -10,7 +10,7 @@ from typing import Any
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
-from tuning.results.comparison import FILE_NAME
+from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
 from tuning.store import database as stores
@@ -84,7 +84,7 @@ def run(
     plan = plan.settled(made.epochs)
     assert plan.epochs is not None
     folder = default_directory(space.optimizer, made.name) if plan.directory is None else pathlib.Path(plan.directory)
-    if (folder / FILE_NAME).is_file() and not stores.exists(folder):
+    if is_comparison(folder):
         raise SearchError(f"{folder} holds a comparison, which a search there would hide: choose another --directory.")
     seed, own = plan.seed, {}
     if confirm is not None:

@@ -17,6 +17,11 @@ from tuning.store import database as stores
 FILE_NAME = "comparison.json"
 
 
+def is_comparison(directory: str | os.PathLike) -> bool:
+    """Whether a folder holds a comparison, and not a search."""
+    return (pathlib.Path(directory) / FILE_NAME).is_file() and not stores.exists(directory)
+
+
 class Comparison:
     """Several optimizers after equal budgets, best first.
 

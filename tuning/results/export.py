@@ -23,9 +23,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tuning.errors import SearchError
-from tuning.results.comparison import FILE_NAME, Comparison
+from tuning.results.comparison import Comparison, is_comparison
 from tuning.results.search import SearchResult
-from tuning.store import database as stores
 from tuning.store.files import replacing
 
 _TRIAL_COLUMNS = ("trial", "state", "score")
@@ -49,8 +48,7 @@ def export_search(directory: str | os.PathLike, to: str, output: str | os.PathLi
     if to not in FORMATS:
         raise SearchError(f"A search can be exported to {', '.join(FORMATS)}; received {to!r}.")
     write, name = FORMATS[to]
-    comparison = pathlib.Path(directory) / FILE_NAME
-    if comparison.is_file() and not stores.exists(directory):
+    if is_comparison(directory):
         names = [entry["directory"] for entry in Comparison.load(directory).optimizers]
         one = pathlib.Path(directory) / names[0] if names else directory
         raise SearchError(f"{directory} holds a comparison: export its searches one by one, such as {one}.")

@@ -65,27 +65,3 @@ def check_names(names: Iterable[str], of: Iterable[str], also: Iterable[str] = (
         guess = "" if name in known or not entries else hint(name, known)
         if guess:
             raise SearchError(f"There is no {name!r} in {' or '.join(entry['class'] for entry in entries)}.{guess}")
-
-
-def describe(optimizer: type, family: str) -> dict[str, Any]:
-    """The entry of an optimizer's class."""
-    declared = optimizer.hyperparameters()  # type: ignore[attr-defined]
-    axes = {
-        name: {
-            "symbol": hyperparameter.symbol,
-            "default": hyperparameter.default,
-            "low": hyperparameter.search.low,
-            "high": hyperparameter.search.high,
-            "scale": hyperparameter.search.scale,
-        }
-        for name, hyperparameter in declared.items()
-        if hyperparameter.search is not None and hyperparameter.search.by_default
-    }
-    return {
-        "class": f"keras_optims.{optimizer.__name__}",
-        "family": family,
-        "summary": (optimizer.__doc__ or "").strip().partition("\n")[0].rstrip("."),
-        "search": axes,
-        "hyperparameters": list(declared),
-        "options": list(optimizer.options()),  # type: ignore[attr-defined]
-    }

@@ -20,6 +20,7 @@ from keras_tuner.engine.hyperparameters import Float as _Float
 import keras_optims
 from keras_optims.hyperparameter import SearchRange
 from tuning.errors import SearchError
+from tuning.space.catalogue import check_optimizer
 from tuning.space.scale import SCALES, Scale
 from tuning.space.schedules import MOMENTA, RANGES, SCHEDULES, Call, numbers_of, scheduled
 
@@ -254,8 +255,7 @@ class Space:
 def optimizer_class(optimizer: str | type) -> type[keras_optims.Optimizer]:
     """The class that a command-line name or a class stands for, or `SearchError`."""
     if isinstance(optimizer, str):
-        if optimizer not in keras_optims.OPTIMIZERS:
-            raise SearchError(f"OPTIMIZER must be one of {', '.join(keras_optims.OPTIMIZERS)}; received {optimizer!r}.")
+        check_optimizer(optimizer)
         return keras_optims.OPTIMIZERS[optimizer]
     if inspect.isclass(optimizer) and issubclass(optimizer, keras_optims.Optimizer):
         return optimizer

@@ -31,7 +31,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from tuning.errors import SearchError, StoreError
+from tuning.errors import SearchError, StoreError, plain
 from tuning.store.lock import make_directory
 from tuning.store.models import Models
 
@@ -269,11 +269,12 @@ class Store:
         traceback: str | None = None,
     ) -> None:
         """A trial is over: `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
+        texts = [None if text is None else plain(text) for text in (message, traceback)]
         with self._transaction():
             self._connection.execute(
                 "UPDATE trials SET state = ?, score = ?, message = ?, traceback = ?, ended = ?, oracle_trial = ?, "
                 "ended_order = ? WHERE number = ?",
-                (state, score, _plain(message), _plain(traceback), time.time(), json.dumps(oracle_trial), self._ended, number),
+                (state, score, *texts, time.time(), json.dumps(oracle_trial), self._ended, number),
             )
             self._save_oracle(oracle_state)
         self._ended += 1
@@ -344,11 +345,6 @@ def _open(uri: str, read_only: bool) -> sqlite3.Connection:
             if mode == modes[-1] or not isinstance(error, sqlite3.OperationalError):
                 raise
     raise AssertionError("the last mode returns or raises")
-
-
-def _plain(text: str | None) -> str | None:
-    """Without what UTF-8 cannot say, such as a part of a file's name that is no text."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(value: float) -> float | None:
