@@ -49,6 +49,7 @@ NOT_RUN = {
     "keras-optims export DIR": "DIR stands for a folder; tests/tuning/test_export.py",
     "keras-optims train": "trains anew what a search has found; tests/tuning/test_train_best.py",
     "keras-optims show DIR": "DIR stands for a folder; tests/tuning/test_search.py",
+    "keras-optims tune adam --trials 20 --workers 1": "tests/tuning/test_search.py",
     "keras-optims tune adam --trials 200 --engine ray": "tests/tuning/test_ray.py",
     "keras-optims tune adam --trials 2000 --engine ray": "needs a cluster; tests/tuning/test_ray.py",
     "keras-optims tune --plan": "tests/tuning/test_plan.py",

@@ -42,10 +42,12 @@ SURFACES = {
 DEFAULT_SURFACE = "ravine"
 
 JIT = {
-    "auto": "the first trial measures what is faster",
+    "auto": "what is usual for the model on this device",
+    "measure": "the first trial measures what is faster",
     "on": "XLA compiles every step",
     "off": "the steps are operations of TensorFlow",
 }
+JIT_WAYS = {("tensorflow", "on"): "xla", ("tensorflow", "off"): "graph", ("jax", "on"): "scan"}  # how epochs are compiled then
 
 
 ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}

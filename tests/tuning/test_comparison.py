@@ -67,6 +67,16 @@ def query(directory, sql):
     return rows
 
 
+@pytest.mark.backend("tensorflow", "jax")
+def test_how_epochs_are_compiled_is_measured_once_for_all(tmp_path):
+    compare(tmp_path, trials=1, jit="measure")
+    places = [path.parent for path in tmp_path.rglob("search.sqlite")]
+    choices = [SearchResult.load(place).choices["way"] for place in places]
+    assert len(choices) == 4
+    assert choices == choices[:1] * 4
+    assert len(choices[0]["seconds_per_step"]) == 2
+
+
 def test_all_optimizers_have_the_same_budget(compared):
     budgets = []
     for name in ("momentum", "adam"):

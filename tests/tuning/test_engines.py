@@ -221,7 +221,7 @@ def test_no_other_trial_begins_before_the_first_one_has_measured_how_epochs_are_
 
     said = []
     pool = Pool(script, size=3)
-    search(pool, tmp_path, jit="auto")
+    search(pool, tmp_path, jit="measure")
     assert pool.ways == [epochs.ways(), *[(first,)] * 3]
     with tuning.Store.open(tmp_path / "own", read_only=True) as store:
         assert store.choices()["way"]["value"] == first
@@ -283,12 +283,14 @@ def test_workers_share_cores_and_gpu_and_leave_alone_what_the_user_has_set(monke
     assert added["TF_NUM_INTRAOP_THREADS"] == added["NPROC"] == "3"
     assert added["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     assert "TF_FORCE_GPU_ALLOW_GROWTH" not in worker_environment(3, alone=True)
+    asked = worker_environment(3, alone=True, threads=2)  # which wins over what the user has set
+    assert asked["OMP_NUM_THREADS"] == asked["NPROC"] == "2"
     assert 1 <= cores() <= os.cpu_count()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
 def test_how_a_process_ended_is_said():
-    process = _Process(b"", False, 1)
+    process = _Process(b"", False, {})
     os.kill(process._process.pid, signal.SIGKILL)
     with pytest.raises(EOFError):
         process.pipe.recv()

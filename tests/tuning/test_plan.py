@@ -29,6 +29,7 @@ EVERY = {
     "max_minutes": 1.5,
     "engine": "ray",
     "workers": 4,
+    "threads_per_worker": 2,
     "address": "auto",
     "cpus_per_worker": 0.5,
     "gpus_per_worker": 0,

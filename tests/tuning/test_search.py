@@ -1,6 +1,7 @@
 """A search from the outside, through the command in this process: results, reproducibility, divergence, failures, wrong use."""
 
 import json
+import os
 import pathlib
 import sqlite3
 import sys
@@ -115,7 +116,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_one_others(command, tin
 def test_a_trial_alone_in_a_fresh_process_gives_the_same_numbers(command, tiny, tmp_path, forks):
     result, _ = tune(command, "adam", "--trials", 2, "--repeats", 2)
     trial = result["trials"][1]
-    way = chosen("out")["value"]
+    way = SearchResult.load("out").way
     code = f"""
 import json, keras_optims, tuning
 model = tuning.train({tiny!r}, {trial["line"]}, seed={trial["seeds"][1]}, epochs=2, way={way!r})
@@ -127,30 +128,67 @@ print(json.dumps(model.history.history))
     assert json.loads(output.splitlines()[-1]) == trial["curves"][1]
 
 
+@pytest.mark.backend("tensorflow", "jax")
 def test_the_first_trial_measures_how_epochs_are_compiled_and_all_do_the_same(command, tiny):
-    result, stderr = tune(command, "adam", "--trials", 1, jit="auto")
+    result, stderr = tune(command, "adam", "--trials", 1, jit="measure")
     way, candidates = chosen("out")["value"], tuning.training.epochs.ways()
-    if len(candidates) > 1:
-        assert way in candidates
-        assert set(chosen("out")["seconds_per_step"]) == set(candidates)
-        assert f"epochs are compiled as {way}" in stderr
+    assert way in candidates
+    assert set(chosen("out")["seconds_per_step"]) == set(candidates)
+    assert f"epochs are compiled as {way}" in stderr
     trial = result["trials"][0]  # measuring has left no trace in what the trial computed
     optimizer = eval(trial["line"], {"keras_optims": keras_optims})
     model = tuning.train(tiny, optimizer, seed=trial["seeds"][0], epochs=2, way=way)
     assert model.history.history == trial["curves"][0]
-    _, stderr = tune(command, "adam", "--trials", 2, jit="auto")
+    _, stderr = tune(command, "adam", "--trials", 2, jit="measure")
     assert "epochs are compiled as" not in stderr
+
+
+def test_by_default_nothing_is_measured_and_a_training_alone_does_the_same(command, tiny):
+    result, stderr = tune(command, "adam", "--trials", 1, jit="auto")
+    assert chosen("out") == {"value": None}
+    assert "epochs are compiled as" not in stderr
+    trial = result["trials"][0]
+    model = tuning.train(tiny, eval(trial["line"], {"keras_optims": keras_optims}), seed=trial["seeds"][0], epochs=2)
+    assert model.history.history == trial["curves"][0]
+    on_a_cpu = {"tensorflow": "graph", "jax": "scan", "torch": "eager"}[keras.backend.backend()]
+    assert tuning.training.epochs.way_of(model) == on_a_cpu  # tests run on a CPU
+
+
+def test_a_search_whose_way_was_measured_once_goes_on_with_it(command, tiny):
+    """As those of earlier versions, for which `auto` meant that."""
+    other = tuning.training.epochs.ways()[-1]
+    tune(command, "adam", "--trials", 1, jit="auto")
+    with tuning.Store.open("out") as store:
+        store.set_choice("way", {"value": other, "seconds_per_step": {}})
+    result, _ = tune(command, "adam", "--trials", 2, jit="auto")
+    trial = result["trials"][1]
+    optimizer = eval(trial["line"], {"keras_optims": keras_optims})
+    model = tuning.train(tiny, optimizer, seed=trial["seeds"][0], epochs=2, way=other)
+    assert model.history.history == trial["curves"][0]
+
+
+@pytest.mark.slow
+def test_with_the_same_threads_any_number_of_workers_computes_the_same(command, tiny, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")  # the option wins over it
+    results = []
+    for workers in (1, 2):
+        where = ("--workers", workers, "--threads-per-worker", 1)
+        result, _ = tune(command, "adam", "--trials", 3, *where, jit="auto", directory=f"out{workers}", problem="digits_mlp")
+        results.append(without_times(result))
+    assert results[0] == results[1]
+    assert os.environ["OMP_NUM_THREADS"] == "3"
 
 
 def test_jit_decides_how_epochs_are_compiled(command, tiny):
     backend = keras.backend.backend()
-    for jit, way, refused in (("on", "xla", "torch"), ("off", "graph", "jax")):
-        if backend == refused:
+    for jit, way, refused in (("on", "xla", ["torch"]), ("off", "graph", ["jax"]), ("measure", None, ["torch"])):
+        if backend in refused:
             status, _, stderr = command("tune", "adam", "--problem", tiny, "--trials", 1, "--directory", jit, "--jit", jit)
             assert status == 2
             assert f"jit cannot be '{jit}'" in one_sentence(stderr)
-        elif backend == "tensorflow":
+        elif backend == "tensorflow" and way is not None:
             tune(command, "adam", "--trials", 1, jit=jit, directory=jit)
+            assert SearchResult.load(jit).way == way
             model = tuning.train(tiny, keras_optims.Adam(), seed=0, epochs=1, way=way)
             assert tuning.training.epochs.way_of(model) == way
             assert model.jit_compile == (jit == "on")
@@ -330,7 +368,8 @@ def test_optimizers_are_listed_by_family(command):
         (("tune", "adamant"), ["adam", "'adamant'"]),
         (("tune", "adam", "--oracle", "psychic"), ["quasirandom", "optuna", "psychic"]),
         (("tune", "adam", "--engine", "cluster"), ["local", "ray", "cluster"]),
-        (("tune", "adam", "--jit", "maybe"), ["auto", "maybe"]),
+        (("tune", "adam", "--jit", "maybe"), ["auto", "measure", "maybe"]),
+        (("tune", "adam", "--threads-per-worker", "0"), ["--threads-per-worker", "at least 1", "'0'"]),
         (("tune", "adam", "--batch-trials", "few"), ["auto", "'few'"]),
         (("tune", "adam", "--batch-trials", "2", "--workers", "2"), ["batch_trials=2", "workers=2"]),
         (("tune", "adam", "--trials", "0"), ["--trials", "at least 1", "'0'"]),

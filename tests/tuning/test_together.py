@@ -61,7 +61,15 @@ def test_a_diverged_trial_does_not_disturb_its_group(command, tiny):
     assert_same_trials([together[i] for i in converged], [alone[i] for i in converged])
 
 
-def test_the_first_trial_measures_how_many_train_at_once_and_the_choice_is_kept(command, tiny):
+def test_on_a_cpu_trials_train_one_by_one_unless_asked_for(command, tiny):
+    _, stderr = tune(command, "out", "--trials", 8)
+    assert "trials that train at once: " not in stderr
+    with tuning.Store.open("out", read_only=True) as store:
+        assert store.choices() == {}
+
+
+def test_on_a_gpu_the_first_trial_measures_how_many_train_at_once_and_the_choice_is_kept(command, tiny, monkeypatch):
+    monkeypatch.setattr("tuning.training.together.worthwhile", lambda: True)
     _, stderr = tune(command, "out", "--trials", 8)
     assert "trials that train at once: " in stderr
     with tuning.Store.open("out", read_only=True) as store:

@@ -137,11 +137,14 @@ class Chief:
         if worker in self._seats:  # it was started again
             self._lose(worker, "ended while it ran it")
             self._last_sign[worker] = time.monotonic()
+        if self._source.measuring and self._in_flight.trials:
+            return {"status": "IDLE"}
         seat = self._free.pop(0) if self._free else f"seat {len(self._seats)}"
         trial = self._in_flight.begin(seat)
         if trial is not None and trial.status != "IDLE":
             self._seats[worker] = seat
-            return {"status": "RUNNING", "trial": trial.get_state(), "least": self._source.least(trial)}
+            known = {"least": self._source.least(trial), "ways": self._source.ways}
+            return {"status": "RUNNING", "trial": trial.get_state(), **known}
         self._free.insert(0, seat)
         if self._in_flight.trials:  # also after the last trial has begun: its worker may die
             return {"status": "IDLE"}
@@ -180,7 +183,8 @@ class Link:
         trial_began: called with each trial.
     """
 
-    prunes, measuring, ways = True, False, None
+    prunes, measuring = True, False
+    ways: tuple[str, ...] | None = None  # of the last trial
     choices: dict[str, Any] = {}  # noqa: RUF012  the chief's
 
     def __init__(
@@ -231,7 +235,7 @@ class Link:
             return None
         trial = Trial.from_state(answer["trial"])
         self._trial_id, self._declared = trial.trial_id, len(trial.hyperparameters.space)
-        self._least = answer["least"]
+        self._least, self.ways = answer["least"], None if answer["ways"] is None else tuple(answer["ways"])
         self._trial_began(trial)
         return trial
 

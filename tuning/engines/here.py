@@ -21,8 +21,8 @@ class HereEngine:
     """Runs trials in this process, with `run_trial` if they are run one by one.
 
     Args:
-        batch_trials: how many train together in one program, on JAX, or `"auto"`: as many as the first one measures to be
-            fastest.
+        batch_trials: how many train together in one program, on JAX, or `"auto"`: 1 on a CPU, on a GPU as many as
+            the first one measures to be fastest.
     """
 
     def __init__(self, batch_trials: int | str = 1):
@@ -51,7 +51,7 @@ class HereEngine:
             return None
         if self.batch_trials == "auto":
             if "batch_trials" not in source.choices:
-                if (source.oracle.max_trials or math.inf) < together.SMALLEST_SEARCH:
+                if (source.oracle.max_trials or math.inf) < together.SMALLEST_SEARCH or not together.worthwhile():
                     return None
                 try:
                     together.measure_size(trainer, source.oracle.get_space(), source.record)

@@ -30,14 +30,17 @@ class LocalEngine:
 
     Args:
         workers: at least 1.
+        threads: of each one; by default the cores are divided among them.
     """
 
-    def __init__(self, workers: int):
+    def __init__(self, workers: int, threads: int | None = None):
         self.workers = workers
+        self.threads = threads
 
     def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Runs trials until there are no more; see `tuning.engines.Engine`."""
-        pool = _Processes(self.workers, _pickled(trainer), source.prunes)
+        environment = worker_environment(max(1, cores() // self.workers), alone=False, threads=self.threads)
+        pool = _Processes(self.workers, _pickled(trainer), source.prunes, environment)
         try:
             dispatch(source, pool)
         finally:
@@ -49,14 +52,13 @@ class _Processes:
 
     where = "worker process"
 
-    def __init__(self, size: int, job: bytes, answers: bool):
+    def __init__(self, size: int, job: bytes, answers: bool, environment: dict[str, str]):
         self.size = size
-        self._job, self._answers = job, answers
-        self._threads = max(1, cores() // size)
+        self._arguments = (job, answers, environment)
         self._all: list[_Process] = []
 
     def start(self) -> _Process:
-        worker = _Process(self._job, self._answers, self._threads)
+        worker = _Process(*self._arguments)
         self._all.append(worker)
         return worker
 
@@ -80,11 +82,11 @@ class _Processes:
 class _Process:
     """A worker process and the pipe to it."""
 
-    def __init__(self, job: bytes, answers: bool, threads: int):
+    def __init__(self, job: bytes, answers: bool, environment: dict[str, str]):
         context = multiprocessing.get_context("spawn")  # TensorFlow and JAX do not survive a fork
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(theirs, job, answers), daemon=True)
-        with _environment(worker_environment(threads, alone=False)):
+        with _environment(environment):
             self._process.start()
         theirs.close()
 
@@ -147,25 +149,31 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
-def worker_environment(threads: int, *, alone: bool) -> dict[str, str]:
+def worker_environment(share: int, *, alone: bool, threads: int | None = None) -> dict[str, str]:
     """What a worker's environment needs, so that workers share cores and GPU; what the user has set stays.
 
     Args:
-        threads: of each library.
+        share: of the cores, the threads of each library.
         alone: it has its GPU, if any, to itself.
+        threads: of each library, whatever the environment says.
     """
-    wanted = dict.fromkeys(_THREAD_VARIABLES, str(threads)) | ({} if alone else _SHARED_GPU)
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    wanted = dict.fromkeys(_THREAD_VARIABLES, str(share)) | ({} if alone else _SHARED_GPU)
+    wanted = {name: value for name, value in wanted.items() if name not in os.environ}
+    return wanted if threads is None else wanted | dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 @contextlib.contextmanager
-def _environment(added: dict[str, str]):
-    os.environ.update(added)
+def _environment(changed: dict[str, str]):
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:
-        for name in added:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 # -- in the worker --------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class RayEngine:
             RAY_ADDRESS says, and without that a Ray is started on this machine for this search alone.
         cpus_per_worker: an int, or a fraction below 1; by default as many as let the cluster hold all the workers.
         gpus_per_worker: likewise; by default 1, or, if there are fewer GPUs than workers, a fraction, or 0 if there are none.
+        threads: of each worker; by default as many as its CPUs.
         placement_seconds: without any worker placed for so long, the search gives up.
 
     Raises:
@@ -64,12 +65,14 @@ class RayEngine:
         address: str | None = None,
         cpus_per_worker: float | None = None,
         gpus_per_worker: float | None = None,
+        threads: int | None = None,
         placement_seconds: float = PLACEMENT_SECONDS,
     ):
         self.workers = workers
         self.address = address or os.environ.get("RAY_ADDRESS")
         self.cpus_per_worker = _checked("cpus_per_worker", cpus_per_worker)
         self.gpus_per_worker = _checked("gpus_per_worker", gpus_per_worker, or_zero=True)
+        self.threads = threads
         self.placement_seconds = placement_seconds
         if self.address is not None and not re.fullmatch(r"auto|[^/\s]+:\d+", self.address):
             raise SearchError(f"The address of a Ray cluster must be 'auto' or HOST:PORT; received {self.address!r}.")
@@ -82,7 +85,8 @@ class RayEngine:
         with _connected(self.address, _module_folder(trainer.hypermodel)) as ray:
             job = ray.cloudpickle.dumps(trainer)
             cpus, gpus = self._resources(ray)
-            pool = _Actors(ray, self.workers, job, source.prunes, cpus, gpus, self.placement_seconds)
+            environment = worker_environment(max(1, int(cpus)), alone=gpus == int(gpus), threads=self.threads)
+            pool = _Actors(ray, self.workers, job, source.prunes, cpus, gpus, environment, self.placement_seconds)
             try:
                 dispatch(source, pool)
             finally:
@@ -134,7 +138,17 @@ class _Actors:
 
     where = "worker on the Ray cluster"
 
-    def __init__(self, ray, size: int, job: bytes, answers: bool, cpus: float, gpus: float, placement_seconds: float):
+    def __init__(
+        self,
+        ray,
+        size: int,
+        job: bytes,
+        answers: bool,
+        cpus: float,
+        gpus: float,
+        environment: dict[str, str],
+        placement_seconds: float,
+    ):
         self.size = size
         self._ray = ray
         self._arguments = (ray.put(job), answers, os.getcwd())  # the job goes into Ray's store once, however many actors come
@@ -145,13 +159,12 @@ class _Actors:
         forwarded = {name: value for name, value in os.environ.items() if _FORWARDED.match(name)}
         if "PYTHONPATH" in forwarded:
             forwarded["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, forwarded["PYTHONPATH"].split(os.pathsep)))
-        added = worker_environment(max(1, int(cpus)), alone=gpus == int(gpus))
         self._class = ray.remote(_Training).options(
             **self._wanted,
             max_restarts=0,  # the dispatcher does it
             max_concurrency=2,  # one for `listen`, which waits, one for `tell`
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": forwarded | added},
+            runtime_env={"env_vars": forwarded | environment},
         )
 
     def start(self) -> _Actor:

@@ -23,13 +23,17 @@ def engine_of(plan: Plan):
         from tuning.engines.ray import RayEngine
 
         return RayEngine(
-            plan.workers, address=plan.address, cpus_per_worker=plan.cpus_per_worker, gpus_per_worker=plan.gpus_per_worker
+            plan.workers,
+            address=plan.address,
+            cpus_per_worker=plan.cpus_per_worker,
+            gpus_per_worker=plan.gpus_per_worker,
+            threads=plan.threads_per_worker,
         )
-    if plan.workers == 1:
+    if plan.workers == 1 and plan.threads_per_worker is None:
         return None
     from tuning.engines.local import LocalEngine
 
-    return LocalEngine(plan.workers)
+    return LocalEngine(plan.workers, plan.threads_per_worker)
 
 
 def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
@@ -83,6 +87,7 @@ def of_problem(problem, made, objective) -> dict[str, Any]:
 
 def check_jit(jit: str, backend: str) -> None:
     """Raises `SearchError` if the backend cannot do that."""
-    refused = {"jax": ("off", "JAX compiles everything"), "torch": ("on", "torch runs operation by operation here")}
-    if backend in refused and refused[backend][0] == jit:
-        raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {refused[backend][1]}: leave it at 'auto'.")
+    refused = {"jax": (["off"], "JAX compiles everything"), "torch": (["on", "measure"], "torch runs operation by operation")}
+    words, reason = refused.get(backend, ([], ""))
+    if jit in words:
+        raise SearchError(f"With the {backend} backend jit cannot be {jit!r}, as {reason}: leave it at 'auto'.")

@@ -218,9 +218,7 @@ def _optimizer_of(result: SearchResult, best: TrialRecord) -> keras.optimizers.O
 
 def _way_of(result: SearchResult) -> str | None:
     """How the search compiled epochs, where this backend can."""
-    jit = result.config.get("jit", "auto")
-    way = result.way or (None if jit == "auto" else compiled_epochs.ways(jit == "on")[0])
-    return way if way in compiled_epochs.ways() else None
+    return result.way if result.way in compiled_epochs.ways() else None
 
 
 def _test_metrics(model: keras.Model, made: Problem, data: Data) -> dict[str, float]:

@@ -149,7 +149,13 @@ class _Contest:
             self._say(f"{name}: {what} ({self.names.index(name) + 1} of {len(self.names)})")
             timed = dataclasses.replace(plan, max_minutes=None if math.isinf(left) else left / 60)
             try:
-                run(timed, retry_failed=self.retry_failed, progress=self.progress, command=self.header["command"])
+                run(
+                    timed,
+                    retry_failed=self.retry_failed,
+                    progress=self.progress,
+                    command=self.header["command"],
+                    choices=self._choices(),
+                )
             except NoUsableTrialError as error:
                 self._say(str(error))
         if time.monotonic() >= self.deadline:
@@ -171,6 +177,11 @@ class _Contest:
         comparison = Comparison.of(self.folder, header, self.names)
         comparison.write()
         return comparison
+
+    def _choices(self) -> dict[str, Any]:
+        """What the first search has measured: all that are compared are trained alike."""
+        found = [search.choices for name in self.names if (search := load_search(self.folder / name)) and search.choices]
+        return found[0] if found else {}
 
     def _say(self, text: str) -> None:
         if self.progress:

@@ -151,11 +151,14 @@ class Plan:
         engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
         workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
             3 times in all.
+        threads_per_worker: threads of each process that trains; by default the cores are divided among them. With the same number
+            of threads, trials compute the same, bit for bit on a CPU, with any number of workers (docs/scaling.md).
         address, cpus_per_worker, gpus_per_worker: of the engine `ray`, see `tuning.engines.ray.RayEngine`.
-        jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: the first trial measures what is faster, and all others
-            do the same. (On JAX it always does: `"on"` compiles a whole epoch, `"auto"` measures that against a step at a time.)
-        batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: as many as the first one
-            measures to be fastest.
+        jit: `"on"` or `"off"`: whether XLA compiles the epochs; `"auto"`: what is usual for the model on this device;
+            `"measure"`: the first trial measures what is faster, and all others do the same. (On JAX XLA always does: `"on"`
+            compiles a whole epoch.)
+        batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: 1 on a CPU, on a GPU as
+            many as the first one measures to be fastest.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` in the directory.
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
@@ -231,6 +234,9 @@ class Plan:
             "N",
         ),
     ] = 1
+    threads_per_worker: Annotated[
+        int | None, Option(COUNT, "threads of each process that trains (default: an equal share of the cores)", "N")
+    ] = None
     address: Annotated[
         str | None,
         Option(TEXT, "ray: of a running cluster, auto or HOST:PORT (default: a Ray of this search's own)", "A"),
@@ -243,7 +249,7 @@ class Plan:
         str,
         Option(
             Kind.one_of(JIT),
-            "compile with XLA; auto: the first trial measures both ways and keeps the faster (default: auto)",
+            "compile with XLA; auto: on a GPU, not on a CPU; measure: the first trial measures both ways (default: auto)",
             identifies=_SEARCH,
         ),
     ] = "auto"
@@ -251,7 +257,7 @@ class Plan:
         int | str,
         Option(
             COUNT_OR_AUTO,
-            "train so many trials in one program, on JAX; auto: as many as are measured to be fastest (default: auto)",
+            "train so many trials in one program, on JAX; auto: 1 on a CPU, on a GPU measured (default: auto)",
             "N|auto",
         ),
     ] = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
@@ -52,9 +53,15 @@ def search(
 
 
 def run(
-    plan: Plan, *, fresh: bool = False, retry_failed: bool = False, progress: bool = True, command: str | None = None
+    plan: Plan,
+    *,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    progress: bool = True,
+    command: str | None = None,
+    choices: Mapping[str, Any] | None = None,
 ) -> SearchResult:
-    """What `search` does, by its plan."""
+    """What `search` does, by its plan; `choices` are those of another search, which this one need not measure."""
     optimizer, problem, trials, confirm = plan.optimizer, plan.problem, plan.trials, plan.confirm
     if plan.confirmations is not None:
         raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
@@ -158,8 +165,9 @@ def run(
         max_seconds=None if plan.max_minutes is None else 60 * plan.max_minutes,
         pruner=plan.pruner,
         keep_models=plan.keep_models,
-        jit="auto" if plan.jit == "auto" else plan.jit == "on",
+        jit=plan.jit,
     )
+    tuner.ledger.given = choices or {}
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):
         tuner.search(epochs=plan.epochs)

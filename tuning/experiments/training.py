@@ -42,7 +42,8 @@ def train(
         seed: any int in [0, 2**32); the store has that of each execution.
         epochs: by default what the problem suggests.
         train_samples, data_dir: as `tuning.search` takes them.
-        way: how the epochs are compiled (see `tuning.training.epochs.WAYS`); by default as Keras would.
+        way: how the epochs are compiled (see `tuning.training.epochs.WAYS`); by default what is usual for
+            the model on this device, as in a search.
         callbacks: as `tuning.search` takes them.
 
     Returns:
@@ -79,8 +80,7 @@ def train_made(
     seed_everything(seed)
     model = compiled(made, optimizer)
     reseed(seed)
-    if way is not None:
-        compiled_epochs.set_way(model, way)
+    compiled_epochs.set_way(model, compiled_epochs.USUAL if way is None else way)
     called = [*make_callbacks(made.callbacks), Seeds(seed), *averages_validated(model), *callbacks]
     compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs, callbacks=called)
     return model

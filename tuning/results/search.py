@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, StoreError, one_line
+from tuning.names import JIT_WAYS
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
 from tuning.space.schedules import scheduled
@@ -250,8 +251,9 @@ class SearchResult:
 
     @property
     def way(self) -> str | None:
-        """How epochs were compiled, if that was chosen."""
-        return self.choices.get("way", {}).get("value")
+        """How epochs were compiled, if that was measured or said; `None`: in the usual way."""
+        said = JIT_WAYS.get((str(self.config.get("backend")), str(self.config.get("jit"))))
+        return self.choices.get("way", {}).get("value") or said
 
     @property
     def objective(self) -> str:

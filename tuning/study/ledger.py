@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 import keras_tuner
@@ -20,6 +20,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import GridSearchOracle
 
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
+from tuning.names import JIT
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
 from tuning.oracles import state as oracle_state
 from tuning.results.search import rank
@@ -96,7 +97,10 @@ class Ledger:
         self.directory = directory
         self.config = config
         self.pruning = pruning
-        self.jit = jit
+        self.jit = ("off", "on")[jit] if isinstance(jit, bool) else jit
+        if self.jit is not None and self.jit not in JIT:
+            raise SearchError(f"jit must be True, False, None, or one of {', '.join(JIT)}; received {jit!r}.")
+        self.given: Mapping[str, Any] = {}  # choices that another search has measured; what the store has comes first
         self._models, self._keep_models = Models(directory), keep_models
         self._ranked: list[tuple[int, float, int]] = []  # the completed trials, by `rank`
         self._retry_failed = retry_failed
@@ -163,6 +167,8 @@ class Ledger:
                 store = database.Store.create(self.directory, self.config, self.oracle.get_state())
                 self._store = stack.enter_context(store)
             stack.callback(setattr, self, "_store", None)
+            for name in self.given.keys() - self._store.choices().keys():
+                self._store.set_choice(name, self.given[name])
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
             yield self
 
@@ -252,7 +258,7 @@ class Ledger:
         chosen = self.choices.get("way")
         if chosen is not None:
             return None if chosen["value"] is None else (chosen["value"],)
-        return epochs.ways(None if self.jit == "auto" else bool(self.jit))
+        return epochs.ways(self.jit)
 
     @property
     def measuring(self) -> bool:

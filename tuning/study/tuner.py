@@ -50,8 +50,9 @@ class Tuner(keras_tuner.Tuner):
         engine: where trials run; `None`: one after the other in this process.
         max_seconds: no trial begins later than this after `search` was called.
         pruner: stops trials that are not promising: a name in `tuning.names.PRUNERS`, an Optuna pruner, or `None`.
-        jit: whether the epochs are compiled by XLA: `True`, `False`, `"auto"` (the first trial measures what is faster, and all
-            others do the same), or `None`: as each model was compiled.
+        jit: whether the epochs are compiled by XLA: `True`, `False`, `"auto"` (what is usual for the model on this device),
+            `"measure"` (the first trial measures what is faster, and all others do the same), or `None`: as each model was
+            compiled.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` beside the store.
         **kwargs: of `keras_tuner.Tuner`.
 
@@ -203,7 +204,9 @@ class Tuner(keras_tuner.Tuner):
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
         """Trains one setting in this process; see `tuning.training.trainer.Trainer`."""
-        return self.trainer(fit_args, fit_kwargs).run(
+        trainer = self.trainer(fit_args, fit_kwargs)
+        trainer.ways = self._searching.ways
+        return trainer.run(
             int(trial.trial_id),
             trial.hyperparameters,
             self.record,

@@ -41,6 +41,13 @@ def impossible(trainer: Trainer) -> str | None:
     return None
 
 
+def worthwhile() -> bool:
+    """Whether many small models at once are much faster on this device: it is an accelerator."""
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
 class TrialsTogether:
     """Trains trials of one structure together.
 
@@ -96,11 +103,13 @@ class TrialsTogether:
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
-            _build(models[0], arguments)
+            train = _build(models[0], arguments)
             states.append(state_of(models[0]))
         model = models[0]
         if id(model) not in self._compiled:
-            self._compiled = {id(model): Together(model, epochs.way_of(model) or epochs.ways()[0], self.size)}
+            way = epochs.settled_way(model, train, arguments.get("batch_size") or 32)
+            trainer.settle(report, model)
+            self._compiled = {id(model): Together(model, way, self.size)}
         curves = [
             Curve(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False), None, None)
             for number, *_ in members

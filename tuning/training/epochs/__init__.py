@@ -5,13 +5,7 @@ be compiled: here the data are put on the device once for all trainings of a pro
 TensorFlow or JAX runs its steps (torch, which compiles nothing, loops over slices of tensors that are there already). The step
 is Keras's own `train_step`, and so are losses, metrics and callbacks.
 
-There is more than one way to compile an epoch, and which one is fastest depends on the model and the device:
-
-    TensorFlow  graph   the steps are operations of TensorFlow
-                xla     each step is one program of XLA
-    JAX         scan    the whole epoch is one program of XLA
-                step    each step is one, called from Python (on a CPU, XLA runs loops on one thread, with slow convolutions)
-    torch       eager   operation by operation
+`compiling` says how an epoch can be compiled, and which way is taken.
 """
 
 from __future__ import annotations
@@ -30,19 +24,23 @@ import keras
 import numpy as np
 
 from tuning.problems.streams import is_stream
+from tuning.training.epochs.compiling import CLEARLY, USUAL, WAYS, measurements_of, set_way, settle, way_of, ways
 
-WAYS = {"tensorflow": ("graph", "xla"), "jax": ("scan", "step"), "torch": ("eager",)}
-MEASURED_STEPS = 8  # at most, of each way
+__all__ = [
+    "CLEARLY",
+    "USUAL",
+    "WAYS",
+    "compiled_fit",
+    "evaluate",
+    "fit",
+    "measurements_of",
+    "set_way",
+    "way_of",
+    "ways",
+]
+
+MEASURED_STEPS = 8  # at most, of each way and in each turn
 _SIGNATURE = inspect.signature(keras.Model.fit)
-CLEARLY = 0.8  # of the time of the first way is what another one may take to be preferred: noise is not to choose
-
-
-def ways(jit: bool | None = None) -> tuple[str, ...]:
-    """The ways of this backend; `jit`: only the one that compiles most with XLA, or only the one that compiles least."""
-    known = WAYS[keras.backend.backend()]
-    if jit is None:
-        return known
-    return ("xla",) if jit and "xla" in known else known[:1]
 
 
 def fit(
@@ -185,33 +183,21 @@ def evaluate(model: keras.Model, x, y, *, batch_size: int | None = 32) -> dict[s
 # -- the way ---------------------------------------------------------------------------------------
 
 
-def set_way(model: keras.Model, way: str | Sequence[str]) -> None:
-    """Sets how `fit` compiles the epochs of a model: one way, or several, of which `fit` measures the fastest."""
-    vars(model)["_way"] = way  # past the tracking of attributes by Keras
-    if keras.backend.backend() == "tensorflow" and isinstance(way, str) and bool(model.jit_compile) != (way == "xla"):
-        model.jit_compile = way == "xla"  # for what `fit` leaves to Keras
-        model.make_train_function(force=True)
-        model.make_test_function(force=True)
-
-
-def way_of(model: keras.Model) -> str | None:
-    """How `fit` compiles the epochs of a model; `None` if that is not settled."""
-    way = vars(model).get("_way")
-    return way if isinstance(way, str) else None
-
-
-def measurements_of(model: keras.Model) -> dict[str, float]:
-    """Way -> seconds per step, as far as `fit` has measured it for this model."""
-    return vars(model).get("_measured", {})
-
-
 def settled_way(model: keras.Model, train, batch_size: int) -> str:
     """How the epochs of a model are compiled, measured if there is still a choice."""
-    way = vars(model).get("_way") or _default_way(model)
-    if not isinstance(way, str):
-        way = way[0] if len(way) == 1 else _fastest(model, train, batch_size, way)
-        set_way(model, way)
-    return way
+    order = np.arange(min(count(train) // batch_size or 1, MEASURED_STEPS) * batch_size, dtype="int32") % count(train)
+
+    def measure(way: str):
+        compiled = _of_backend().Epochs(model, way)
+
+        def seconds() -> float:
+            clock = time.perf_counter()
+            compiled.train(train, order, batch_size)
+            return (time.perf_counter() - clock) / (len(order) // batch_size)
+
+        return seconds
+
+    return settle(model, measure)
 
 
 def _compiled(model, train, batch_size):
@@ -226,36 +212,6 @@ def _compiled(model, train, batch_size):
 
 def _of_backend():
     return importlib.import_module(f"tuning.training.epochs.{keras.backend.backend()}")
-
-
-def _default_way(model) -> str:
-    if keras.backend.backend() == "tensorflow":
-        return "xla" if model.jit_compile else "graph"
-    return ways()[0]
-
-
-def _fastest(model, train, batch_size, candidates) -> str:
-    """Trains a few steps in each way and leaves the model as it was."""
-    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
-    before = [keras.ops.convert_to_numpy(variable.value) for variable in variables]
-    order = np.arange(min(count(train) // batch_size or 1, MEASURED_STEPS) * batch_size, dtype="int32") % count(train)
-    measured = vars(model)["_measured"] = {}
-    try:
-        for way in candidates:
-            compiled = _of_backend().Epochs(model, way)
-            compiled.train(train, order, batch_size)
-            times = []
-            for _ in range(3):
-                clock = time.perf_counter()
-                compiled.train(train, order, batch_size)
-                times.append(time.perf_counter() - clock)
-            measured[way] = min(times) / (len(order) // batch_size)
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
-    first, *rest = candidates
-    best = min(rest, key=measured.__getitem__, default=first)
-    return best if measured[best] < CLEARLY * measured[first] else first
 
 
 # -- what is served --------------------------------------------------------------------------------

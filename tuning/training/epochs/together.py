@@ -17,7 +17,7 @@ import numpy as np
 from tuning.training import epochs
 from tuning.training.epochs import jax as pure
 
-MEASURED_SIZES = {"cpu": (4,), "accelerator": (8, 32)}
+MEASURED_SIZES = (8, 32)
 
 
 class Together:
@@ -140,11 +140,10 @@ def _one_of(state: tuple, i: int) -> tuple:
 
 def fastest_size(model: keras.Model, way: str, train, batch_size: int) -> tuple[int, dict[int, float]]:
     """How many models at once train fastest, and what was measured: size -> seconds per step and model."""
-    kind = "cpu" if jax.default_backend() == "cpu" else "accelerator"
     count = epochs.count(train)
     order = np.arange(min(count // batch_size or 1, epochs.MEASURED_STEPS) * batch_size, dtype="int32") % count
     measured = {}
-    for size in (1, *MEASURED_SIZES[kind]):
+    for size in (1, *MEASURED_SIZES):
         compiled, orders = Together(model, way, size), np.stack([order] * size)
         state = compiled.without_metrics(stacked([state_of(model)], size))
         times = []
