@@ -113,6 +113,11 @@ class Axes:
         back = tuple(order.index(axis) for axis in range(len(order)))
         return tensor if back == order == tuple(range(len(order))) else ops.transpose(tensor, back)
 
+    def of_a_stack(self) -> Axes:
+        """Of several such variables, stacked along a new first axis."""
+        inputs, outputs, batch = (tuple(axis + 1 for axis in axes) for axes in (self.inputs, self.outputs, self.batch))
+        return dataclasses.replace(self, inputs=inputs, outputs=outputs, batch=(0, *batch))
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same."""
         config = dataclasses.asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+from keras import ops
 
 
 def is_half(dtype) -> bool:
@@ -18,3 +19,8 @@ def wide(dtype) -> str:
 def arithmetic_dtype(variable) -> str:
     """The dtype in which a variable's update is computed: float32 for half precision, else its own."""
     return wide(variable.dtype)
+
+
+def cast(tensor, dtype: str):
+    """The tensor in a dtype: itself, without the call of an operation, where it has it."""
+    return tensor if keras.backend.standardize_dtype(tensor.dtype) == dtype else ops.cast(tensor, dtype)

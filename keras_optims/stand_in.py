@@ -13,7 +13,7 @@ import operator
 import keras
 from keras import ops
 
-from keras_optims.dtypes import is_half, wide
+from keras_optims.dtypes import cast, is_half, wide
 
 
 def path_of(variable) -> str:
@@ -56,11 +56,12 @@ class Place:
 
     def read(self):
         """The value, in the dtype of the arithmetic."""
-        return ops.cast(ops.convert_to_tensor(self.variable), self.dtype)
+        value = ops.convert_to_tensor(self.variable)  # of a variable on TensorFlow itself
+        return ops.cast(value, self.dtype) if value is self.variable else cast(value, self.dtype)
 
     def write(self, value):
         """Sets it."""
-        self.variable.assign(ops.cast(value, self.variable.dtype))
+        self.variable.assign(cast(value, self.variable.dtype))
 
     def slot(self, slot) -> Place:
         """The place of a slot of the variable."""
@@ -97,9 +98,8 @@ class StandIn(keras.Variable):
         Raises:
             ValueError: the value has another shape.
         """
-        held = self.value
         self.__dict__["_moved"] = None
-        if type(value) is type(held) and value.dtype == held.dtype and value.shape == held.shape:
+        if self._is_alike(value):
             self.__dict__.update(_held=value, assigned=True)  # as it mostly is
             return value
         value = ops.cast(ops.convert_to_tensor(value), self.dtype)
@@ -110,17 +110,22 @@ class StandIn(keras.Variable):
         self.__dict__.update(_held=value, assigned=True)
         return value
 
+    def _is_alike(self, value) -> bool:
+        """Whether it is a tensor as the value is, so that it needs no conversion."""
+        held = self.value
+        return type(value) is type(held) and value.dtype == held.dtype and value.shape == held.shape
+
     def assign_add(self, value):
         """Adds to the value."""
         moved = None if self._moved is None else self._moved + ops.cast(ops.convert_to_tensor(value), self.dtype)
-        assigned = self.assign(self + value)
+        assigned = self.assign((self.value if self._is_alike(value) else self) + value)
         self.__dict__["_moved"] = moved
         return assigned
 
     def assign_sub(self, value):
         """Subtracts from the value."""
         moved = None if self._moved is None else self._moved - ops.cast(ops.convert_to_tensor(value), self.dtype)
-        assigned = self.assign(self - value)
+        assigned = self.assign((self.value if self._is_alike(value) else self) - value)
         self.__dict__["_moved"] = moved
         return assigned
 

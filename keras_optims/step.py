@@ -120,6 +120,7 @@ class Frame:
         self._begin(variable)
         self.optimizer.update_step(gradient, variable, self.rate_in(variable.dtype))
         self._end(gradient, variable)
+        commit([variable])
 
     def run_all(self, gradients, variables: list[StandIn]):
         """As `run`, of a list of variables, by the optimizer's `update_steps`; each has settings of its own."""
@@ -132,6 +133,7 @@ class Frame:
             self.optimizer.update_steps(gradients, variables, rates)
         for frame, gradient, variable in zip(frames, gradients, variables, strict=True):
             frame._end(gradient, variable)
+        commit(variables)
 
     def _begin(self, variable):
         if self._rounds(variable):
@@ -148,7 +150,6 @@ class Frame:
         if self._rounds(variable):
             rounded = kernels.rounded(variable.value, variable.place.rounded_to)
             self.optimizer.rounding_error[variable].assign(variable.value - rounded)
-        commit([variable])
 
     def is_cautious(self) -> bool:
         """Whether only those of the variables' elements move whose gradient agrees with their update."""

@@ -1,7 +1,8 @@
 """How long an update step takes: ours, Keras's namesake, and the backend's best peer, interleaved in one process.
 
     python scripts/benchmark_update.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--rules]
-                                       [--formula] [--rounds N] [--json]
+                                       [--formula] [--beside NAME ...] [--set ARGUMENT=VALUE ...] [--rounds N]
+                                       [--json]
 
 Gradients are made inside of the compiled step, from one tensor: passing hundreds of arguments alone costs milliseconds and is
 not what is measured. Each round runs every contestant once, in turn; the medians and their ratios are what counts, not single
@@ -21,13 +22,13 @@ import statistics
 import sys
 import time
 
+BLOCKS = 6 * [*[(256, 256), (256,)] * 4, (256, 1024), (1024,), (1024, 256), (256,), *[(256,)] * 4]
 CASES = {
     "mlp": [(784, 128), (128,), (128, 10), (10,)],
     "many": [(1024,)] * 400 + [(32, 35)] * 400,
     "big": [(2048, 2048)] * 6,
-    "transformer": [(8000, 256), (512, 256)]
-    + 6 * [*[(256, 256), (256,)] * 4, (256, 1024), (1024,), (1024, 256), (256,), *[(256,)] * 4]
-    + [(256,), (256,)],
+    "transformer": [(8000, 256), (512, 256), *BLOCKS, (256,), (256,)],
+    "blocks": BLOCKS,  # of the transformer: what methods for matrices are for
 }
 
 
@@ -103,6 +104,10 @@ def main():
         "--rules", action="store_true", help="also ours with a rule: half the rate for all that has one dimension"
     )
     parser.add_argument("--formula", action="store_true", help="the same formula without a kernel, beside ours with one")
+    parser.add_argument("--beside", nargs="+", default=[], metavar="NAME", help="others of ours to measure in the same rounds")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="ARGUMENT=VALUE", help='also ours with these arguments, as ns_dtype="bfloat16"'
+    )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
@@ -147,6 +152,7 @@ def measure(case, arguments, bandwidth):
     rows = {
         name: {
             "milliseconds": 1e3 * median,
+            "mean_milliseconds": 1e3 * statistics.fmean(times[name]),
             "first_call_seconds": first_call[name],
             "ours_relative_to_it": medians["ours"] / median,
             "gigabytes_per_second": moved / median / 1e9,
@@ -156,10 +162,11 @@ def measure(case, arguments, bandwidth):
     }
     if not arguments.json:
         print(f"\n{case}: {len(shapes)} tensors, {numbers / 1e6:.2f} million numbers", flush=True)
-        print(f"  {'':<22}{'ms':>9}{'first call s':>14}{'ours / it':>11}{'GB/s':>8}{'of triad':>10}")
+        print(f"  {'':<22}{'ms':>9}{'mean':>9}{'first call s':>14}{'ours / it':>11}{'GB/s':>8}{'of triad':>10}")
         for name, row in rows.items():
             print(
-                f"  {name:<22}{row['milliseconds']:>9.2f}{row['first_call_seconds']:>14.2f}{row['ours_relative_to_it']:>11.2f}"
+                f"  {name:<22}{row['milliseconds']:>9.2f}{row['mean_milliseconds']:>9.2f}"
+                f"{row['first_call_seconds']:>14.2f}{row['ours_relative_to_it']:>11.2f}"
                 f"{row['gigabytes_per_second']:>8.1f}{row['share_of_triad']:>10.0%}",
                 flush=True,
             )
@@ -208,7 +215,19 @@ def contestants_of(case, arguments):
     """Contestant -> a function that makes its step on variables of the given shapes."""
     if arguments.formula:
         return formulas(case, arguments.backend, arguments.optimizer)
-    return makers(case, arguments.backend, arguments.optimizer, arguments.rules)
+    made = makers(case, arguments.backend, arguments.optimizer, arguments.rules)
+    others = {f"our {name}": makers(case, arguments.backend, name, False)["ours"] for name in arguments.beside}
+    if arguments.set:
+        given = {name: _value(text) for name, _, text in (each.partition("=") for each in arguments.set)}
+        others[f"ours, {' '.join(arguments.set)}"] = makers(case, arguments.backend, arguments.optimizer, False, given)["ours"]
+    return made | others
+
+
+def _value(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def formulas(case, backend, name):
@@ -233,7 +252,7 @@ def formulas(case, backend, name):
     return {label: lambda shapes, make=make: steps[backend](make(), shapes) for label, make in makes.items()}
 
 
-def makers(case, backend, name, rules):
+def makers(case, backend, name, rules, given=None):
     """Contestant -> a function that makes its step on variables of the given shapes."""
     import keras
 
@@ -242,7 +261,7 @@ def makers(case, backend, name, rules):
     keras_name, keras_arguments, _, torch_name, optax_name = peers_of(name)
 
     def ours(**arguments):
-        return keras_optims.OPTIMIZERS[name](**arguments)
+        return keras_optims.OPTIMIZERS[name](**arguments, **(given or {}))
 
     def with_rules():
         return ours(rules=[keras_optims.Rule(ndim=1, learning_rate_multiplier=0.5, weight_decay=None)])
@@ -263,7 +282,8 @@ def makers(case, backend, name, rules):
             made["tf_keras, legacy"] = lambda shapes: legacy_step(getattr(legacy(), keras_name)(**keras_arguments), case)
         return made
     if backend == "jax":
-        import optax
+        if optax_name:
+            import optax
 
         rate = ours().get_config()["learning_rate"]
         options = {"momentum": 0.9} if name == "momentum" else {}
@@ -280,6 +300,8 @@ def makers(case, backend, name, rules):
     }
     if torch_name is None:
         return made
+    if torch_name == "Muon":
+        return {**made, "torch.optim": lambda shapes: torch_step(torch_name, {}, shapes)}
     for label, options in {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}.items():
         if label != "fused" or torch_name in ("SGD", "Adagrad", "Adam", "AdamW"):
             options = {**options, "lr": 0.001, **({"momentum": 0.9} if name == "momentum" else {})}
@@ -468,13 +490,18 @@ def torch_step(name, options, shapes, begin=start):
 
     flat, weights = begin(shapes)
     parameters = [torch.nn.Parameter(keras.ops.convert_to_tensor(weight)) for weight in weights]
-    optimizer = getattr(torch.optim, name)(parameters, **options)
+    if name == "Muon":  # which takes nothing but matrices
+        others = torch.optim.AdamW([parameter for parameter in parameters if parameter.ndim != 2], lr=0.001, foreach=True)
+        optimizers = [torch.optim.Muon([parameter for parameter in parameters if parameter.ndim == 2], lr=0.001), others]
+    else:
+        optimizers = [getattr(torch.optim, name)(parameters, **options)]
     source = keras.ops.convert_to_tensor(flat)
 
     def step():
         for parameter, gradient in zip(parameters, _split(source, shapes), strict=True):
             parameter.grad = gradient
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
     return step
 

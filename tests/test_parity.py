@@ -9,7 +9,7 @@ import pytest
 import keras_optims
 from keras_optims.arguments import NOT_OF_KERAS
 from keras_optims.testing.compiled_step import CompiledStep
-from tests.variants import ALL, EVERYWHERE
+from tests.variants import ALL, OF_EACH_SCOPE
 
 STEPS = 100
 SHAPES = [(), (7,), (3, 5), (64, 33)]
@@ -51,10 +51,10 @@ def assert_same(weights, expected):
 
 
 def variants_and_settings():
-    """Each variant plain, and each setting, of which the base takes care, with one of each way; on other backends with Adam."""
+    """Each variant plain, and each setting, of which the base takes care, with one of each scope; on other backends with Adam."""
     for variant in OF_KERAS:
         for number, setting in enumerate(SETTINGS):
-            if number and variant not in EVERYWHERE:
+            if number and variant not in OF_EACH_SCOPE:
                 continue
             if setting == "weight_decay" and variant.make.decay == "own":
                 continue  # Keras's FTRL forgets what it has decayed: tests/test_reference_adaptive.py

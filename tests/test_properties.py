@@ -153,7 +153,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("variant", [v for v in VARIANTS if v.elementwise], ids=str)
+@pytest.mark.parametrize("variant", [v for v in ONE_EACH if v.elementwise], ids=str)
 @examples(2)
 @given(drawn=st.data(), start=starts, order=st.permutations(range(SIZE)))
 def test_reshaping_permuting_and_splitting_a_variable_reshapes_permutes_and_splits_its_way(variant, layout, drawn, start, order):

@@ -463,29 +463,32 @@ class MovesAtOnce(keras_optims.SOAP):
 
 
 class KeepsItsFirstBasis(keras_optims.SOAP):
-    def _renew(self, variables):
+    def _renew(self, batches):
         pass
 
 
 class ForgetsToTurnTheFirstMoment(keras_optims.SOAP):
-    def _renew(self, variables):
+    def _renew(self, batches):
+        variables = [variable for batch in batches for variable in batch]
         before = [self.first_moment[variable].value for variable in variables]
-        super()._renew(variables)
+        super()._renew(batches)
         for variable, m in zip(variables, before, strict=True):
             self.assign(self.first_moment[variable], m)
 
 
 class ForgetsToSortTheSecondMoment(keras_optims.SOAP):
-    def _renew(self, variables):
+    def _renew(self, batches):
+        variables = [variable for batch in batches for variable in batch]
         before = [self.second_moment[variable].value for variable in variables]
-        super()._renew(variables)
+        super()._renew(batches)
         for variable, v in zip(variables, before, strict=True):
             self.assign(self.second_moment[variable], v[:, ::-1])
 
 
 class TurnsTheWrongWay(keras_optims.SOAP):
-    def _turned_back(self, matrices, variable):
-        return self._turned(matrices, variable)
+    @staticmethod
+    def _turned_back(matrices, bases):
+        return keras_optims.SOAP._turned(matrices, bases)
 
 
 @pytest.mark.backend("tensorflow")

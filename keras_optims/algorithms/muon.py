@@ -17,6 +17,7 @@ from keras import ops
 from keras_optims import kernels
 from keras_optims.algorithms.adam import Adam
 from keras_optims.axes import EMBEDDING, FILTERS, VECTOR
+from keras_optims.batches import alike, stacked, unstacked
 from keras_optims.hyperparameter import (
     DECAY_RATE,
     NON_NEGATIVE,
@@ -177,28 +178,21 @@ class Muon(Optimizer):
         return {"learning_rate": learning_rate, "momentum": self.momentum}
 
     def update_steps(self, gradients, variables, learning_rates):
-        """M ← μ·M + G; θ ← θ − η·s·O, with the matrices of one shape orthogonalized together."""
-        of_shape: dict = {}
-        for gradient, variable, learning_rate in zip(gradients, variables, learning_rates, strict=True):
-            s, velocity = self.scalars(variable, learning_rate), self.velocity[variable]
-            self.assign(velocity, velocity * s.momentum + gradient)
-            update = gradient + velocity * s.momentum if self.nesterov else velocity.value
-            axes = self.axes_of(variable)
-            matrices = axes.as_matrices(update)
-            is_tall = matrices.shape[-2] > matrices.shape[-1]
-            matrices = ops.swapaxes(matrices, -2, -1) if is_tall else matrices
-            key = (*matrices.shape[1:], variable.dtype)
-            of_shape.setdefault(key, []).append((matrices, is_tall, axes, variable, s.learning_rate))
-        for alike in of_shape.values():
-            together = [matrices for matrices, *_ in alike]
-            found = self._orthogonalized(together[0] if len(together) == 1 else ops.concatenate(together, 0))
-            start = 0
-            for matrices, is_tall, axes, variable, learning_rate in alike:
-                own = found[start : start + matrices.shape[0]]
-                start += matrices.shape[0]
-                own = ops.swapaxes(own, -2, -1) if is_tall else own
-                step = axes.from_matrices(own, variable.shape)
-                self.assign_sub(variable, step * (learning_rate * self._length(axes.sizes(variable.shape))))
+        """M ← μ·M + G; θ ← θ − η·s·O, for all matrices of one shape together."""
+        scalars = [self.scalars(variable, rate) for variable, rate in zip(variables, learning_rates, strict=True)]
+        kinds = [(self.axes_of(variable), variable.dtype, id(s)) for variable, s in zip(variables, scalars, strict=True)]
+        for numbers in alike(kinds, [variable.shape for variable in variables]):
+            batch, s = [variables[n] for n in numbers], scalars[numbers[0]]
+            axes, shape = self.axes_of(batch[0]), batch[0].shape
+            gradient = stacked([gradients[n] for n in numbers])
+            velocity = stacked([self.velocity[variable].value for variable in batch]) * s.momentum + gradient
+            update = gradient + velocity * s.momentum if self.nesterov else velocity
+            step = self._orthogonalized(axes.of_a_stack().as_matrices(update))
+            step = step * (s.learning_rate * self._length(axes.sizes(shape)))
+            step = axes.of_a_stack().from_matrices(step, (len(batch), *shape))
+            for variable, moving, own in zip(batch, unstacked(velocity), unstacked(step), strict=True):
+                self.assign(self.velocity[variable], moving)
+                self.assign_sub(variable, own)
 
     def _orthogonalized(self, matrices):
         if self.coefficients == "original":
@@ -210,9 +204,12 @@ class Muon(Optimizer):
         if keras.backend.standardize_dtype(matrices.dtype) == "float64" and self.ns_dtype is None:
             dtype = None
         margin = {"epsilon": 1e-6, "margin": 1.02} if self.coefficients == "polar_express" else {}
+        is_tall = matrices.shape[-2] > matrices.shape[-1]
+        matrices = ops.swapaxes(matrices, -2, -1) if is_tall else matrices
         alone = matrices.shape[0] == 1
         found = orthogonalized(matrices[0] if alone else matrices, each, dtype=dtype, **margin)
-        return found[None] if alone else found
+        found = found[None] if alone else found
+        return ops.swapaxes(found, -2, -1) if is_tall else found
 
     def _length(self, sizes) -> float:
         _, inputs, outputs = sizes

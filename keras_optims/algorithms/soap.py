@@ -10,7 +10,8 @@ import math
 import keras
 from keras import ops
 
-from keras_optims.axes import FILTERS, VECTOR
+from keras_optims.axes import FILTERS, VECTOR, Axes
+from keras_optims.batches import alike, joined, parted, stacked, unstacked
 from keras_optims.hyperparameter import (
     DECAY_RATE,
     NON_NEGATIVE,
@@ -101,12 +102,14 @@ class SOAP(Optimizer):
             self.sides.append(self.add_slot(turned, name, shape=square, numbers="exact"))
             self.bases.append(self.add_slot(turned, f"{name}_basis", _identity, shape=square, numbers="exact"))
 
-    def _sizes(self, variable) -> tuple[int, int, int]:
-        """(number of matrices, inputs, outputs); a vector is one column."""
+    def _axes(self, variable) -> Axes:
+        """Those by which it is turned; a vector is one column."""
         axes = self.axes_of(variable)
-        if axes.kind in (VECTOR, FILTERS):
-            return 1, math.prod(variable.shape), 1
-        return axes.sizes(variable.shape)
+        return Axes(tuple(range(len(variable.shape)))) if axes.kind in (VECTOR, FILTERS) else axes
+
+    def _sizes(self, variable) -> tuple[int, int, int]:
+        """(number of matrices, inputs, outputs)."""
+        return self._axes(variable).sizes(variable.shape)
 
     def _turns(self, variable, axis) -> bool:
         sizes = self._sizes(variable)
@@ -128,85 +131,101 @@ class SOAP(Optimizer):
         }
 
     def update_steps(self, gradients, variables, learning_rates):
-        """The formula for each of them; and for all together, now and then, the eigenvectors."""
-        for gradient, variable, learning_rate in zip(gradients, variables, learning_rates, strict=True):
-            self._update(gradient, variable, learning_rate)
-        turned = [variable for variable in variables if any(variable in side for side in self.sides)]
+        """The formula, for all matrices of one shape together; and now and then the eigenvectors."""
+        scalars = [self.scalars(variable, rate) for variable, rate in zip(variables, learning_rates, strict=True)]
+        decays = [self.decay_of(variable) for variable in variables]
+        kinds = [
+            (self.axes_of(variable), variable.dtype, id(s), id(decay))
+            for variable, s, decay in zip(variables, scalars, decays, strict=True)
+        ]
+        turned = []
+        for numbers in alike(kinds, [variable.shape for variable in variables]):
+            batch = [variables[n] for n in numbers]
+            self._update([gradients[n] for n in numbers], batch, scalars[numbers[0]], decays[numbers[0]])
+            if any(batch[0] in side for side in self.sides):
+                turned.append(batch)
         if turned:
             self.every(1, lambda: self._begin(turned), until=1)
             self.every(self.precondition_frequency, lambda: self._renew(turned), since=1)
 
-    def _update(self, gradient, variable, learning_rate):
-        s = self.scalars(variable, learning_rate)
-        m, v = self.first_moment[variable], self.second_moment[variable]
-        matrices = self._as_matrices(gradient, variable)
-        turned = self._turned(matrices, variable)
-        self.assign_add(m, (turned - m) * s.one_minus_beta_1)
-        self.assign_add(v, (ops.square(turned) - v) * s.one_minus_beta_2)
+    def _update(self, gradients, variables, s, decay):
+        axes = self._axes(variables[0]).of_a_stack()
+        matrices = axes.as_matrices(stacked(gradients))
+        bases = self._of(self.bases, variables)
+        turned = self._turned(matrices, bases)
+        m, v = self._of((self.first_moment, self.second_moment), variables)
+        m = m + (turned - m) * s.one_minus_beta_1
+        v = v + (ops.square(turned) - v) * s.one_minus_beta_2
+        self._assign(self.first_moment, variables, m)
+        self._assign(self.second_moment, variables, v)
         root = ops.sqrt(v) + s.epsilon
-        step = self._turned_back(m / ops.where(root > 0, root, 1.0), variable)
-        self.assign_sub(variable, self._as_variable(step, variable) * s.alpha)
-        decay = self.decay_of(variable)
+        step = self._turned_back(m / ops.where(root > 0, root, 1.0), bases) * s.alpha
         if decay is not None:
-            self.assign_sub(variable, variable * decay * s.rate)
-        for axis, side in enumerate(self.sides):
-            if variable in side:
-                transposed = ops.swapaxes(matrices, -2, -1)
-                product = ops.matmul(matrices, transposed) if axis == 0 else ops.matmul(transposed, matrices)
-                self.assign_add(side[variable], (product - side[variable]) * s.one_minus_beta)
+            weights = axes.as_matrices(stacked([variable.value for variable in variables]))
+            step = step + (weights - step) * decay * s.rate
+        step = axes.from_matrices(step, (len(variables), *variables[0].shape))
+        for variable, own in zip(variables, unstacked(step), strict=True):
+            self.assign_sub(variable, own)
+        transposed = ops.swapaxes(matrices, -2, -1)
+        products = (lambda: ops.matmul(matrices, transposed)), (lambda: ops.matmul(transposed, matrices))
+        for slot, side, product in zip(self.sides, self._of(self.sides, variables), products, strict=True):
+            if side is not None:
+                self._assign(slot, variables, side + (product() - side) * s.one_minus_beta)
 
-    def _begin(self, variables):
+    def _begin(self, batches):
         """Q: the eigenvectors, those with the largest eigenvalues first."""
-        for side, basis in zip(self.sides, self.bases, strict=True):
-            for variable in variables:
-                if variable in side:
-                    self.assign(basis[variable], ops.flip(ops.linalg.eigh(side[variable].value)[1], -1))
+        for variables in batches:
+            for side, basis in zip(self._of(self.sides, variables), self.bases, strict=True):
+                if side is not None:
+                    self._assign(basis, variables, ops.flip(ops.linalg.eigh(side)[1], -1))
 
-    def _renew(self, variables):
+    def _renew(self, batches):
         """Q ← QR(L·Q), with the columns in the order of their eigenvalues; v in their order too, and m in the new basis."""
-        of_size: dict = {}
-        for axis, (side, basis) in enumerate(zip(self.sides, self.bases, strict=True)):
-            for variable in variables:
-                if variable in side:
-                    square, old = side[variable].value, basis[variable].value
-                    product = ops.matmul(square, old)
-                    order = ops.argsort(-ops.sum(old * product, axis=-2), axis=-1)  # of the diagonal of QᵀLQ
-                    v = self.second_moment[variable]
-                    self.assign(v, ops.take_along_axis(v.value, order[:, :, None] if axis == 0 else order[:, None, :], axis + 1))
+        products, back = [], []
+        for variables in batches:
+            m, v = self._of((self.first_moment, self.second_moment), variables)
+            bases = self._of(self.bases, variables)
+            back.append(self._turned_back(m, bases))
+            for axis, (side, basis) in enumerate(zip(self._of(self.sides, variables), bases, strict=True)):
+                if side is not None:
+                    product = ops.matmul(side, basis)
+                    order = ops.argsort(-ops.sum(basis * product, axis=-2), axis=-1)  # of the diagonal of QᵀLQ
+                    v = ops.take_along_axis(v, order[:, :, None] if axis == 0 else order[:, None, :], axis + 1)
                     product = ops.take_along_axis(product, order[:, None, :], -1)
-                    of_size.setdefault((product.shape[-1], variable.dtype), []).append((product, basis[variable]))
-        back = {id(variable): self._turned_back(self.first_moment[variable].value, variable) for variable in variables}
-        for alike in of_size.values():
-            found, start = ops.qr(ops.concatenate([product for product, _ in alike], 0))[0], 0
-            for product, basis in alike:
-                self.assign(basis, found[start : start + product.shape[0]])
+                    products.append((product, self.bases[axis], variables))
+            self._assign(self.second_moment, variables, v)
+        of_one = [(1, *product.shape[1:]) for product, *_ in products]
+        for numbers in alike([variables[0].dtype for *_, variables in products], of_one):
+            found, start = ops.qr(joined([products[n][0] for n in numbers]))[0], 0
+            for product, basis, variables in (products[n] for n in numbers):
+                self._assign(basis, variables, found[start : start + product.shape[0]])
                 start += product.shape[0]
-        for variable in variables:
-            self.assign(self.first_moment[variable], self._turned(back[id(variable)], variable))
+        for variables, momentum in zip(batches, back, strict=True):
+            self._assign(self.first_moment, variables, self._turned(momentum, self._of(self.bases, variables)))
 
-    def _turned(self, matrices, variable):
+    def _of(self, slots, variables) -> list:
+        """Of each slot that the variables have, one batch; else `None`."""
+        return [joined([slot[v].value for v in variables]) if variables[0] in slot else None for slot in slots]
+
+    def _assign(self, slot, variables, batch):
+        for variable, own in zip(variables, parted(batch, len(variables)), strict=True):
+            self.assign(slot[variable], own)
+
+    @staticmethod
+    def _turned(matrices, bases):
         """Q_Lᵀ·G·Q_R."""
-        left, right = self.bases
-        if variable in left:
-            matrices = ops.matmul(ops.swapaxes(left[variable].value, -2, -1), matrices)
-        return ops.matmul(matrices, right[variable].value) if variable in right else matrices
+        left, right = bases
+        if left is not None:
+            matrices = ops.matmul(ops.swapaxes(left, -2, -1), matrices)
+        return matrices if right is None else ops.matmul(matrices, right)
 
-    def _turned_back(self, matrices, variable):
+    @staticmethod
+    def _turned_back(matrices, bases):
         """Q_L·G·Q_Rᵀ."""
-        left, right = self.bases
-        if variable in left:
-            matrices = ops.matmul(left[variable].value, matrices)
-        return ops.matmul(matrices, ops.swapaxes(right[variable].value, -2, -1)) if variable in right else matrices
-
-    def _as_matrices(self, tensor, variable):
-        axes = self.axes_of(variable)
-        return ops.reshape(tensor, self._sizes(variable)) if axes.kind in (VECTOR, FILTERS) else axes.as_matrices(tensor)
-
-    def _as_variable(self, matrices, variable):
-        axes = self.axes_of(variable)
-        if axes.kind in (VECTOR, FILTERS):
-            return ops.reshape(matrices, variable.shape)
-        return axes.from_matrices(matrices, variable.shape)
+        left, right = bases
+        if left is not None:
+            matrices = ops.matmul(left, matrices)
+        return matrices if right is None else ops.matmul(matrices, ops.swapaxes(right, -2, -1))
 
 
 def _identity(shape, dtype=None):

@@ -29,21 +29,31 @@ def run_if(predicate, action, otherwise, state):
 
 def apart(values, read):
     """See `keras_optims.kernels`."""
-    taken = {_memory(value) for value in read if value is not None}
+    taken: set = {_memory(value) for value in read if value is not None}
     distinct = []
     for value in values:
-        value = value.clone() if _memory(value) in taken else value
-        taken.add(_memory(value))
+        whole, part = _memory(value), _part(value)  # parts of one tensor, as `torch.split` makes, are not each other's
+        value = value.clone() if whole in taken or part in taken else value
+        taken.add(_part(value))
         distinct.append(value)
     return distinct
 
 
-def _memory(value):
+def _memory(value) -> int:
     """Tells tensors that share memory; those of a list are all made together."""
+    return _plain(value).untyped_storage()._cdata
+
+
+def _part(value) -> tuple[int, int]:
+    """Tells those that begin at the same place of it."""
+    return _memory(value), _plain(value).storage_offset()
+
+
+def _plain(value):
     value = value.tensors[0] if isinstance(value, Listed) else value
     while functorch.is_batchedtensor(value):
         value = functorch.get_unwrapped(value)
-    return value.untyped_storage()._cdata
+    return value
 
 
 def assign(optimizer, variable, value):
