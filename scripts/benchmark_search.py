@@ -238,7 +238,7 @@ class Bare:
         from tuning.training.problem_model import fit_arguments
 
         (model,) = self.ours._trainer.models._kept.values()
-        arguments = fit_arguments(self.ours.problem, self.ours.model.load())
+        arguments = fit_arguments(self.ours.problem.batch_size, self.ours.model.load())
         train, validation = epochs.prepared(arguments["x"], arguments["y"], arguments["validation_data"], 0.0)
         compiled = epochs._compiled(model, train, arguments["batch_size"])
         for _ in settings:

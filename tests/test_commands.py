@@ -53,6 +53,9 @@ NOT_RUN = {
     "keras-optims tune adam --trials 200 --engine ray": "tests/tuning/test_ray.py",
     "keras-optims tune adam --trials 2000 --engine ray": "needs a cluster; tests/tuning/test_ray.py",
     "keras-optims tune --plan": "tests/tuning/test_plan.py",
+    "keras-optims tune adam --problem digits_mlp --search units": "tests/tuning/test_structure.py searches such axes",
+    "keras-optims tune adam,momentum": "tests/tuning/test_structure.py",
+    "keras-optims compare adam keras:Adam": "tests/tuning/test_structure.py",
     "ray start": "needs a cluster",
     "pip install": "installs; tests/test_packaging.py",
     "scripts/quickstart.sh": "installs",
@@ -109,6 +112,7 @@ OTHER_BLOCKS = {
     ("performance.md", "variable "): "test_docs.py",
     ("searching.md", "epochs run in model.fit"): "tuning/test_callbacks.py",
     ("searching.md", 'optimizer = "adam"'): "tuning/test_plan.py",
+    ("searching.md", "beta_1, beta_2 of keras:adam"): "tuning/test_structure.py",
     ("rules.md", "variable "): "test_docs.py",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from tuning.errors import SearchError
@@ -51,6 +52,11 @@ JIT_WAYS = {("tensorflow", "on"): "xla", ("tensorflow", "off"): "graph", ("jax",
 
 
 ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}
+
+
+def folder_name(name: str) -> str:
+    """A name of a problem or an optimizer as part of a folder's."""
+    return name.replace(":", ".").replace(os.sep, "_")
 
 
 def meant(name: str, known: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ HEAVY = (
         "from tuning.cli import main; assert main(['tune', 'sgdd']) == 2",
         "from tuning.cli import main; assert main(['tune', 'adam', '--problem', 'mnist']) == 2",
         "from tuning.cli import main; assert main(['tune', 'adam', '--search', 'lr=0.1:1']) == 2",
+        "from tuning.cli import main; assert main(['tune', 'adam,momentum', '--search', 'adam.bta_2=0.8:0.9']) == 2",
+        "from tuning.cli import main; assert main(['compare', 'adam', '--fix', 'unit=3']) == 2",
         "import tuning.store.database, tuning.results.search, tuning.names",
         "import tuning.console.comparison_table",
         "from tuning.cli import main; assert main(['compare', '--help']) == 0",

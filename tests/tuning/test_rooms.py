@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 FLOORS = (
     {"errors"},
     {"names"},
-    {"problems", "runtime", "space", "store"},
+    {"runtime", "space", "store"},
+    {"problems"},
     {"oracles", "results", "training"},
     {"console", "doctor", "engines", "report", "schedulers"},
     {"landscape", "study"},

@@ -14,6 +14,7 @@ from tests.tuning.conftest import JIT, load, one_sentence
 from tuning.report.reproduction import plan as plan_of_report
 from tuning.report.reproduction import snippet
 from tuning.results.search import SearchResult, python_line
+from tuning.space.part import made
 from tuning.space.schedules import RANGES, SCHEDULES, numbers_of
 from tuning.space.space import Space
 from tuning.training.problem_model import ProblemModel
@@ -65,7 +66,7 @@ def test_one_cycle_takes_the_momentum_along():
     def line(optimizer, search=None, fix=None):
         space = Space.of(optimizer, search, fix, "onecycle").in_steps(10)
         values = settings_at(space, 0.5).values
-        return space, values, space.settings(values, 2)
+        return space, values, made(space.setting(values, 2).arguments)
 
     space, values, settings = line("adam", {"warmup": None})
     assert repr(settings["beta_1"]) == repr(schedules.OneCycleMomentum(values["beta_1"], 20, values["warmup"], 0.9))
@@ -75,12 +76,12 @@ def test_one_cycle_takes_the_momentum_along():
     assert repr(settings["momentum"]) == repr(schedules.OneCycleMomentum(0.95, 20))
     space, _, settings = line("gradient_descent")
     assert list(settings) == ["learning_rate"]
-    assert "low" not in space.schedule.fixed
+    assert "low" not in space.parts["gradient_descent"].schedule.fixed
 
 
 def test_what_is_neither_searched_nor_fixed_follows_the_schedule_at_its_default():
     space = Space.of("prodigy", {"warmup": None, "beta_1": None}, schedule="linear").in_steps(10)
-    settings = space.settings(settings_at(space, 0.5).values, 1)
+    settings = made(space.setting(settings_at(space, 0.5).values, 1).arguments)
     assert settings["learning_rate"].get_config()["peak"] == keras_optims.Prodigy.hyperparameters()["learning_rate"].default
 
 
@@ -164,8 +165,8 @@ def test_a_comparison_gives_each_optimizer_its_schedule(tiny):
 
 REFUSED = {
     "--search warmup=0:0.2": "without --schedule; it is a number of the schedules constant, cosine, linear, wsd, onecycle",
-    "--schedule cosine --search decay": "decay is not a hyperparameter of it and cannot be searched for Adam",
-    "--schedule cosine --fix decay=0.2": "with --schedule cosine; it is a number of the schedules wsd; received 'decay'",
+    "--schedule cosine --search decay": "decay cannot be searched with --schedule cosine; it is a number of the schedules wsd",
+    "--schedule cosine --fix decay=0.2": "decay cannot be fixed with --schedule cosine; it is a number of the schedules wsd",
     "--schedule cosine --search warmup=0:1": "warmup must be a number in [0, 1); received 1.0.",
     "--schedule cosine --fix warmup=much": "warmup must be a number in [0, 1); received 'much'.",
     "--schedule cosine --search warmup=0:0.2:log": "A log search range needs LOW > 0",

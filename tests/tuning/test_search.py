@@ -453,7 +453,7 @@ def test_search_takes_a_problem_object(tiny, capsys):
         ({"pruner": "x"}, ["none, median, halving", "'x'"]),
         ({"engine": "cluster"}, ["local"]),
         ({"problem": 3}, ["digits_mlp", "3"]),
-        ({"optimizer": keras.optimizers.Adam}, ["subclass of keras_optims.Optimizer"]),
+        ({"optimizer": keras.layers.Dense}, ["subclass of keras.optimizers.Optimizer"]),
     ],
 )
 def test_wrong_arguments_from_python(changes, words):

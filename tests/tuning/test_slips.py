@@ -26,6 +26,13 @@ from tuning.space import catalogue
         (["tune", "adam", "--search", "lr=0.1:1"], "learning_rate"),
         (["tune", "adam", "--fix", "amsgard=true"], "amsgrad"),
         (["tune", "adam", "--oracle", "quasirandm"], "quasirandom"),
+        (["tune", "adam", "--search", "unit"], "units"),
+        (["tune", "adam", "--search", "batchsize=8,16"], "batch_size"),
+        (["tune", "adam", "--schedule", "cosine", "--search", "wamup"], "warmup"),
+        (["tune", "adam,momentum", "--search", "adam.bta_2"], "adam.beta_2"),
+        (["tune", "adam,momentum", "--search", "adma.beta_2"], "adam.beta_2"),
+        (["compare", "adam", "--fix", "problem.activatoin=relu"], "problem.activation"),
+        (["compare", "adam", "keras:Adm"], "keras:adam"),
     ],
 )
 def test_a_misspelled_name_is_answered_with_what_was_meant(arguments, meant, command):

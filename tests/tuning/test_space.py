@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import keras_optims
+from keras_optims.hyperparameter import SearchRange
 from tuning import SearchError, Space
 from tuning.names import ORACLES
 from tuning.oracles import make_oracle
-from tuning.space.space import SearchAxis
+from tuning.space.hyperparameters import SearchAxis
 from tuning.space.text import parse_fix, parse_search
 
 
@@ -65,7 +66,8 @@ def test_the_default_space_is_what_the_optimizer_declares(name):
     space = Space.of(name)
     declared = keras_optims.OPTIMIZERS[name].hyperparameters()
     expected = {key: value.search for key, value in declared.items() if value.search and value.search.by_default}
-    assert space.axes == expected
+    found = {key: SearchRange(axis.low, axis.high, axis.scale) for key, axis in space.axes.items()}
+    assert found == expected
     assert "learning_rate" in space.axes or name == "prodigy"  # which finds it itself
     middle = {axis.name: axis.prob_to_value(0.5) for axis in space.hyperparameters().space}
     optimizer = space.build(middle)
@@ -107,6 +109,16 @@ def test_a_class_of_ones_own_is_tunable():
         ({"learning_rate": (0.1, float("nan"))}, {}, ["learning_rate", "LOW < HIGH"]),
         ({"learning_rate": (0.1, 0.2, "cubic")}, {}, ["linear, log, log1m", "cubic"]),
         ({"learning_rate": 0.1}, {}, ["learning_rate", "(low, high)", "0.1"]),
+        ({"learning_rate": [0.1, -1.0]}, {}, ["learning_rate", "[0, ∞)", "-1.0"]),
+        ({"learning_rate": [0.1]}, {}, ["learning_rate", "at least two", "[0.1]"]),
+        ({"learning_rate": [0.1, "b"]}, {}, ["learning_rate", "number", "'b'"]),
+        ({"amsgrad": [True, 2]}, {}, ["amsgrad", "True or False", "2"]),
+        ({"clip_mode": None}, {}, ["clip_mode cannot be searched"]),
+        ({"momentum.beta_1": None}, {}, ["momentum.beta_1", "adam has learning_rate"]),
+        ({"batch_size": None}, {}, ["batch_size=16,32,64"]),
+        ({"batch_size": (0, 8)}, {}, ["batch_size", "at least 1"]),
+        ({"batch_size": [16, 32]}, {"batch_size": 16}, ["not both", "batch_size"]),
+        ({}, {"batch_size": 1.5}, ["batch_size", "at least 1", "1.5"]),
         ({"learning_rate": ("a", "b")}, {}, ["numbers", "'a'"]),
         ({"clipnorm": None}, {}, ["clipnorm", "no search range"]),
         ({}, {"beta_1": 1.5}, ["beta_1", "[0, 1)", "1.5"]),

@@ -36,24 +36,26 @@ def _plan(options, optimizers: Sequence[str]) -> Plan:
 
 
 def _check_names(plan: Plan) -> None:
-    """Says at once which name is misspelled, where that can be told without importing a backend."""
+    """Says at once which name is wrong, where that can be told without importing a backend."""
     from tuning.problems import PROBLEMS, check_problem
-    from tuning.space.catalogue import check_names, check_optimizer
+    from tuning.space.catalogue import check_optimizer, names_of, optimizers
+    from tuning.space.setting import Holders
 
-    known = all(isinstance(name, str) for name in plan.optimizers)
-    for name in plan.optimizers if known else ():
-        check_optimizer(str(name))
+    names = [name for name in plan.optimizers if isinstance(name, str)]
+    for name in names:
+        check_optimizer(name)
     if isinstance(plan.problem, str):
         check_problem(plan.problem)
-    if known and isinstance(plan.problem, str) and plan.problem in PROBLEMS:  # one of one's own may have names of its own
-        names = [name for name in [*(plan.search or ()), *(plan.fix or ())] if "." not in name]
-        check_names(names, map(str, plan.optimizers), also=("activation", "batch_size", "dropout", "layers", "units"))
+    ours = all(name in optimizers() for name in names)  # others say what they have when they are imported
+    if ours and plan.problem in PROBLEMS:
+        problem = str(plan.problem)
+        own = {name: names_of(name, plan.schedule) for name in names}
+        Holders(own, problem, list(PROBLEMS[problem].axes), plan.schedule).check(plan.search or (), plan.fix or ())
 
 
 def tune(options) -> int:
     """Searches, and says what the best setting is."""
-    plan = _plan(options, [options.optimizer] if options.optimizer else [])
-    _ = plan.optimizer  # says so if there are several
+    plan = _plan(options, options.optimizer.split(",") if options.optimizer else [])
     from tuning.runtime.quiet import import_keras_quietly
 
     with _searching(options):
@@ -251,9 +253,9 @@ def problems(options) -> int:
     from tuning.problems import PROBLEMS
 
     if options.json:
-        _print_json({name: {"description": entry.description} for name, entry in PROBLEMS.items()})
+        _print_json({name: {"description": entry.description, "axes": list(entry.axes)} for name, entry in PROBLEMS.items()})
         return DONE
-    _print_columns({name: entry.description for name, entry in PROBLEMS.items()})
+    _print_columns({name: f"{entry.description}; --search {', '.join(entry.axes)}" for name, entry in PROBLEMS.items()})
     return DONE
 
 

@@ -78,7 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Searches good hyperparameters of an optimizer on a problem. Results are kept as they come: after Ctrl-C, "
         "or whatever ends it, the same command goes on where it stopped.",
     )
-    tune.add_argument("optimizer", nargs="?", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    tune.add_argument(
+        "optimizer",
+        nargs="?",
+        metavar="OPTIMIZER[,OPTIMIZER]",
+        help="see `keras-optims optimizers`; of several, each trial has one; keras:NAME: Keras's own",
+    )
     _search_arguments(tune, "results/OPTIMIZER-PROBLEM")
     tune.set_defaults(run=actions.tune, interrupted=RESUMABLE)
 
@@ -89,7 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         "with fresh seeds and reports the test data, which selected nothing. After Ctrl-C, or whatever ends it, the same command "
         "goes on where it stopped.",
     )
-    compare.add_argument("optimizers", nargs="*", metavar="OPTIMIZER", help="see `keras-optims optimizers`")
+    compare.add_argument(
+        "optimizers", nargs="*", metavar="OPTIMIZER", help="see `keras-optims optimizers`; keras:NAME: Keras's own"
+    )
     _search_arguments(compare, "results/compare-PROBLEM, with a folder for each optimizer", compares=True)
     compare.set_defaults(run=actions.compare, interrupted=RESUMABLE)
 

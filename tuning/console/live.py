@@ -33,9 +33,9 @@ class View:
 
     def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms=False):
         self._names = [] if confirms else list(space.axes)
-        self._symbols = [space.symbol(name) or name for name in self._names]
+        self._symbols = [("" if axis.of else axis.symbol) or axis.name for axis in space.axes.values() if self._names]
         self._confirms = confirms
-        self._title = f"{space.optimizer.__name__} on {problem}" + (", its best setting with fresh seeds" if confirms else "")
+        self._title = f"{space.title} on {problem}" + (", its best setting with fresh seeds" if confirms else "")
         self._objective = objective
         self._trials = trials
         self._stream = stream

@@ -10,7 +10,7 @@ def table(result: SearchResult) -> str:
     space = result.config.get("space")
     axes = space["axes"] if isinstance(space, dict) else {}
     names = list(axes) or sorted({name for trial in result.trials for name in trial.hyperparameters})
-    heads = ["trial", *(f"{axes[name]['symbol']} {name}".strip() if name in axes else name for name in names)]
+    heads = ["trial", *(f"{axes[name].get('symbol', '')} {name}".strip() if name in axes else name for name in names)]
     heads += ["epochs", result.objective, "seconds"]
     ranked = result.ranking()
     others = [trial for trial in result.trials if trial.state != "completed"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from tuning.errors import SearchError
 from tuning.experiments.plan import Plan
+from tuning.names import folder_name
 
 DEFAULT_TRIALS = 16
 
@@ -36,17 +38,9 @@ def engine_of(plan: Plan):
     return LocalEngine(plan.workers, plan.threads_per_worker)
 
 
-def default_directory(optimizer: type, problem_name: str) -> pathlib.Path:
+def default_directory(optimizers: Iterable[str], problem_name: str) -> pathlib.Path:
     """`results/adam-digits_mlp`."""
-    import keras_optims
-
-    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
-    return pathlib.Path("results") / f"{names.get(optimizer, optimizer.__name__)}-{folder_name(problem_name)}"
-
-
-def folder_name(problem_name: str) -> str:
-    """A problem's name as part of a folder's."""
-    return problem_name.replace(":", ".").replace(os.sep, "_")
+    return pathlib.Path("results") / "-".join(map(folder_name, [*optimizers, problem_name]))
 
 
 def objective_of(problem):

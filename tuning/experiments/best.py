@@ -14,20 +14,21 @@ from typing import Any
 import keras
 import numpy as np
 
-import keras_optims
 from tuning.errors import NoUsableTrialError, SearchError
 from tuning.experiments.arguments import objective_of
 from tuning.experiments.training import train_made
 from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
-from tuning.problems.problem import Data, Problem
+from tuning.problems.problem import Data
 from tuning.problems.streams import is_stream
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult, TrialRecord
+from tuning.space.part import made as made_arguments
+from tuning.space.setting import Setting, setting_of
 from tuning.store.files import replacing
 from tuning.training import epochs as compiled_epochs
 from tuning.training.keeping import BestEpoch, put_evaluated, saved
-from tuning.training.problem_model import evaluated_as
+from tuning.training.problem_model import evaluated_as, steps_per_epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +105,9 @@ def train_best(
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**32):
             raise SearchError(f"{name} must be an int of at least {least}; received {value!r}.")
     made = make_problem(_problem_of(result, problem), data_dir)
-    optimizer = _optimizer_of(result, best)
-    data = made.load(result.config.get("train_samples"))
+    space = result.config["space"]
+    setting = setting_of(space, best.hyperparameters, best.epochs)
+    data = made.load(result.config.get("train_samples"), setting.batch_size)
     if epochs is None:
         epochs = best.epochs or made.epochs
         if all_data:
@@ -118,7 +120,19 @@ def train_best(
         data = together(data)
     else:
         own.append(at_best)
-    model = train_made(made, data, optimizer, seed=seed, epochs=epochs, way=_way_of(result), callbacks=own)
+    batch_size = setting.batch_size or made.batch_size
+    follows = (space if setting.optimizer is None else space["optimizers"][setting.optimizer]).get("schedule") is not None
+    steps = steps_per_epoch(batch_size, data) if follows else None  # the schedule is of this training, whatever its length
+    optimizer = _optimizer_of(result, setting_of(space, best.hyperparameters, epochs, steps))
+    model = train_made(
+        *(made, data, optimizer),
+        seed=seed,
+        epochs=epochs,
+        way=_way_of(result),
+        callbacks=own,
+        setting=setting.model,
+        batch_size=batch_size,
+    )
     history = model.history.history
     trained = len(next(iter(history.values())))
     at = trained - 1
@@ -132,7 +146,7 @@ def train_best(
         put_evaluated(model)
         if not math.isfinite(history["loss"][-1]):
             raise NoUsableTrialError("The training diverged: its loss is not a number at the end.")
-    metrics = {name: float(values[at]) for name, values in history.items()} | _test_metrics(model, made, data)
+    metrics = {name: float(values[at]) for name, values in history.items()} | _test_metrics(model, batch_size, data)
     count = None if is_stream(data.train) else len(keras.tree.flatten(data.train)[0])
     return Trained(model, best.line, best.number, seed, count, trained, at, metrics)
 
@@ -201,19 +215,18 @@ def _callbacks_of(result: SearchResult, callbacks: Callbacks | None) -> Callback
     return found
 
 
-def _optimizer_of(result: SearchResult, best: TrialRecord) -> keras.optimizers.Optimizer:
-    space = result.config["space"]
-    module, _, name = space["call"].rpartition(".")
+def _optimizer_of(result: SearchResult, setting: Setting) -> keras.optimizers.Optimizer:
+    module, _, name = setting.call.rpartition(".")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)  # as for a problem of one's own
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise SearchError(f"The optimizer {space['call']} of the search in {result.directory} is not found: {error}.") from error
-    if not (isinstance(cls, type) and issubclass(cls, keras_optims.Optimizer)):
-        raise SearchError(f"{space['call']} is no subclass of keras_optims.Optimizer.")
-    return cls(**{**best.hyperparameters, **space["fixed"]})
+        raise SearchError(f"The optimizer {setting.call} of the search in {result.directory} is not found: {error}.") from error
+    if not (isinstance(cls, type) and issubclass(cls, keras.optimizers.Optimizer)):
+        raise SearchError(f"{setting.call} is no subclass of keras.optimizers.Optimizer.")
+    return cls(**made_arguments(setting.arguments))
 
 
 def _way_of(result: SearchResult) -> str | None:
@@ -221,8 +234,8 @@ def _way_of(result: SearchResult) -> str | None:
     return result.way if result.way in compiled_epochs.ways() else None
 
 
-def _test_metrics(model: keras.Model, made: Problem, data: Data) -> dict[str, float]:
+def _test_metrics(model: keras.Model, batch_size: int, data: Data) -> dict[str, float]:
     if data.test is None:
         return {}
-    found = compiled_epochs.evaluate(model, **evaluated_as(data.test, made.batch_size))
+    found = compiled_epochs.evaluate(model, **evaluated_as(data.test, batch_size))
     return {f"test_{name}": value for name, value in found.items()}

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, folder_name, objective_of, of_problem
+from tuning.experiments.arguments import DEFAULT_TRIALS, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
 from tuning.experiments.search import run
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, folder_name
 from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
@@ -44,7 +44,7 @@ def compare(
     at the epoch that is best on the validation data. What is finished is kept: the same call resumes.
 
     Args:
-        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
+        optimizers: names in `keras_optims.OPTIMIZERS`, `"keras:NAME"` of Keras's own, or classes; or a whole `tuning.Plan`.
         problem: as `tuning.search` takes it.
         fresh: delete the comparison in `directory` and start over.
         retry_failed: try the trials that failed once more, with the same settings and seeds.
@@ -66,10 +66,11 @@ def compare(
     deadline = math.inf if plan.max_minutes is None else time.monotonic() + 60 * plan.max_minutes
     with missing_packages_explained():
         from tuning.problems import make_problem
+        from tuning.space.space import tunables_of
 
-    contestants = _contestants(plan.optimizers)
-    changes = _changes(contestants, plan.search or {}, plan.fix or {}, plan.schedule)
+    contestants = tunables_of(plan.optimizers)
     made = make_problem(plan.problem, plan.data_dir)
+    changes = _changes(contestants, plan.search or {}, plan.fix or {}, plan.schedule, made.structure())
     if plan.workers == 1:
         made.load(plan.train_samples)  # what is wrong with the data is said before a folder is made
     folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
@@ -97,15 +98,16 @@ def compare(
 
         contest = _Contest(folder, header, contestants, deadline, progress, retry_failed)
         each = dataclasses.replace(plan, confirmations=None)
-        for name, optimizer in contestants.items():
-            own = dataclasses.replace(each, optimizers=[optimizer], directory=folder / name, trials=trials, **changes[name])
+        for name, one in contestants.items():
+            place = folder / folder_name(name)
+            own = dataclasses.replace(each, optimizers=[one.named], directory=place, trials=trials, **changes[name])
             contest.phase(name, "search", own)
-        for name, optimizer in contestants.items():
+        for name, one in contestants.items():
             best = contest.best(name)
             if best is not None:
                 confirming = dataclasses.replace(
                     each,
-                    optimizers=[optimizer],
+                    optimizers=[one.named],
                     directory=_confirmation_place(folder, name, best),
                     trials=confirmations,
                     epochs=best.epochs,
@@ -166,12 +168,12 @@ class _Contest:
 
     def best(self, name: str):
         """The best trial of an optimizer's search."""
-        found = load_search(self.folder / name)
+        found = load_search(self.folder / folder_name(name))
         return found.best if found is not None and self.complete else None
 
     def result(self, complete: bool | None = None) -> Comparison:
         """What is known now, which is written to the folder as well."""
-        searches = filter(None, (load_search(self.folder / name) for name in self.names))
+        searches = filter(None, (load_search(self.folder / folder_name(name)) for name in self.names))
         machine = next((search.config["machine"] for search in searches if "machine" in search.config), None)
         header = {**self.header, "machine": machine, "complete": self.complete if complete is None else complete}
         comparison = Comparison.of(self.folder, header, self.names)
@@ -180,55 +182,31 @@ class _Contest:
 
     def _choices(self) -> dict[str, Any]:
         """What the first search has measured: all that are compared are trained alike."""
-        found = [search.choices for name in self.names if (search := load_search(self.folder / name)) and search.choices]
-        return found[0] if found else {}
+        searches = filter(None, (load_search(self.folder / folder_name(name)) for name in self.names))
+        return next((search.choices for search in searches if search.choices), {})
 
     def _say(self, text: str) -> None:
         if self.progress:
             print(text, file=sys.stderr, flush=True)
 
 
-def _contestants(optimizers) -> dict[str, str | type]:
-    """Name -> what `tuning.search` takes, in the order in which they were given."""
-    import keras_optims
-    from tuning.space.space import optimizer_class
-
-    names = {cls: name for name, cls in keras_optims.OPTIMIZERS.items()}
-    contestants: dict[str, str | type] = {}
-    for optimizer in optimizers:
-        cls = optimizer_class(optimizer)
-        name = names.get(cls, cls.__name__)
-        if name in contestants:
-            raise SearchError(f"Each optimizer is compared once, under its own name; received {name} twice.")
-        contestants[name] = names.get(cls, cls)
-    return contestants
-
-
 def _changes(
-    contestants: Mapping[str, str | type], search: Mapping[str, Any], fix: Mapping[str, Any], schedule: str | None
+    contestants: Mapping[str, Any], search: Mapping[str, Any], fix: Mapping[str, Any], schedule: str | None, structure
 ) -> dict[str, dict[str, Any]]:
     """For each optimizer, those changes of the space that concern it; an error if one concerns none."""
-    from tuning.space.space import Space, optimizer_class, schedule_numbers
+    from tuning.space.setting import PROBLEM, TRAINING
+    from tuning.space.space import Space, holders_of
 
-    classes = {name: optimizer_class(optimizer) for name, optimizer in contestants.items()}
-    numbers = {name: schedule_numbers(cls, schedule) for name, cls in classes.items()}
-    searchable = {name: [*cls.hyperparameters(), *numbers[name]] for name, cls in classes.items()}
-    fixable = {name: [*cls.hyperparameters(), *cls.options(), *numbers[name]] for name, cls in classes.items()}
-    for word, wanted, known in (("searched", search, searchable), ("fixed", fix, fixable)):
-        for name in wanted:
-            if not any(name in names for names in known.values()):
-                theirs = ", ".join(dict.fromkeys(each for names in known.values() for each in names))
-                raise SearchError(f"{name} can be {word} for none of {', '.join(classes)}, only {theirs} can; received {name!r}.")
-    changes = {
-        name: {
-            "search": {axis: wanted for axis, wanted in search.items() if axis in searchable[name]},
-            "fix": {pinned: value for pinned, value in fix.items() if pinned in fixable[name]},
-        }
-        for name in classes
-    }
-    for name, cls in classes.items():
+    holders = holders_of(contestants, structure, schedule)
+    changes: dict[str, dict[str, Any]] = {name: {"search": {}, "fix": {}} for name in contestants}
+    for what, done, words in (("search", "searched", search), ("fix", "fixed", fix)):
+        for word, wanted in words.items():
+            having = [holder for holder, _ in holders.of(word, done)]
+            for name in contestants if having[0] in (PROBLEM, TRAINING) else having:
+                changes[name][what][word] = wanted
+    for name, each in contestants.items():
         try:
-            Space.of(cls, **changes[name], schedule=schedule)
+            Space.of(each.named, **changes[name], schedule=schedule, structure=structure)
         except SearchError as error:
             raise SearchError(f"{name}: {error}") from error
     return changes
@@ -236,7 +214,7 @@ def _changes(
 
 def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None) -> None:
     for name in contestants:
-        found = load_search(folder / name)
+        found = load_search(folder / folder_name(name))
         if found is not None and trials is not None and len(found.trials) > trials:
             raise SearchError(
                 f"{name} has {len(found.trials)} trials in {folder} already: ask for at least as many, so that the budgets "
@@ -262,7 +240,7 @@ def _remove(folder: pathlib.Path, contestants: Mapping[str, Any]) -> None:
     with contextlib.suppress(SearchError):  # there is none, or it is damaged
         names += [str(entry["optimizer"]) for entry in Comparison.load(folder).optimizers]
     for name in dict.fromkeys(names):
-        for place in (folder / name, *folder.glob(f"{name}-confirmation*")):
+        for place in (folder / folder_name(name), *folder.glob(f"{folder_name(name)}-confirmation*")):
             if place.is_dir():
                 with Lock(place):
                     stores.remove(place)

@@ -127,7 +127,8 @@ class Plan:
     `Plan.load("plan.toml")` reads one from a file, which has the same names as keys.
 
     Args:
-        optimizers: names in `keras_optims.OPTIMIZERS` or subclasses of `keras_optims.Optimizer`; of a search, one.
+        optimizers: names in `keras_optims.OPTIMIZERS`, `"keras:NAME"` of Keras's own, or classes. Of several, a search chooses
+            one in each trial, and a comparison searches each.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
         trials: how many settings to try; 16, or one sweep of Hyperband. A search that is resumed with more goes on.
         epochs: of a trial, with Hyperband of the longest; by default what the problem suggests.
@@ -136,8 +137,10 @@ class Plan:
         sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
         pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
             first execution decides. Not with Hyperband, which stops trials itself.
-        search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, or `None` for the declared range.
-        fix: hyperparameters and options to pin: name -> value.
+        search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, a list of values, or `None` for the declared
+            range. A name is one of the optimizer, of its schedule, of the problem's model, or `batch_size`; `OPTIMIZER.NAME` and
+            `problem.NAME` are of that one alone.
+        fix: what to pin: name -> value.
         schedule: what the learning rate follows: `"cosine"`, `"linear"`, `"wsd"` (warm-up, stable, decay), `"onecycle"` (the
             momentum goes with it) or `"constant"` (after a warm-up), over the whole of each trial's training; `None`: it stays as
             it is. `search` and `fix` may name its numbers: `warmup` and `decay`, shares of the training, `final`, `start` and
@@ -201,13 +204,14 @@ class Plan:
         Mapping[str, Any] | None,
         Option(
             MAPPING,
-            "search along this axis; SCALE is log, log1m (log in 1-x, for decay rates) or linear. NAME alone: its usual range",
+            "search along this axis, of the optimizer, of the problem's model, or batch_size; SCALE is log, log1m (log in 1-x, "
+            "for decay rates) or linear; or VALUE,VALUE,... NAME alone: its usual range",
             *("NAME=LOW:HIGH[:SCALE]", _COMPARISON, parse_search),
         ),
     ] = None
     fix: Annotated[
         Mapping[str, Any] | None,
-        Option(MAPPING, "pin a hyperparameter or an option", "NAME=VALUE", _COMPARISON, parse_fix),
+        Option(MAPPING, "pin a hyperparameter, an option, or what else can be searched", "NAME=VALUE", _COMPARISON, parse_fix),
     ] = None
     schedule: Annotated[
         str | None,
@@ -286,8 +290,7 @@ class Plan:
             if not (value is None and option.default is None):
                 option.kind.check(name, value)
             if isinstance(value, Mapping):
-                plain = {each: tuple(item) if isinstance(item, list) else item for each, item in value.items()}
-                object.__setattr__(self, name, plain)
+                object.__setattr__(self, name, dict(value))
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(
@@ -301,7 +304,7 @@ class Plan:
         """What differs from the defaults, as JSON has it: a class or another object by its name."""
         values = {name: getattr(self, name) for name in OPTIONS}
         changed = {name: value for name, value in values.items() if value != OPTIONS[name].default}
-        return _json({"optimizers": self.optimizers, **changed})
+        return _json({"optimizers": self.optimizers, **changed, **({"search": _listed(self.search)} if self.search else {})})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Plan:
@@ -318,13 +321,6 @@ class Plan:
 
     # -- what it is -------------------------------------------------------------------------------
 
-    @property
-    def optimizer(self) -> str | type:
-        """The one of a search."""
-        if len(self.optimizers) != 1:
-            raise SearchError(f"A search is of one optimizer, and compare takes several; received {_json(self.optimizers)}.")
-        return self.optimizers[0]
-
     def settled(self, epochs: int) -> Plan:
         """With what was left open decided: the problem's number of epochs, and the sampler of Optuna's oracle."""
         sampler = DEFAULT_SAMPLER if self.oracle == "optuna" and self.sampler is None else self.sampler
@@ -337,6 +333,7 @@ class Plan:
         """
         found = {name: _json(getattr(self, name)) for name, option in OPTIONS.items() if of in option.identifies}
         found |= {name: found[name] or {} for name in ("search", "fix") if name in found}
+        found |= {"search": _json(_listed(self.search))} if found.get("search") else {}
         return found | ({"pruner": None} if found.get("pruner") == "none" else {})
 
 
@@ -370,8 +367,9 @@ def read(path: str | os.PathLike) -> dict[str, Any]:
 def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `Plan` that a file or JSON says.
 
-    `optimizer = "adam"` is short for `optimizers = ["adam"]`. Of `search`, `true` is the declared range; `search` and `fix` may
-    be lists of what the command line takes.
+    `optimizer = "adam"` is short for `optimizers = ["adam"]`. Of `search`, `true` is the declared range, `[1, 2]` and
+    `[1, 2, "log"]` are ranges, `{values = [1, 2]}` and other lists are values; `search` and `fix` may be lists of what the
+    command line takes.
     """
     content = dict(content)
     if "optimizer" in content:
@@ -385,9 +383,24 @@ def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in OPTIONS.items():
         if option.reads is not None and isinstance(content.get(name), list):
             content[name] = pairs(option, content[name])
-    if isinstance(content.get("search"), Mapping):
-        content["search"] = {axis: None if wanted is True else wanted for axis, wanted in content["search"].items()}
+        elif name == "search" and isinstance(content.get("search"), Mapping):
+            content["search"] = {axis: _wanted(wanted) for axis, wanted in content["search"].items()}
     return content
+
+
+def _wanted(wanted: Any) -> Any:
+    """An axis of a file or of JSON as `Space.of` takes it: a tuple is a range, a list are values."""
+    if wanted is True:
+        return None
+    if isinstance(wanted, Mapping) and set(wanted) == {"values"}:
+        return list(wanted["values"])
+    is_range = isinstance(wanted, list) and len(wanted) in (2, 3) and all(map(_number, wanted[:2]))
+    return tuple(wanted) if is_range and all(isinstance(scale, str) for scale in wanted[2:]) else wanted
+
+
+def _listed(search: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The inverse of `_wanted`, but for the declared range, which is `None`."""
+    return {name: {"values": wanted} if isinstance(wanted, list) else wanted for name, wanted in (search or {}).items()}
 
 
 def pairs(option: Option, words: Sequence[str]) -> dict[str, Any]:

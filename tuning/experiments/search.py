@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import SearchError, missing_packages_explained
@@ -19,7 +19,7 @@ from tuning.store import database as stores
 
 @shows_options
 def search(
-    optimizer: str | type | Plan,
+    optimizer: str | type | Sequence[str | type] | Plan,
     problem: Any = None,
     *,
     fresh: bool = False,
@@ -31,7 +31,8 @@ def search(
     """Searches good hyperparameters of an optimizer on a problem, or goes on with the search in `directory`.
 
     Args:
-        optimizer: a name in `keras_optims.OPTIMIZERS` or a subclass of `keras_optims.Optimizer`; or a whole `tuning.Plan`.
+        optimizer: a name in `keras_optims.OPTIMIZERS`, `"keras:NAME"` of Keras's own, or a class; a list of such, of which each
+            trial has one; or a whole `tuning.Plan`.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`; by default
             `"digits_mlp"`.
         fresh: delete what is in the store of `directory` and start over.
@@ -48,7 +49,7 @@ def search(
         SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another search.
         KeyboardInterrupt: the search was interrupted; the same call resumes it.
     """
-    plan = plan_of(optimizer if isinstance(optimizer, Plan) else [optimizer], problem, options)
+    plan = plan_of(optimizer if isinstance(optimizer, (Plan, list, tuple)) else [optimizer], problem, options)
     return run(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
 
 
@@ -62,7 +63,7 @@ def run(
     choices: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """What `search` does, by its plan; `choices` are those of another search, which this one need not measure."""
-    optimizer, problem, trials, confirm = plan.optimizer, plan.problem, plan.trials, plan.confirm
+    problem, trials, confirm = plan.problem, plan.trials, plan.confirm
     if plan.confirmations is not None:
         raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
     chosen_engine = engine_of(plan)
@@ -74,9 +75,10 @@ def run(
         from tuning.engines.here import HereEngine
         from tuning.oracles.confirmation import ConfirmationOracle, fresh_seed
         from tuning.problems import make_problem
+        from tuning.space.optimizers import public_name
         from tuning.space.space import Space
         from tuning.study.tuner import Tuner
-        from tuning.training.problem_model import ProblemModel, steps_per_epoch
+        from tuning.training.problem_model import ProblemModel, load, samples_of, steps_per_epoch
 
     check_jit(plan.jit, keras.backend.backend())
     if chosen_engine is not None and plan.batch_trials not in ("auto", 1):
@@ -84,19 +86,21 @@ def run(
             f"Trials train together in one process: choose batch_trials or workers; received batch_trials={plan.batch_trials}, "
             f"workers={plan.workers} and the engine {plan.engine!r}."
         )
-    space = Space.of(optimizer, plan.search, plan.fix, plan.schedule)
     made = make_problem(problem, plan.data_dir)
-    data = made.load(plan.train_samples) if space.schedule is not None else None
-    space = space if data is None else space.in_steps(steps_per_epoch(made, data))
+    space = Space.of(plan.optimizers, plan.search, plan.fix, plan.schedule, made.structure())
+    data = None
+    if space.follows_schedule:
+        data = load(space, made, plan.train_samples)
+        steps = steps_per_epoch(space.batch_size or made.batch_size, data)
+        space = space.in_steps(steps, samples_of(data) if space.searches_batch_size else None)
     plan = plan.settled(made.epochs)
     assert plan.epochs is not None
-    folder = default_directory(space.optimizer, made.name) if plan.directory is None else pathlib.Path(plan.directory)
+    folder = default_directory(space.parts, made.name) if plan.directory is None else pathlib.Path(plan.directory)
     if is_comparison(folder):
         raise SearchError(f"{folder} holds a comparison, which a search there would hide: choose another --directory.")
     seed, own = plan.seed, {}
     if confirm is not None:
-        if set(confirm) != set(space.axes):
-            raise SearchError(f"A setting to confirm has values of {', '.join(space.axes)}; received {dict(confirm)}.")
+        space.check_setting(confirm)
         seed = fresh_seed(seed)
         own = {"oracle": "confirmation", "seed": seed, "confirms": dict(confirm)}
         folder = folder if plan.directory is not None else folder.with_name(f"{folder.name}-confirmation")
@@ -110,7 +114,7 @@ def run(
     elif trials is None and (plan.oracle != "hyperband" or confirm is not None):
         trials = DEFAULT_TRIALS
     config = {
-        "optimizer": optimizer if isinstance(optimizer, str) else space.get_config()["call"],
+        "optimizer": ",".join(each if isinstance(each, str) else public_name(each) for each in plan.optimizers),
         **plan.identity(),
         **of_problem(problem, made, objective),
         "space": space.get_config(),
@@ -170,6 +174,8 @@ def run(
     tuner.ledger.given = choices or {}
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):
+        for note in space.notes() if confirm is None else ():
+            view.noted(note)
         tuner.search(epochs=plan.epochs)
     result = SearchResult.load(folder)
     if confirm is None:

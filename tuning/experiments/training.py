@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,8 @@ def train(
     data_dir: str | os.PathLike | None = None,
     way: str | None = None,
     callbacks: Callbacks | None = None,
+    model: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
 ) -> keras.Model:
     """Trains a problem's model, from a seed, exactly as an execution of a trial does.
 
@@ -45,6 +47,8 @@ def train(
         way: how the epochs are compiled (see `tuning.training.epochs.WAYS`); by default what is usual for
             the model on this device, as in a search.
         callbacks: as `tuning.search` takes them.
+        model: arguments of the problem's model function, or values of its `hp`.
+        batch_size: by default the problem's own.
 
     Returns:
         The trained model; its `history` is the learning curve.
@@ -55,9 +59,24 @@ def train(
     if way is not None and way not in compiled_epochs.ways():
         raise SearchError(f"The way must be one of {', '.join(compiled_epochs.ways())}; received {way!r}.")
     made = make_problem(problem, data_dir)
-    data = made.load(train_samples)
+    check_batch_size(batch_size)
+    data = made.load(train_samples, batch_size)
     own = make_callbacks(callbacks)
-    return train_made(made, data, optimizer, seed=seed, epochs=epochs or made.epochs, way=way, callbacks=own)
+    return train_made(
+        *(made, data, optimizer),
+        seed=seed,
+        epochs=epochs or made.epochs,
+        way=way,
+        callbacks=own,
+        setting=model,
+        batch_size=batch_size,
+    )
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Raises `SearchError` unless it is one, or `None`."""
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise SearchError(f"batch_size must be an int of at least 1; received {batch_size!r}.")
 
 
 def train_made(
@@ -69,6 +88,8 @@ def train_made(
     epochs: int,
     way: str | None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    setting: Mapping[str, Any] | None = None,
+    batch_size: int | None = None,
 ) -> keras.Model:
     """What `train` does with a problem that is made and data that are loaded.
 
@@ -76,11 +97,13 @@ def train_made(
         made, data: the problem and its data.
         optimizer, seed, epochs, way: as `train` takes them.
         callbacks: further ones beside the problem's, the last that are called.
+        setting: of the model.
+        batch_size: by default the problem's own.
     """
     seed_everything(seed)
-    model = compiled(made, optimizer)
+    model = compiled(made, optimizer, setting)
     reseed(seed)
     compiled_epochs.set_way(model, compiled_epochs.USUAL if way is None else way)
     called = [*make_callbacks(made.callbacks), Seeds(seed), *averages_validated(model), *callbacks]
-    compiled_epochs.fit(model, **fit_arguments(made, data), epochs=epochs, callbacks=called)
+    compiled_epochs.fit(model, **fit_arguments(batch_size or made.batch_size, data), epochs=epochs, callbacks=called)
     return model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,12 +13,12 @@ from keras_optims.hyperparameter import Hyperparameter
 from tuning.errors import SearchError, one_line
 from tuning.landscape.surfaces import Surface
 from tuning.space.axes import value_text
+from tuning.space.optimizers import constructor_arguments, optimizer_class, ours_like
 
 CORE = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam")
 
 _OF_MATRICES = {cls.__name__ for cls in keras_optims.FAMILIES["matrix methods"].values()}
 _TITLES = {"gradient_descent": "Gradient descent", "adagrad": "AdaGrad", "rmsprop": "RMSProp"}
-_NOT_TO_RUN = ("Optimizer", "LossScaleOptimizer")  # Keras's base class, and one that is put around another optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +58,7 @@ class Contestant:
         """What is declared of its numbers, by name; of Keras's, by our optimizer of the same name, else by any of ours."""
         if self.is_ours:
             return self.cls.hyperparameters()
-        declared: dict[str, Hyperparameter] = {}
-        for ours in sorted(keras_optims.OPTIMIZERS.values(), key=lambda ours: ours.__name__ != self.cls.__name__):
-            declared = {**ours.hyperparameters(), **declared}
-        arguments = _arguments(self.cls)
-        return {name: hyperparameter for name, hyperparameter in declared.items() if name in arguments}
+        return ours_like(self.cls)
 
     @property
     def label(self) -> str:
@@ -76,7 +71,7 @@ class Contestant:
         shown = dict(self.settings)
         for name, hyperparameter in known.items():
             if name not in shown and hyperparameter.search is not None and hyperparameter.search.by_default:
-                shown[name] = hyperparameter.default if self.is_ours else _arguments(self.cls)[name].default
+                shown[name] = hyperparameter.default if self.is_ours else constructor_arguments(self.cls)[name].default
         order = [name for name in known if name in shown] + [name for name in shown if name not in known]
         return [_said(known, name, shown[name]) for name in order if name not in without]
 
@@ -95,7 +90,7 @@ def contestants(
     Raises:
         SearchError: an unknown name, a setting that is not the optimizer's or that none of them has, a value that is not allowed.
     """
-    classes = [_class(text) for text in texts]
+    classes = [optimizer_class(text) for text in texts]
     for text, cls in zip(texts, classes, strict=True):
         if cls.__name__ in _OF_MATRICES:
             raise SearchError(
@@ -129,37 +124,10 @@ def _contestant(name: str, cls: type, settings: dict[str, Any], surface: Surface
     return contestant
 
 
-def _class(name: str) -> type[keras.optimizers.Optimizer]:
-    of_keras = {
-        cls.__name__.lower(): cls
-        for cls in vars(keras.optimizers).values()
-        if inspect.isclass(cls) and issubclass(cls, keras.optimizers.Optimizer) and cls.__name__ not in _NOT_TO_RUN
-    }
-    if name in keras_optims.OPTIMIZERS:
-        return keras_optims.OPTIMIZERS[name]
-    prefix, _, its_name = name.rpartition(":")
-    if prefix == "keras" and its_name in of_keras:
-        return of_keras[its_name]
-    raise SearchError(
-        f"OPTIMIZER must be one of {', '.join(keras_optims.OPTIMIZERS)}, or of Keras one of "
-        f"{', '.join(f'keras:{known}' for known in sorted(of_keras))}; received {name!r}."
-    )
-
-
 def _settable(cls: type) -> list[str]:
     if issubclass(cls, keras_optims.Optimizer):
         return [*cls.hyperparameters(), *cls.options()]
-    return [name for name in _arguments(cls) if name != "name"]
-
-
-def _arguments(cls: type) -> dict[str, inspect.Parameter]:
-    """The named arguments of the constructor of a class of Keras."""
-    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]  # of Keras, whose __new__ hides it
-    return {
-        name: parameter
-        for name, parameter in parameters.items()
-        if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
-    }
+    return [name for name in constructor_arguments(cls) if name != "name"]
 
 
 _UNITLESS = ("Adadelta", "Prodigy")  # whose η is a factor on a rate of their own

@@ -7,10 +7,12 @@ import importlib
 import inspect
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, one_line
 from tuning.names import meant
+from tuning.problems.axes import NET_2C2D, NET_3C3D, PERCEPTRON, SMALL_CNN
 
 if TYPE_CHECKING:
     from tuning.problems.problem import Problem
@@ -18,26 +20,34 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A built-in problem before it is imported: where its factory is, and one line about it."""
+    """A built-in problem before it is imported: where its factory is, one line about it, and what `--search` may name of it."""
 
     factory: str
     description: str
+    axes: Mapping[str, Any]
 
 
 PROBLEMS = {
     "digits_mlp": Entry(
-        "tuning.problems.digits:digits_mlp", "scikit-learn's 1,797 digits of 8x8 pixels, one hidden layer of 64; needs no network"
+        "tuning.problems.digits:digits_mlp",
+        "scikit-learn's 1,797 digits of 8x8 pixels, one hidden layer of 64; needs no network",
+        PERCEPTRON,
     ),
-    "mnist_mlp": Entry("tuning.problems.mnist:mnist_mlp", "MNIST, a 784-128-10 perceptron"),
-    "mnist_cnn": Entry("tuning.problems.mnist:mnist_cnn", "MNIST, two small convolutions (16 and 32 filters) and a dense layer"),
+    "mnist_mlp": Entry("tuning.problems.mnist:mnist_mlp", "MNIST, a 784-128-10 perceptron", PERCEPTRON),
+    "mnist_cnn": Entry(
+        "tuning.problems.mnist:mnist_cnn", "MNIST, two small convolutions (16 and 32 filters) and a dense layer", SMALL_CNN
+    ),
     "mnist_2c2d": Entry(
-        "tuning.problems.mnist:mnist_2c2d", "MNIST, two convolutions and two dense layers as DeepOBS defines them"
+        "tuning.problems.mnist:mnist_2c2d", "MNIST, two convolutions and two dense layers as DeepOBS defines them", NET_2C2D
     ),
-    "fashion_mnist_2c2d": Entry("tuning.problems.mnist:fashion_mnist_2c2d", "Fashion-MNIST, the same network as mnist_2c2d"),
-    "cifar10_cnn": Entry("tuning.problems.cifar10:cifar10_cnn", "CIFAR-10, the same small network as mnist_cnn"),
+    "fashion_mnist_2c2d": Entry(
+        "tuning.problems.mnist:fashion_mnist_2c2d", "Fashion-MNIST, the same network as mnist_2c2d", NET_2C2D
+    ),
+    "cifar10_cnn": Entry("tuning.problems.cifar10:cifar10_cnn", "CIFAR-10, the same small network as mnist_cnn", SMALL_CNN),
     "cifar10_3c3d": Entry(
         "tuning.problems.cifar10:cifar10_3c3d",
         "CIFAR-10, three convolutions and three dense layers with augmentation and L2, as DeepOBS defines them",
+        NET_3C3D,
     ),
 }
 

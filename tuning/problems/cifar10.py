@@ -5,8 +5,10 @@ import functools
 import keras
 from keras import ops
 
+from tuning.problems.axes import NET_3C3D, SMALL_CNN
 from tuning.problems.datasets import load_cifar10
 from tuning.problems.images import image_problem, parts, small_cnn
+from tuning.problems.layers import dropped
 from tuning.problems.problem import Data, Problem
 
 
@@ -16,7 +18,7 @@ def cifar10_cnn(data_dir=None) -> Problem:
     An epoch costs a fraction of one of `cifar10_3c3d`: for searches on a laptop, not for high accuracies.
     """
     model = functools.partial(small_cnn, (32, 32, 3))
-    return image_problem("cifar10_cnn", load_cifar10, data_dir, model, epochs=5, batch_size=64)
+    return image_problem("cifar10_cnn", load_cifar10, data_dir, model, epochs=5, axes=SMALL_CNN, batch_size=64)
 
 
 def cifar10_3c3d(data_dir=None) -> Problem:
@@ -37,10 +39,13 @@ def cifar10_3c3d(data_dir=None) -> Problem:
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         batch_size=128,
         epochs=3,
+        axes=NET_3C3D,
+        searched=(),
     )
 
 
-def _3c3d() -> keras.Model:
+def _3c3d(units: int = 512, activation: str = "relu", dropout: float = 0.0) -> keras.Model:
+    """`units`: of the first dense layer, of which the second has half; `dropout`: after both."""
     layers = keras.layers
 
     def convolution(filters, size, padding):
@@ -48,7 +53,7 @@ def _3c3d() -> keras.Model:
             filters,
             size,
             padding=padding,
-            activation="relu",
+            activation=activation,
             kernel_initializer=keras.initializers.GlorotNormal(),
             kernel_regularizer=keras.regularizers.L2(0.001),  # Keras has no ½ in its L2
             data_format="channels_last",
@@ -71,8 +76,10 @@ def _3c3d() -> keras.Model:
             convolution(128, 3, "same"),
             pooling(),
             layers.Flatten(),
-            dense(512, "relu"),
-            dense(256, "relu"),
+            dense(units, activation),
+            *dropped(dropout),
+            dense(units // 2, activation),
+            *dropped(dropout),
             dense(10),
         ]
     )

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from tuning.problems.axes import PERCEPTRON
+from tuning.problems.layers import hidden
 from tuning.problems.problem import Data, Problem, split
 
 
@@ -19,6 +21,8 @@ def digits_mlp() -> Problem:
         batch_size=32,
         epochs=20,
         description="8x8 handwritten digits, 64-64-10 perceptron",
+        axes=PERCEPTRON,
+        searched=(),
     )
 
 
@@ -31,5 +35,5 @@ def _data() -> Data:
     return Data(train, validation, test)
 
 
-def _model() -> keras.Model:
-    return keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, activation="relu"), keras.layers.Dense(10)])
+def _model(units: int = 64, layers: int = 1, activation: str = "relu", dropout: float = 0.0) -> keras.Model:
+    return keras.Sequential([keras.Input((64,)), *hidden(units, layers, activation, dropout), keras.layers.Dense(10)])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
 from tuning.problems.datasets import Images
+from tuning.problems.layers import dropped
 from tuning.problems.problem import Data, Problem, split
 
 VALIDATION_SAMPLES = 10_000  # held out of the training images, as many as the test sets have, as DeepOBS does
 
 
-def image_problem(name: str, load: Callable[..., Images], data_dir, model, epochs: int, batch_size: int = 128) -> Problem:
+def image_problem(
+    name: str, load: Callable[..., Images], data_dir, model, epochs: int, axes: Mapping[str, Any], batch_size: int = 128
+) -> Problem:
     """A problem with scaled images and cross-entropy."""
     return Problem(
         name=name,
@@ -22,6 +26,8 @@ def image_problem(name: str, load: Callable[..., Images], data_dir, model, epoch
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         batch_size=batch_size,
         epochs=epochs,
+        axes=axes,
+        searched=(),
     )
 
 
@@ -43,17 +49,21 @@ def parts(load: Callable[..., Images], data_dir):
     return *split(train, min(VALIDATION_SAMPLES, len(train[0]) // 5)), test
 
 
-def small_cnn(shape: tuple[int, int, int]) -> keras.Model:
-    """Convolutions with 16 and 32 filters of 3x3, each followed by pooling, and a dense layer, for images of this shape."""
+def small_cnn(shape: tuple[int, int, int], filters: int = 16, activation: str = "relu", dropout: float = 0.0) -> keras.Model:
+    """Convolutions with 16 and 32 filters of 3x3, each followed by pooling, and a dense layer, for images of this shape.
+
+    `filters`: of the first; the second has twice as many. `dropout`: before the dense layer.
+    """
     layers = keras.layers
     return keras.Sequential(
         [
             keras.Input(shape),
-            layers.Conv2D(16, 3, activation="relu", data_format="channels_last"),
+            layers.Conv2D(filters, 3, activation=activation, data_format="channels_last"),
             layers.MaxPooling2D(2, data_format="channels_last"),
-            layers.Conv2D(32, 3, activation="relu", data_format="channels_last"),
+            layers.Conv2D(2 * filters, 3, activation=activation, data_format="channels_last"),
             layers.MaxPooling2D(2, data_format="channels_last"),
             layers.Flatten(),
+            *dropped(dropout),
             layers.Dense(10),
         ]
     )

@@ -4,8 +4,10 @@ import functools
 
 import keras
 
+from tuning.problems.axes import NET_2C2D, PERCEPTRON, SMALL_CNN
 from tuning.problems.datasets import load_fashion_mnist, load_mnist
 from tuning.problems.images import image_problem, scaled, small_cnn
+from tuning.problems.layers import dropped, hidden
 from tuning.problems.problem import Problem
 
 
@@ -16,12 +18,12 @@ def mnist_mlp(data_dir=None) -> Problem:
     half a per cent lower. (DeepOBS's mnist_mlp is another one: 784-1000-500-100-10, batch size 128, plain labels.)
     """
 
-    def model():
+    def model(units: int = 128, layers: int = 1, activation: str = "relu", dropout: float = 0.0):
         return keras.Sequential(
             [
                 keras.Input((28, 28, 1)),
                 keras.layers.Flatten(),
-                keras.layers.Dense(128, activation="relu", kernel_initializer="he_normal"),
+                *hidden(units, layers, activation, dropout, kernel_initializer="he_normal"),
                 keras.layers.Dense(10),
             ]
         )
@@ -36,6 +38,8 @@ def mnist_mlp(data_dir=None) -> Problem:
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         batch_size=64,
         epochs=3,
+        axes=PERCEPTRON,
+        searched=(),
     )
 
 
@@ -44,7 +48,8 @@ def mnist_cnn(data_dir=None) -> Problem:
 
     Batch size 64.
     """
-    return image_problem("mnist_cnn", load_mnist, data_dir, functools.partial(small_cnn, (28, 28, 1)), epochs=3, batch_size=64)
+    model = functools.partial(small_cnn, (28, 28, 1))
+    return image_problem("mnist_cnn", load_mnist, data_dir, model, epochs=3, axes=SMALL_CNN, batch_size=64)
 
 
 def mnist_2c2d(data_dir=None) -> Problem:
@@ -56,15 +61,16 @@ def mnist_2c2d(data_dir=None) -> Problem:
     training set. Different: which 10,000 images they are and which images the last batch would have held is the same in
     every run; 5 epochs by default, where DeepOBS's published results train for 100.
     """
-    return image_problem("mnist_2c2d", load_mnist, data_dir, _2c2d, epochs=5)
+    return image_problem("mnist_2c2d", load_mnist, data_dir, _2c2d, epochs=5, axes=NET_2C2D)
 
 
 def fashion_mnist_2c2d(data_dir=None) -> Problem:
     """Fashion-MNIST and the 2c2d net of DeepOBS, there called fmnist_2c2d; for what differs see `mnist_2c2d`."""
-    return image_problem("fashion_mnist_2c2d", load_fashion_mnist, data_dir, _2c2d, epochs=5)
+    return image_problem("fashion_mnist_2c2d", load_fashion_mnist, data_dir, _2c2d, epochs=5, axes=NET_2C2D)
 
 
-def _2c2d() -> keras.Model:
+def _2c2d(units: int = 1024, activation: str = "relu", dropout: float = 0.0) -> keras.Model:
+    """`units` and `dropout`: of the hidden dense layer."""
     layers = keras.layers
     start = {
         "kernel_initializer": lambda: keras.initializers.TruncatedNormal(stddev=0.05),
@@ -75,7 +81,7 @@ def _2c2d() -> keras.Model:
         return {name: make() for name, make in start.items()}
 
     def convolution(filters):
-        return layers.Conv2D(filters, 5, padding="same", activation="relu", data_format="channels_last", **initializers())
+        return layers.Conv2D(filters, 5, padding="same", activation=activation, data_format="channels_last", **initializers())
 
     def pooling():
         return layers.MaxPooling2D(2, padding="same", data_format="channels_last")
@@ -88,7 +94,8 @@ def _2c2d() -> keras.Model:
             convolution(64),
             pooling(),
             layers.Flatten(),
-            layers.Dense(1024, activation="relu", **initializers()),
+            layers.Dense(units, activation=activation, **initializers()),
+            *dropped(dropout),
             layers.Dense(10, **initializers()),
         ]
     )

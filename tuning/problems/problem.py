@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,8 @@ import numpy as np
 
 from tuning.errors import SearchError, one_line
 from tuning.problems.streams import is_stream
+from tuning.problems.structure import make_model, structure_of
+from tuning.space.structure import Structure
 
 SPLIT_SEED = 20  # of the split into training and validation data: the same for every search, so that searches compare
 VALIDATION_BATCH = 1024  # at most; evaluation needs no gradients, so its batches can be large
@@ -41,7 +43,8 @@ class Problem:
     Args:
         name: a word for tables and folder names.
         data: a `Data`, or a function of no arguments that returns one (called once per process, when the first trial starts).
-        model: a function of no arguments that returns a new Keras model, not compiled.
+        model: a function that returns a new Keras model, not compiled. It may take arguments with defaults, which a search may
+            vary; or KerasTuner's `hp`, and declare there what is searched.
         loss: as `model.compile` takes it.
         metrics: as `model.compile` takes them.
         objective: what a search makes best: the name of a metric as `model.fit` reports it.
@@ -51,11 +54,14 @@ class Problem:
         description: one line.
         callbacks: Keras callbacks of every training: a list, which is copied for each, or a function of no arguments that returns
             new ones.
+        axes: where to search for arguments of `model`: name -> `(low, high)`, `(low, high, scale)`, a list of values, or such an
+            axis that depends on others, see `tuning.given`.
+        searched: the names of those that are searched without being asked for; `None`: all of `axes`.
     """
 
     name: str
     data: Data | Callable[[], Data]
-    model: Callable[[], keras.Model]
+    model: Callable[..., keras.Model]
     loss: Any
     metrics: Sequence[Any] = ("accuracy",)
     objective: str = "val_accuracy"
@@ -64,6 +70,8 @@ class Problem:
     epochs: int = 5
     description: str = ""
     callbacks: Any = None
+    axes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    searched: Sequence[str] | None = None
 
     def __post_init__(self):
         wrong = None
@@ -81,8 +89,17 @@ class Problem:
                 wrong = f"{name} must be an int of at least 1; received {value!r}"
         if wrong:
             raise SearchError(f"A Problem's {wrong}.")
+        self.structure(explore=False)
 
-    def load(self, train_samples: int | None = None) -> Data:
+    def structure(self, explore: bool = True) -> Structure:
+        """What a search may vary of its model; `explore`: also what the model function declares with `hp`."""
+        return structure_of(self.name, self.model, self.axes, self.searched, explore)
+
+    def build(self, setting: Mapping[str, Any] | None = None) -> keras.Model:
+        """A new model, with these arguments or values of `hp`."""
+        return make_model(self.model, setting or {})
+
+    def load(self, train_samples: int | None = None, batch_size: int | None = None) -> Data:
         """The arrays that a search trains and validates on.
 
         The samples that would make a short last batch are left out of the training data: a short batch gives its samples more
@@ -90,7 +107,9 @@ class Problem:
 
         Args:
             train_samples: use only so many training samples (rounded down to whole batches).
+            batch_size: if it is not the problem's own; 1 leaves out none.
         """
+        batch_size = self.batch_size if batch_size is None else batch_size
         try:
             data = self.data if isinstance(self.data, Data) else self.data()
         except SearchError:
@@ -116,8 +135,13 @@ class Problem:
         wanted = available if train_samples is None else train_samples
         if not 1 <= wanted <= available:
             raise SearchError(f"{self.name} has {available} training samples: ask for 1 to {available}; received {wanted}.")
-        whole_batches = wanted // self.batch_size * self.batch_size
-        return Data(take(train, slice(whole_batches or wanted)), validation, data.test)
+        return in_batches(Data(take(train, slice(wanted)), validation, data.test), batch_size)
+
+
+def in_batches(data: Data, batch_size: int) -> Data:
+    """The same without the training samples that would make a short last batch, unless there is no other."""
+    available = _count(data.train)
+    return dataclasses.replace(data, train=take(data.train, slice(available // batch_size * batch_size or available)))
 
 
 def split(part: tuple[Any, Any], held_out: int) -> tuple[tuple[Any, Any], tuple[Any, Any]]:

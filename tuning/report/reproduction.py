@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.results.search import SearchResult, TrialRecord
+from tuning.results.search import SearchResult, TrialRecord, setting_in
 
 
 def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | None:
@@ -28,7 +28,9 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
                 f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
             ]
         )
-    of_schedule = ["import keras_optims"] if search.config["space"].get("schedule") else []
+    setting = setting_in(search.config, trial.hyperparameters, trial.epochs)
+    of_schedule = ["import keras_optims"] if "keras_optims." in setting.code else []
+    module = setting.call.rpartition(".")[0]
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
     objective, best = search.objective, "max" if search.direction == "max" else "min"
@@ -36,16 +38,18 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
     way, callbacks = search.way, search.config.get("callbacks")
     arguments = [
         repr(problem) if known else "problem",
-        trial.line,
+        setting.code,
         f"seed={execution.seed}",
         f"epochs={trial.epochs or search.config.get('epochs')}",
         *([] if samples is None else [f"train_samples={samples}"]),
+        *([] if not setting.model else [f"model={setting.model!r}"]),
+        *([] if setting.batch_size is None else [f"batch_size={setting.batch_size}"]),
         *([] if way is None else [f"way={way!r}"]),
         *([] if callbacks is None else [f"callbacks={repr(callbacks) if ':' in callbacks else '...'}"]),
     ]
     return "\n".join(
         [
-            *sorted({f"import {search.config['space']['call'].rpartition('.')[0]}", "import tuning", *of_schedule} - {"import "}),
+            *sorted({f"import {module.removesuffix('.optimizers')}", "import tuning", *of_schedule} - {"import "}),
             "",
             *([] if known else [f"problem = ...  # your tuning.Problem, called {_word(problem)}"]),
             "model = tuning.train(",
@@ -76,12 +80,20 @@ def plan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the search was set up, as (name, value)."""
     names = ("oracle", "trials", "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
     known = [(name.replace("_", " "), str(config[name])) for name in names if config.get(name) is not None]
-    fixed = config["space"].get("fixed") if isinstance(config.get("space"), dict) else None
-    schedule = config["space"].get("schedule") if isinstance(config.get("space"), dict) else None
-    if schedule:
-        numbers = "".join(f", {name}={value!r}" for name, value in schedule["fixed"].items())
-        known.append(("schedule", f"{schedule['name']}, {schedule['steps_per_epoch']} steps an epoch{numbers}"))
-    return known + ([("fixed", ", ".join(f"{name}={value!r}" for name, value in fixed.items()))] if fixed else [])
+    space = config["space"] if isinstance(config.get("space"), dict) else {}
+    for name, part in space.get("optimizers", {"": space}).items():
+        schedule, of = part.get("schedule"), f" of {name}" if name else ""
+        if schedule:
+            numbers = "".join(f", {number}={value!r}" for number, value in schedule["fixed"].items())
+            steps = "" if space.get("samples") is not None else f", {schedule['steps_per_epoch']} steps an epoch"
+            known.append((f"schedule{of}", f"{schedule['name']}{steps}{numbers}"))
+        known += _pinned(f"fixed{of}", part.get("fixed"))
+    pinned = {**space.get("model", {}), **({"batch_size": space["batch_size"]} if "batch_size" in space else {})}
+    return known + _pinned("fixed of the problem", pinned)
+
+
+def _pinned(name: str, values: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    return [(name, ", ".join(f"{each}={value!r}" for each, value in values.items()))] if values else []
 
 
 def _built_in() -> Mapping[str, Any]:

@@ -43,7 +43,9 @@ def sensitivity(search: SearchResult) -> Chart | None:
     axes = main_axes(search)
     if not axes or not search.trials:
         return None
-    first, second = axes[0], next((axis for axis in [*axes[1:], *search.axes] if axis is not axes[0]), None)
+    first, placed = axes[0], [trial for trial in search.trials if _on(trial, axes[0])]
+    others = [axis for axis in [*axes[1:], *search.axes] if axis is not first]
+    second = next((axis for axis in others if all(_on(trial, axis) for trial in placed)), None)
     scored = [trial for trial in search.trials if trial.score is not None and _on(trial, first)]
     unscored = [trial for trial in search.trials if trial.score is None and _on(trial, first)]
     data = []
@@ -136,7 +138,8 @@ def maps(search: SearchResult) -> list[Chart]:
     scored = [trial for trial in search.trials if trial.score is not None]
     if not scored or len(axes) < 2:
         return []
-    return [_map(search, axes[0], other) for other in axes[1 : 1 + MOST_MAPS]]
+    others = [axis for axis in axes[1:] if any(_on(trial, axes[0]) and _on(trial, axis) for trial in scored)]
+    return [_map(search, axes[0], other) for other in others[:MOST_MAPS]]
 
 
 def _map(search: SearchResult, first: Axis, other: Axis) -> Chart:

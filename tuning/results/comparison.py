@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import SearchError
+from tuning.names import folder_name
 from tuning.results.search import SearchResult, TrialRecord, json_ready, write_json
 from tuning.results.statistics import SIGNIFICANT, difference, holm, summary
 from tuning.store import database as stores
@@ -122,7 +123,7 @@ def test_metric(objective: str) -> str:
 
 def confirmation_directory(directory: pathlib.Path, name: str) -> pathlib.Path:
     """Where the confirmation of an optimizer's best setting lies."""
-    return directory / f"{name}-confirmation"
+    return directory / f"{folder_name(name)}-confirmation"
 
 
 def load_search(directory: pathlib.Path) -> SearchResult | None:
@@ -141,7 +142,7 @@ def confirms(confirmation: SearchResult | None, best: TrialRecord | None) -> boo
 
 
 def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: int) -> dict[str, Any]:
-    search = load_search(directory / name)
+    search = load_search(directory / folder_name(name))
     confirmation = load_search(confirmation_directory(directory, name))
     best = search.best if search is not None else None
     confirmed = confirmation.trials[:confirmations] if confirmation is not None and confirms(confirmation, best) else []
@@ -149,7 +150,7 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     tests = {trial.seeds[0]: _at_best_epoch(trial, test_metric(objective)) for trial in completed}
     return {
         "optimizer": name,
-        "directory": name,
+        "directory": folder_name(name),
         "confirmation": confirmation_directory(directory, name).name if confirmed else None,
         "line": best.line if best else None,
         "hyperparameters": best.hyperparameters if best else None,

@@ -14,7 +14,7 @@ from tuning.errors import SearchError, StoreError, one_line
 from tuning.names import JIT_WAYS
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
-from tuning.space.schedules import scheduled
+from tuning.space.setting import Setting, setting_of
 from tuning.store import database as stores
 from tuning.store.files import replacing
 from tuning.store.models import load_model
@@ -318,10 +318,14 @@ class SearchResult:
         best = self.best
         if best is None:
             return None
+        space, setting = self.config["space"], setting_in(self.config, best.hyperparameters, best.epochs)
+        schedule = (space if setting.optimizer is None else space["optimizers"][setting.optimizer]).get("schedule")
         content = {
-            "optimizer": self.config["space"]["call"],
-            "settings": {**best.hyperparameters, **self.config["space"]["fixed"]},
-            **({"schedule": self.config["space"]["schedule"]} if "schedule" in self.config["space"] else {}),
+            "optimizer": setting.call,
+            "settings": setting.given,
+            **({} if schedule is None else {"schedule": schedule}),
+            **({"model": setting.model} if setting.model else {}),
+            **({} if setting.batch_size is None else {"batch_size": setting.batch_size}),
             "line": best.line,
             "objective": self.objective,
             "score": best.score,
@@ -354,11 +358,13 @@ def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) 
 
 def python_line(config: dict[str, Any], hyperparameters: dict[str, Any], epochs: int | None = None) -> str:
     """The setting as a line to paste: `keras_optims.Adam(learning_rate=0.00123, beta_1=0.93)`."""
+    return setting_in(config, hyperparameters, epochs).line
+
+
+def setting_in(config: dict[str, Any], hyperparameters: dict[str, Any], epochs: int | None = None) -> Setting:
+    """The setting of a trial of a search with this configuration."""
     space = config.get("space")
-    call, fixed = (space["call"], space["fixed"]) if isinstance(space, dict) else ("dict", {})
-    schedule = space.get("schedule") if isinstance(space, dict) else None
-    arguments = scheduled(schedule, {**hyperparameters, **fixed}, epochs)
-    return f"{call}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    return setting_of(space if isinstance(space, dict) else {"call": "dict", "fixed": {}, "axes": {}}, hyperparameters, epochs)
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:

@@ -23,6 +23,10 @@ class Axis:
         scale: of a number: `"linear"`, `"log"`, or `"log1m"` (log in 1-x).
         low, high: the bounds of a number, both included.
         choices: the values of a choice, in their order.
+        of: whose it is, see `tuning.space.setting`: `""` is the only optimizer, and its schedule.
+        argument: what it is called there; by default as the axis.
+        when: the axes on which it depends, each with those of its values with which this axis is there.
+        native: of one that a model function declared with KerasTuner's `hp`: class name and configuration.
     """
 
     name: str
@@ -32,6 +36,43 @@ class Axis:
     low: float = 0.0
     high: float = 1.0
     choices: tuple[Any, ...] = ()
+    of: str = ""
+    argument: str = ""
+    when: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    native: Any = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a store has it."""
+        if self.kind == "choice":
+            found: dict[str, Any] = {"choices": list(self.choices), "symbol": self.symbol}
+        else:
+            found = {"low": self.low, "high": self.high, "scale": self.scale, "symbol": self.symbol}
+            found |= {"kind": self.kind} if self.kind != "float" else {}
+        when = {name: list(values) for name, values in self.when}
+        others = {"of": self.of, "argument": self.argument, "when": when, "native": self.native}
+        return found | {name: value for name, value in others.items() if value}
+
+    @classmethod
+    def from_json(cls, name: str, content: Mapping[str, Any]) -> Axis:
+        """The inverse of `to_json`."""
+        is_choice = "choices" in content
+        return cls(
+            name,
+            symbol=str(content.get("symbol") or ""),
+            kind="choice" if is_choice else content.get("kind", "float"),
+            scale=content.get("scale", "linear"),
+            low=content.get("low", 0.0),
+            high=content.get("high", 0.0),
+            choices=tuple(content.get("choices", ())),
+            of=content.get("of", ""),
+            argument=content.get("argument", ""),
+            when=tuple((parent, tuple(values)) for parent, values in content.get("when", {}).items()),
+            native=content.get("native"),
+        )
+
+    def is_active(self, values: Mapping[str, Any]) -> bool:
+        """Whether a setting with these values of the other axes has it."""
+        return all(parent in values and values[parent] in allowed for parent, allowed in self.when)
 
     @property
     def is_number(self) -> bool:
@@ -89,18 +130,12 @@ def axes_of(config: Mapping[str, Any], oracle_state: Mapping[str, Any], settings
     axes: dict[str, Axis] = {}
     if isinstance(space, dict) and isinstance(space.get("axes"), dict):
         for name, axis in space["axes"].items():
-            axes[name] = Axis(
-                name,
-                symbol=str(axis.get("symbol") or ""),
-                scale=axis.get("scale", "linear"),
-                low=axis.get("low", 0.0),
-                high=axis.get("high", 0.0),
-            )
+            axes[name] = Axis.from_json(name, axis)
     else:
         declared = (oracle_state.get("hyperparameters") or {}).get("space") or space or []
         for entry in declared if isinstance(declared, list) else []:
             kind, described = (entry["class_name"], entry["config"]) if isinstance(entry, dict) else entry
-            axis = _of_keras_tuner(kind, described)
+            axis = of_keras_tuner(kind, described)
             if axis is not None:
                 axes[axis.name] = axis
     for name in dict.fromkeys(name for setting in settings for name in setting):
@@ -112,7 +147,7 @@ def axes_of(config: Mapping[str, Any], oracle_state: Mapping[str, Any], settings
 def learning_rate_axis(axes: Sequence[Axis]) -> Axis | None:
     """The axis that is the learning rate, by its name."""
     numbers = [axis for axis in axes if axis.is_number]
-    return next((axis for axis in numbers if axis.name in LEARNING_RATES), None) or next(
+    return next((axis for axis in numbers if (axis.argument or axis.name) in LEARNING_RATES), None) or next(
         (axis for axis in numbers if "learning_rate" in axis.name), None
     )
 
@@ -133,19 +168,19 @@ def value_text(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _of_keras_tuner(kind: str, described: Mapping[str, Any]) -> Axis | None:
+def of_keras_tuner(kind: str, described: Mapping[str, Any]) -> Axis | None:
     """The axis of a KerasTuner hyperparameter, by its class name and configuration; `None` for one that is fixed."""
     name = described.get("name", "")
     if kind == "Boolean":
         return Axis(name, kind="choice", choices=(False, True))
     if kind == "Choice":
         return Axis(name, kind="choice", choices=tuple(described.get("values", ())))
-    if kind in ("Float", "Int", "SearchAxis"):
+    if kind in ("Float", "Int", "SearchAxis", "WholeAxis"):
         scale = described.get("scale") or described.get("sampling") or "linear"
         low, high = described["min_value"], described["max_value"]
         if scale not in SCALES or (scale == "log" and low <= 0):
             scale = "linear"
-        return Axis(name, kind="int" if kind == "Int" else "float", scale=scale, low=low, high=high)
+        return Axis(name, kind="int" if kind in ("Int", "WholeAxis") else "float", scale=scale, low=low, high=high)
     return None
 
 

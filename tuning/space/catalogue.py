@@ -13,7 +13,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.names import meant
-from tuning.space.schedules import SCHEDULES
+from tuning.space.schedules import momentum_of, numbers_of
 
 FILE = pathlib.Path(__file__).with_name("optimizers.json")
 
@@ -36,32 +36,16 @@ def hint(name: str, known: Iterable[str]) -> str:
 
 
 def check_optimizer(name: str) -> None:
-    """Raises `SearchError` unless it is one of ours."""
-    if name not in optimizers():
+    """Raises `SearchError` unless it is one of ours, or may be one of Keras's."""
+    if name not in optimizers() and not name.startswith("keras:"):
         raise SearchError(
-            f"OPTIMIZER must be one of {', '.join(optimizers())}; received {name!r}.{meant(name.lower(), optimizers())}"
+            f"OPTIMIZER must be one of {', '.join(optimizers())}, or keras:NAME of Keras's own; received {name!r}."
+            f"{meant(name.lower(), optimizers())}"
         )
 
 
-def check_names(names: Iterable[str], of: Iterable[str], also: Iterable[str] = ()) -> None:
-    """Raises `SearchError` if a name is none of any of the optimizers nor of a schedule, and one can tell what was meant.
-
-    The space says it of all others, when the optimizers are imported.
-
-    Args:
-        names: of what is searched or fixed.
-        of: the names of the optimizers.
-        also: further names that are known.
-    """
-    entries = [optimizers()[name] for name in of if name in optimizers()]
-    known = dict.fromkeys(
-        [
-            *(name for entry in entries for name in [*entry["hyperparameters"], *entry["options"]]),
-            *(number for numbers in SCHEDULES.values() for number in numbers),
-            *also,
-        ]
-    )
-    for name in names:
-        guess = "" if name in known or not entries else hint(name, known)
-        if guess:
-            raise SearchError(f"There is no {name!r} in {' or '.join(entry['class'] for entry in entries)}.{guess}")
+def names_of(optimizer: str, schedule: str | None) -> list[str]:
+    """What `search` and `fix` may name of one of ours and of its schedule."""
+    entry = optimizers()[optimizer]
+    declared = [*entry["hyperparameters"], *entry["options"]]
+    return declared if schedule is None else [*declared, *numbers_of(schedule, momentum_of(declared))]

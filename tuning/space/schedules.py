@@ -6,7 +6,7 @@ Light: a stored search is read without Keras. `Space` makes the schedules themse
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 SCHEDULES: dict[str, dict[str, float]] = {
@@ -51,18 +51,27 @@ class Call:
         return f"keras_optims.schedules.{self.name}({self.value!r}{others})"
 
 
+def momentum_of(names: Iterable[str]) -> str | None:
+    """What one cycle takes along of an optimizer with hyperparameters of these names, if it is on."""
+    names = list(names)
+    return next((name for name in MOMENTA if name in names), None)
+
+
 def numbers_of(schedule: str, momentum: str | None) -> list[str]:
     """The names of a schedule's numbers, for an optimizer that has this momentum or none."""
     return [name for name in SCHEDULES[schedule] if momentum is not None or name not in _OF_THE_MOMENTUM]
 
 
-def scheduled(schedule: Mapping[str, Any] | None, arguments: Mapping[str, Any], epochs: int | None) -> dict[str, Any]:
+def scheduled(
+    schedule: Mapping[str, Any] | None, arguments: Mapping[str, Any], epochs: int | None, steps_per_epoch: int | None = None
+) -> dict[str, Any]:
     """The arguments of an optimizer of which some follow a schedule, each of these a `Call`.
 
     Args:
         schedule: what `Space.get_config` says of it; `None`: there is none.
         arguments: the values of the search's axes, and what is fixed of the optimizer.
         epochs: of the training.
+        steps_per_epoch: if it is another one than that of the schedule.
     """
     if schedule is None:
         return dict(arguments)
@@ -70,7 +79,7 @@ def scheduled(schedule: Mapping[str, Any] | None, arguments: Mapping[str, Any], 
     numbers = {**schedule["fixed"], **{name: arguments[name] for name in own if name in arguments}}
     found = {name: value for name, value in arguments.items() if name not in own}
     values = {**schedule["defaults"], **found}
-    steps = (epochs or 1) * (schedule["steps_per_epoch"] or 1)
+    steps = (epochs or 1) * (steps_per_epoch or schedule["steps_per_epoch"] or 1)
     rate = values["learning_rate"]
     if schedule["name"] == "constant":
         return {**found, "learning_rate": Call("Warmup", rate, {"steps": round(numbers["warmup"] * steps)})}

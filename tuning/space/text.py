@@ -10,20 +10,22 @@ from typing import Any
 from tuning.errors import SearchError
 
 
-def parse_search(text: str) -> tuple[str, tuple[float, float] | tuple[float, float, str] | None]:
-    """`NAME`, `NAME=LOW:HIGH` or `NAME=LOW:HIGH:SCALE` -> (name, range for `Space.of`), or `SearchError`."""
+def parse_search(text: str) -> tuple[str, tuple | list | None]:
+    """`NAME`, `NAME=LOW:HIGH`, `NAME=LOW:HIGH:SCALE` or `NAME=VALUE,VALUE` -> (name, axis for `Space.of`), or `SearchError`."""
     name, equals, bounds = text.partition("=")
-    parts = bounds.split(":")
-    try:
-        if name and not equals:
-            return name, None
-        if name and len(parts) == 2:
-            return name, (float(parts[0]), float(parts[1]))
-        if name and len(parts) == 3:
-            return name, (float(parts[0]), float(parts[1]), parts[2])
-    except ValueError:
-        pass
-    raise SearchError(f"--search takes NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:SCALE with numbers LOW and HIGH; received {text!r}.")
+    parts, values = bounds.split(":"), bounds.split(",")
+    if name and not equals:
+        return name, None
+    if name and len(values) > 1 and all(values):
+        return name, [parse_value(value) for value in values]
+    if name and len(parts) in (2, 3):
+        low, high = map(parse_value, parts[:2])
+        if all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in (low, high)):
+            return name, (low, high, *parts[2:])
+    raise SearchError(
+        "--search takes NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:SCALE with numbers LOW and HIGH, or NAME=VALUE,VALUE; "
+        f"received {text!r}."
+    )
 
 
 def parse_fix(text: str) -> tuple[str, Any]:

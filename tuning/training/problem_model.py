@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -12,10 +13,13 @@ from keras_optims.callbacks import averaging_optimizer
 from tuning.errors import SearchError
 from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
-from tuning.problems.problem import Data, Problem, validation_batch_size
+from tuning.problems.problem import Data, Problem, in_batches, validation_batch_size
 from tuning.problems.streams import is_stream
+from tuning.space.setting import BATCH_SIZE, Setting
 from tuning.space.space import Space
 from tuning.training import epochs
+
+_KEPT_BATCH_SIZES = 4  # whose data stay on the device
 
 
 class ProblemModel(keras_tuner.HyperModel):
@@ -56,16 +60,22 @@ class ProblemModel(keras_tuner.HyperModel):
         self.problem = make_problem(problem, data_dir) if made is None else made
         self.train_samples = train_samples
         self._data = data
+        self._in_batches: dict[int, Data] = {}
         super().__init__(name=self.problem.name)
 
     def __reduce__(self):
         return ProblemModel, self._arguments
 
     def load(self) -> Data:
-        """The data, read at the first call."""
+        """The data, read at the first call; all of them if the batch size is searched."""
         if self._data is None:
-            self._data = self.problem.load(self.train_samples)
+            self._data = load(self.space, self.problem, self.train_samples)
         return self._data
+
+    @property
+    def searches_batch_size(self) -> bool:
+        """Whether trials have batch sizes of their own."""
+        return self.space.searches_batch_size
 
     def declare_hyperparameters(self, hp):
         """The axes of the space."""
@@ -73,14 +83,16 @@ class ProblemModel(keras_tuner.HyperModel):
 
     def build(self, hp):
         """A compiled model."""
-        return compiled(self.problem, self.space.build(hp.values, hp.values.get("tuner/epochs", self._epochs)))
+        setting = self._setting(hp)
+        return compiled(self.problem, self.space.optimizer_of(setting), setting.model)
 
     def fit(self, hp, model, **kwargs):
         """Trains on the training data, and reports the validation data after each epoch."""
-        arguments, test = self.fit_arguments(), self.load().test
+        batch_size = self._batch_size(self._setting(hp))
+        arguments, test = self._arguments_in(batch_size), self.load().test
         kwargs["callbacks"] = [*self.own_callbacks(), *kwargs.get("callbacks", ())]
         if self.reports_test and test is not None:  # first, so that the others hear of its metrics
-            kwargs["callbacks"] = [_TestData(test, self.problem.batch_size), *kwargs["callbacks"]]
+            kwargs["callbacks"] = [_TestData(test, batch_size), *kwargs["callbacks"]]
         return epochs.fit(model, **arguments, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
@@ -88,22 +100,52 @@ class ProblemModel(keras_tuner.HyperModel):
         return [*make_callbacks(self.problem.callbacks), *make_callbacks(self.callbacks)]
 
     def fit_arguments(self):
-        """What `fit` gives to `tuning.training.epochs.fit`, whatever the setting."""
-        return fit_arguments(self.problem, self.load())
+        """What `fit` gives to `tuning.training.epochs.fit`, whatever the setting, unless the batch size is searched."""
+        return self._arguments_in(self.space.batch_size or self.problem.batch_size)
+
+    def _setting(self, hp) -> Setting:
+        return self.space.setting(hp.values, hp.values.get("tuner/epochs", self._epochs))
+
+    def _batch_size(self, setting: Setting) -> int:
+        return self.problem.batch_size if setting.batch_size is None else setting.batch_size
+
+    def _arguments_in(self, batch_size: int) -> dict[str, Any]:
+        data = self.load()
+        if self.searches_batch_size:
+            if batch_size not in self._in_batches:  # the same arrays again, as these are kept on the device
+                self._in_batches = dict([*self._in_batches.items()][1 - _KEPT_BATCH_SIZES :])
+                self._in_batches[batch_size] = in_batches(data, batch_size)
+            data = self._in_batches[batch_size]
+        return fit_arguments(batch_size, data)
 
 
-def fit_arguments(problem: Problem, data: Data) -> dict[str, Any]:
+def load(space: Space, problem: Problem, train_samples: int | None) -> Data:
+    """The data of a search, in whole batches, unless the batch size is searched.
+
+    Raises:
+        SearchError: they are missing, or are batches already, whose size is not to be chosen.
+    """
+    chosen = space.searches_batch_size or space.batch_size is not None
+    data = problem.load(train_samples, 1 if space.searches_batch_size else space.batch_size)
+    if chosen and is_stream(data.train):
+        raise SearchError(
+            f"The training data of {problem.name} are batches already, so {BATCH_SIZE} can be neither searched nor fixed."
+        )
+    return data
+
+
+def fit_arguments(batch_size: int, data: Data) -> dict[str, Any]:
     """The arguments of `tuning.training.epochs.fit` that make it train on a problem's data."""
     if is_stream(data.train):
         arguments = {"x": data.train}
     else:
         x, y = data.train
-        arguments = {"x": x, "y": y, "batch_size": problem.batch_size}
+        arguments = {"x": x, "y": y, "batch_size": batch_size}
     if data.validation is None:
         return arguments
     if is_stream(data.validation):
         return arguments | {"validation_data": data.validation}
-    size = validation_batch_size(len(keras.tree.flatten(data.validation)[0]), problem.batch_size)
+    size = validation_batch_size(len(keras.tree.flatten(data.validation)[0]), batch_size)
     return arguments | {"validation_data": data.validation, "validation_batch_size": size}
 
 
@@ -115,7 +157,7 @@ def evaluated_as(part, batch_size: int) -> dict[str, Any]:
     return {"x": x, "y": y, "batch_size": validation_batch_size(len(keras.tree.flatten(part)[0]), batch_size)}
 
 
-def steps_per_epoch(problem: Problem, data: Data) -> int:
+def steps_per_epoch(batch_size: int, data: Data) -> int:
     """How many batches an epoch has.
 
     Raises:
@@ -130,12 +172,17 @@ def steps_per_epoch(problem: Problem, data: Data) -> int:
                 "a tf.data.Dataset by .apply(tf.data.experimental.assert_cardinality(n)); received a "
                 f"{type(data.train).__name__} without one."
             ) from None
-    return -(-len(keras.tree.flatten(data.train)[0]) // problem.batch_size)
+    return -(-samples_of(data) // batch_size)
 
 
-def compiled(problem: Problem, optimizer) -> keras.Model:
-    """A new model of a problem with this optimizer."""
-    model = problem.model()
+def samples_of(data: Data) -> int:
+    """How many the training data have, which come as arrays."""
+    return len(keras.tree.flatten(data.train)[0])
+
+
+def compiled(problem: Problem, optimizer, setting: Mapping[str, Any] | None = None) -> keras.Model:
+    """A new model of a problem with this optimizer; `setting`: of the model."""
+    model = problem.build(setting)
     if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
         model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(map(_anew, problem.metrics)))
     return model

@@ -33,6 +33,8 @@ def impossible(trainer: Trainer) -> str | None:
         return "callbacks see one model at a time"
     if getattr(trainer.hypermodel, "reports_test", False):
         return "the test data are evaluated after each epoch"
+    if getattr(trainer.hypermodel, "searches_batch_size", False):
+        return "the batch size is searched"
     own = getattr(trainer.hypermodel, "fit_arguments", None)
     if own is not None and "y" not in own():
         return "the data are batches, not arrays"
