@@ -24,6 +24,10 @@ _HOMES = {
     "Problem": "tuning.problems.problem",
     "Data": "tuning.problems.problem",
     "Tuner": "tuning.study.tuner",
+    "RandomSearch": "tuning.study.tuners",
+    "GridSearch": "tuning.study.tuners",
+    "BayesianOptimization": "tuning.study.tuners",
+    "Hyperband": "tuning.study.tuners",
     "Space": "tuning.space.space",
     "SearchAxis": "tuning.space.hyperparameters",
     "given": "tuning.space.structure",
@@ -34,10 +38,18 @@ _HOMES = {
     "export_search": "tuning.results.export",
 }
 
+# KerasTuner's own, so that a program of KerasTuner's runs after `import tuning as keras_tuner`.
+_OF_KERAS_TUNER = ("HyperModel", "HyperParameters", "Objective", "Oracle", "applications", "engine", "synchronized")
+_NAMED_AS_THERE = {"errors": "tuning.errors", "oracles": "tuning.oracles", "tuners": "tuning.study.tuners"}
+
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name):
+    if name in _OF_KERAS_TUNER:
+        return getattr(importlib.import_module("keras_tuner"), name)
+    if name in _NAMED_AS_THERE:
+        return importlib.import_module(_NAMED_AS_THERE[name])
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -4,6 +4,16 @@ import contextlib
 import importlib.util
 
 
+def __getattr__(name):
+    """KerasTuner's errors, which a HyperModel may raise, under the name by which one finds them there."""
+    if name.endswith("Error") and not name.startswith("_"):
+        from keras_tuner import errors
+
+        if hasattr(errors, name):
+            return getattr(errors, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class SearchError(ValueError):
     """Wrong input to a search. The command line prints it without a traceback and ends with `exit_status`."""
 

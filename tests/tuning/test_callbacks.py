@@ -138,3 +138,48 @@ def test_model_fit_in_a_hypermodel_keeps_the_compiled_epochs(tmp_path, monkeypat
     _, notes = run(Weighted(), tmp_path / "weighted")
     assert len(trained) == 4
     assert notes == ["epochs run in model.fit, which is slower, as sample_weight is asked for"]
+
+
+# -- TensorBoard ------------------------------------------------------------------------------------
+
+
+def hparams_in(folder):
+    """Name -> value of what TensorBoard's page HParams shows of a training, and the names of its curves."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    events = EventAccumulator(str(folder)).Reload()
+    values = {}
+    for tag in events.PluginTagToContent("hparams"):
+        content = events.PluginTagToContent("hparams")[tag]
+        parsed = plugin_data_pb2.HParamsPluginData.FromString(content)
+        for name, value in parsed.session_start_info.hparams.items():
+            values[name] = getattr(value, value.WhichOneof("kind"))
+    return values
+
+
+@pytest.mark.slow
+@pytest.mark.backend("tensorflow")
+def test_tensorboard_gets_a_folder_for_each_training_with_its_setting(tmp_path):
+    class Late(Own):
+        def fit(self, hp, model, x, y, **kwargs):
+            return model.fit(x, y, hp.Choice("batch_size", [16, 32]), **kwargs)
+
+    x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+    given = keras.callbacks.TensorBoard(tmp_path / "logs")
+    tuner = tuning.RandomSearch(Late(), "val_loss", 2, executions_per_trial=2, directory=tmp_path, project_name="own")
+    tuner.search(x, x[:, :1], epochs=1, validation_data=(x, x[:, :1]), callbacks=[given], verbose=0)
+    assert given.log_dir == str(tmp_path / "logs")
+    for trial in SearchResult.load(tmp_path / "own").trials:
+        for execution in range(2):
+            folder = tmp_path / "logs" / str(trial.number) / f"execution{execution}"
+            assert hparams_in(folder) == trial.hyperparameters
+            assert {path.name for path in folder.iterdir() if path.is_dir()} == {"train", "validation"}
+
+
+@pytest.mark.slow
+@pytest.mark.backend("tensorflow")
+def test_so_does_that_of_a_search(tiny, tmp_path):
+    result = search(tiny, epochs=1, callbacks=lambda: keras.callbacks.TensorBoard(tmp_path / "logs"))
+    for trial in result.trials:
+        assert hparams_in(tmp_path / "logs" / str(trial.number) / "execution0") == trial.hyperparameters

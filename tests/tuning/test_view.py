@@ -36,7 +36,7 @@ def terminal(monkeypatch):
 
 
 def show(stream, trials=3):
-    view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), trials, stream)
+    view = View.of_space(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), trials, stream)
     setting = {"learning_rate": 0.00123456, "beta_1": 0.9, "beta_2": 0.99987654}
     with view.showing(None):
         for number, (state, score) in enumerate([("completed", 0.75), ("diverged", None), ("failed", None)]):
@@ -58,7 +58,7 @@ def test_a_terminal_gets_a_table_headed_by_symbols(terminal):
 
 def test_a_pruned_trial_shows_where_it_was_stopped_and_is_never_the_best(terminal):
     for stream in (terminal(), io.StringIO()):
-        view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 2, stream)
+        view = View.of_space(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 2, stream)
         with view.showing(None):
             for number, (state, score) in enumerate([("completed", 0.75), ("pruned", 0.83)]):
                 view.trial_began(number, {"learning_rate": 0.01}, 5)
@@ -109,7 +109,7 @@ def test_values_and_times_are_short():
 
 def show_repeats(stream, confirms=False):
     objective = keras_tuner.Objective("val_accuracy", "max")
-    view = View(Space.of("adam"), "digits_mlp", objective, 2, stream, confirms=confirms)
+    view = View.of_space(Space.of("adam"), "digits_mlp", objective, 2, stream, confirms=confirms)
     setting = {"learning_rate": 0.00123456, "beta_1": 0.9, "beta_2": 0.99987654}
     with view.showing(None):
         for number, scores in enumerate([(0.9722, 0.9694, 0.9750), (0.9444, 0.9722, 0.9500)]):

@@ -6,7 +6,7 @@ import collections
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from tuning.results.statistics import Summary, plus_minus, summary
@@ -23,19 +23,27 @@ class View:
     """A `Listener` that shows the search to a person.
 
     Args:
-        space: what is searched; its symbols head the table.
-        problem: its name.
+        title: what is searched, on what.
+        symbols: name of a hyperparameter -> what heads its column; others that come up are headed by their names.
         objective: the KerasTuner Objective.
         trials: how many there will be; `None`: not known.
         stream: where to write; `None`: nowhere.
         confirms: all trials are of one setting: it is not shown again and again, and none of them is the best.
     """
 
-    def __init__(self, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms=False):
-        self._names = [] if confirms else list(space.axes)
-        self._symbols = [("" if axis.of else axis.symbol) or axis.name for axis in space.axes.values() if self._names]
+    def __init__(
+        self,
+        title: str,
+        objective,
+        trials: int | None,
+        stream: TextIO | None,
+        symbols: Mapping[str, str] | None = None,
+        confirms: bool = False,
+    ):
+        self._symbols = dict(symbols or {})
+        self._names = [] if confirms else list(self._symbols)
         self._confirms = confirms
-        self._title = f"{space.title} on {problem}" + (", its best setting with fresh seeds" if confirms else "")
+        self._title = title + (", its best setting with fresh seeds" if confirms else "")
         self._objective = objective
         self._trials = trials
         self._stream = stream
@@ -49,6 +57,14 @@ class View:
         self._notes: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
+
+    @classmethod
+    def of_space(
+        cls, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms: bool = False
+    ) -> View:
+        """The view of a search of a space on a problem of this name; the rest is as above."""
+        symbols = {name: ("" if axis.of else axis.symbol) or axis.name for name, axis in space.axes.items()}
+        return cls(f"{space.title} on {problem}", objective, trials, stream, symbols, confirms)
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -74,6 +90,7 @@ class View:
 
     def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
         """See `tuning.study.ledger.Listener`."""
+        self._name(hyperparameters)
         self._running[number] = {
             "hyperparameters": hyperparameters,
             "epochs": epochs,
@@ -115,6 +132,17 @@ class View:
         if self._live is None:
             self._line(text)
 
+    def trial_grew(self, number: int, hyperparameters: dict[str, Any]) -> None:
+        """See `tuning.study.ledger.Listener`."""
+        self._name(hyperparameters)
+        if number in self._running:
+            self._running[number]["hyperparameters"] = hyperparameters
+
+    def _name(self, hyperparameters: Iterable[str]) -> None:
+        """Gives these hyperparameters columns, if they have none yet."""
+        if not self._confirms:
+            self._names += [name for name in hyperparameters if name not in self._names]
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """See `tuning.study.ledger.Listener`."""
         running = self._running.pop(number, None)
@@ -139,6 +167,7 @@ class View:
         self._line(f"trial {number}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
 
     def _note(self, number, hyperparameters, epochs, state, score, seconds, interval):
+        self._name(hyperparameters)
         self._counts[state] += 1
         self._last.append((number, hyperparameters, epochs, state, score, seconds, interval))
         if state != "completed" or (epochs or 0) < self._longest or self._confirms:
@@ -159,6 +188,9 @@ class View:
         except UnicodeEncodeError:
             return "+/-"
         return "±"
+
+    def _symbol(self, name: str) -> str:
+        return self._symbols.get(name, name)
 
     def _line(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -227,21 +259,30 @@ class View:
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
         shown = [*(row[1] for row in self._last), *(running["hyperparameters"] for running in self._running.values())]
-        table.add_column("trial" if width >= 60 else "#", justify="right", style="dim", no_wrap=True, min_width=2)
-        for name, symbol in zip(self._names, self._symbols, strict=True):
-            widest = max((len(_value(values.get(name))) for values in shown), default=0)  # in a narrow terminal others give way
-            table.add_column(symbol, justify="right", no_wrap=True, min_width=widest)
         with_epochs = len({*(row[2] for row in self._last), *(running["epochs"] for running in self._running.values())}) > 1
+        table.add_column("trial" if width >= 60 else "#", justify="right", style="dim", no_wrap=True, min_width=2)
+        # In a narrow terminal other columns give way; what does not fit even so is counted.
+        widest = {name: max((len(_value_of(name, values)) for values in shown), default=0) for name in self._names}
+        names, room = [], width - 16 - 4 * with_epochs
+        for name in self._names:
+            room -= widest[name] + 2
+            if room < 0 and name not in self._symbols:
+                break
+            names.append(name)
+            table.add_column(self._symbol(name), justify="right", no_wrap=True, min_width=widest[name])
+        if len(names) < len(self._names):
+            table.add_column(f"+{len(self._names) - len(names)}")
         if with_epochs:
             table.add_column("epochs" if width >= 60 else "ep", justify="right", no_wrap=True, min_width=2)
         table.add_column(self._objective.name, no_wrap=True, overflow="ellipsis")
         with_time = width >= 60
-        with_interval = width >= 40 + 11 * len(self._names) + 9 * with_epochs
+        with_interval = width >= 40 + 11 * len(names) + 9 * with_epochs
         if with_time:
             table.add_column("time", justify="right", style="dim", no_wrap=True)
 
         def row(number, hyperparameters, epochs, outcome, seconds, style=""):
-            cells = [str(number), *(_value(hyperparameters.get(name)) for name in self._names)]
+            cells = [str(number), *(_value_of(name, hyperparameters) for name in names)]
+            cells += [""] if len(names) < len(self._names) else []
             cells += [str(epochs)] if with_epochs else []
             cells += [outcome] + ([_duration(seconds)] if with_time else [])
             table.add_row(*cells, style=style)
@@ -259,9 +300,8 @@ class View:
 
         if self._best is not None:
             _, number, hyperparameters, mean = self._best
-            setting = "  ".join(
-                f"{symbol} {_value(hyperparameters.get(name))}" for symbol, name in zip(self._symbols, self._names, strict=True)
-            )
+            chosen = [name for name in self._names if name in hyperparameters]
+            setting = "  ".join(f"{self._symbol(name)} {_value(hyperparameters[name])}" for name in chosen)
             parts.append(Text(f"best: {mean} in trial {number}:  {setting}", style="bold green"))
         others = [f"{self._counts[state]} {state}" for state in ("pruned", "diverged", "failed") if self._counts[state]]
         if self._resumed:
@@ -280,6 +320,11 @@ def _stopped(state: str, score: float | None) -> str:
 
 def _score(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}" if math.isfinite(value) else str(value)
+
+
+def _value_of(name: str, hyperparameters: Mapping[str, Any]) -> str:
+    """Nothing, where a trial has no such hyperparameter."""
+    return _value(hyperparameters[name]) if name in hyperparameters else ""
 
 
 def _value(value: Any) -> str:

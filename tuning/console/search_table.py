@@ -5,8 +5,11 @@ from __future__ import annotations
 from tuning.results.search import STATES, SearchResult, TrialRecord
 
 
-def table(result: SearchResult) -> str:
-    """What was searched, all trials from best to worst, then those without a score, and the best setting as a line of Python."""
+def table(result: SearchResult, count: int | None = None) -> str:
+    """What was searched, all trials from best to worst, then those without a score, and the best setting as a line of Python.
+
+    `count`: so many of the best alone.
+    """
     space = result.config.get("space")
     axes = space["axes"] if isinstance(space, dict) else {}
     names = list(axes) or sorted({name for trial in result.trials for name in trial.hyperparameters})
@@ -14,7 +17,8 @@ def table(result: SearchResult) -> str:
     heads += ["epochs", result.objective, "seconds"]
     ranked = result.ranking()
     others = [trial for trial in result.trials if trial.state != "completed"]
-    rows = [heads, *(_cells(trial, names) for trial in [*ranked, *others])]
+    shown = [*ranked, *others] if count is None else ranked[:count]
+    rows = [heads, *(_cells(trial, names) for trial in shown)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     counts = ", ".join(f"{result.count(state)} {state}" for state in STATES if state != "pruned" or result.count(state))

@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tuning.engines import work
 from tuning.engines.dispatch import InFlight
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, one_line
@@ -40,6 +41,7 @@ CHIEF_SECONDS = 600.0  # that a worker waits for a chief to answer: for it to st
 ASK_AGAIN_SECONDS = 0.5  # while the oracle waits for other trials to end
 
 _VARIABLES = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
+_PARTS = {"done": 2, "failed": 3}  # of what a worker says at a trial's end; see `tuning.engines.work`
 _SERVICE, _METHOD = "keras_optims.Chief", "Call"
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]  # gRPC's own limit is 4 MiB
 
@@ -180,7 +182,7 @@ class Link:
         oracle: of the worker's own program; when the search is over it knows all trials.
         interruption: of the search.
         before_trial: called before a trial is asked for.
-        trial_began: called with each trial.
+        trial_began, trial_ended: called with each trial.
     """
 
     prunes, measuring = True, False
@@ -193,16 +195,17 @@ class Link:
         interruption: Interruption,
         before_trial: Callable[[], None],
         trial_began: Callable[[Trial], None],
+        trial_ended: Callable[[Trial], None],
     ):
         self.oracle = oracle
         self.seat = os.environ["KERASTUNER_TUNER_ID"]
         self._interruption = interruption
-        self._before_trial, self._trial_began = before_trial, trial_began
+        self._before_trial, self._trial_began, self._trial_ended = before_trial, trial_began, trial_ended
         self._run = uuid.uuid4().hex
         self._serial = itertools.count()
         self._trial_id: str | None = None
         self._least: float | None = None
-        self._declared = 0
+        self._before: dict[str, Any] = {}  # the configuration with which the trial began
         self._left = threading.Event()
 
     def __enter__(self) -> Link:
@@ -234,7 +237,7 @@ class Link:
             self.oracle.trials = {state["trial_id"]: Trial.from_state(state) for state in answer["trials"]}
             return None
         trial = Trial.from_state(answer["trial"])
-        self._trial_id, self._declared = trial.trial_id, len(trial.hyperparameters.space)
+        self._trial_id, self._before = trial.trial_id, trial.hyperparameters.get_config()
         self._least, self.ways = answer["least"], None if answer["ways"] is None else tuple(answer["ways"])
         self._trial_began(trial)
         return trial
@@ -250,12 +253,13 @@ class Link:
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end."""
-        grown = len(trial.hyperparameters.space) > self._declared
-        self._ask("done", [results, trial.hyperparameters.get_config() if grown else None])
+        self._ask("done", [results, work.grown(trial.hyperparameters, self._before)])
+        self._trial_ended(trial)
 
     def trial_failed(self, trial: Trial, message: str, trace: str) -> None:
         """A trial raised."""
-        self._ask("failed", [message, trace])
+        self._ask("failed", [message, trace, work.grown(trial.hyperparameters, self._before)])
+        self._trial_ended(trial)
 
     def begin_again(self, trial: Trial) -> None:
         """Never called: a worker trains its trials one by one."""
@@ -322,11 +326,23 @@ def understood(request: Any) -> dict[str, Any]:
     kind, content = request["kind"], request["content"]
     if kind not in ("next", "alive", "leave", "event", "done", "failed"):
         raise ValueError(f"there is no kind {kind[:50]!r}")
-    if kind in ("done", "failed") and not (isinstance(content, list) and len(content) == 2):
-        raise ValueError("the content of an end is a pair")
+    if kind in _PARTS:
+        if not (isinstance(content, list) and len(content) == _PARTS[kind]):
+            raise ValueError(f"the content of {kind} is a list of {_PARTS[kind]}")
+        try:
+            _check_grown(content[-1])
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"no hyperparameters: {one_line(error)}") from error
     if kind != "event":
         return request
     try:
         return {**request, "content": _decode_event(content)}
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"no event: {one_line(error)}") from error
+
+
+def _check_grown(config: Any) -> None:
+    if config is not None:
+        import keras_tuner
+
+        keras_tuner.HyperParameters.from_config(config)

@@ -42,11 +42,11 @@ class InFlight:
         if kind == "event":
             return bool(self.source.record(content))
         trial = self.trials.pop(seat)
+        *content, grown = content
+        if grown is not None:
+            trial.hyperparameters = type(trial.hyperparameters).from_config(grown)
         if kind == "done":
-            results, config = content
-            if config is not None:
-                trial.hyperparameters = type(trial.hyperparameters).from_config(config)
-            self.source.trial_done(trial, results)
+            self.source.trial_done(trial, *content)
         else:
             self.source.trial_failed(trial, *content)
         return True

@@ -9,12 +9,13 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, StoreError, one_line
 from tuning.training import together
-from tuning.training.trainer import Trainer
+from tuning.training.trainer import Trainer, best_epoch, epochs_of
 
 
 class HereEngine:
@@ -113,7 +114,14 @@ def _as_list(results, objective) -> list[dict[str, float]]:
     if isinstance(results, list):
         return [metrics for result in results for metrics in _as_list(result, objective)]
     if isinstance(results, dict):
+        if objective.name not in results:
+            raise SearchError(f"run_trial must return the objective {objective.name!r} among its metrics; received {results}.")
         return [{name: float(value) for name, value in results.items()}]
     if isinstance(results, keras.callbacks.History):
-        raise SearchError("run_trial must return numbers or dicts of metrics; received a History.")
-    return [{objective.name: float(results)}]
+        return [best_epoch(epochs_of(results), None, objective)[0]]
+    if isinstance(results, (int, float, np.number)):
+        return [{objective.name: float(results)}]
+    raise SearchError(
+        f"run_trial must return a History, a number, a dict with {objective.name!r}, or a list of such; "
+        f"received {type(results).__name__}."
+    )

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tuning.engines import work
+from tuning.engines import ray_seam, work
 from tuning.engines.dispatch import dispatch
 from tuning.engines.local import worker_environment
 from tuning.engines.source import Source
@@ -282,7 +282,7 @@ def _connected(address: str | None, folder: pathlib.Path | None):
         settings["address"] = address
         if folder is not None:
             settings["runtime_env"] = {"working_dir": str(folder), "excludes": _NOT_SENT}
-    with _silent():
+    with ray_seam.silent():
         try:
             _init(ray, address, settings)
             yield ray
@@ -292,7 +292,7 @@ def _connected(address: str | None, folder: pathlib.Path | None):
 
 def _init(ray, address: str | None, settings: dict[str, Any]) -> None:
     failure: Exception | None = None
-    with _handler_kept(), _on_loopback(address is None), stderr_kept_back(), warnings.catch_warnings():
+    with _handler_kept(), ray_seam.on_loopback(address is None), stderr_kept_back(), warnings.catch_warnings():
         # JAX warns of any fork; Ray's children become other programs at once.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         try:
@@ -323,33 +323,6 @@ def _handler_kept():
     yield
     with contextlib.suppress(ValueError):  # not in the main thread: then Ray has not done it either
         signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _on_loopback(wanted: bool):
-    """A Ray that is for this process alone need not be reachable from other machines. Ray does so only on a Mac or Windows."""
-    from ray._private import ray_constants
-
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    if wanted:
-        ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
-@contextlib.contextmanager
-def _silent():
-    """Without Ray's words on stdout about workers that die: the search itself says what becomes of a trial."""
-    from ray._private import worker
-
-    before = getattr(worker, "_worker_logs_enabled", True)
-    worker._worker_logs_enabled = False
-    try:
-        yield
-    finally:
-        worker._worker_logs_enabled = before
 
 
 def _module_folder(hypermodel) -> pathlib.Path | None:

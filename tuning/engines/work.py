@@ -4,8 +4,9 @@ Messages of a worker are pairs (kind, content):
 
     ready   None: the trainer and its data are loaded
     event   what a trial reports while it runs: `tuning.training.events.EpochEnded`, `ExecutionEnded`, ...
-    done    the metrics of the trial's executions, and the hyperparameters that the model has added to the space, if any
-    failed  (message, traceback): the trial raised
+    done    (results, grown): the metrics of the trial's executions, and the configuration of its hyperparameters, if it has
+            declared some since it began
+    failed  (message, traceback, grown): the trial raised
     fatal   a sentence: this worker cannot train anything, nor can another
 
 If the tuner prunes trials, a worker waits after each EpochEnded for an answer: whether the trial is to stop.
@@ -64,13 +65,19 @@ def train(
         return answer() if answer is not None and isinstance(event, EpochEnded) else False
 
     hp = keras_tuner.HyperParameters.from_config(config)
-    declared = len(hp.space)
+    before = hp.get_config()
+    content: tuple[Any, ...]
     trainer.ways = ways
     try:
-        results = trainer.run(number, hp, report, least=least)
+        kind, content = "done", (trainer.run(number, hp, report, least=least),)
     except (BrokenPipeError, ConnectionError, EOFError):
         raise
     except Exception as error:
-        send(("failed", (one_line(error), traceback.format_exc())))
-    else:
-        send(("done", (results, hp.get_config() if len(hp.space) > declared else None)))
+        kind, content = "failed", (one_line(error), traceback.format_exc())
+    send((kind, (*content, grown(hp, before))))
+
+
+def grown(hp, before: dict[str, Any]) -> dict[str, Any] | None:
+    """The configuration of a trial's hyperparameters, if it is not any more what it was before."""
+    now = hp.get_config()
+    return None if now == before else now

@@ -153,7 +153,8 @@ def run(
     model.own_callbacks()  # what is wrong with them, or with the data, is an error of the search, not of its first trial
     if chosen_engine is None:
         model.load()
-    view = View(space, made.name, objective, trials, stream=sys.stderr if progress else None, confirms=confirm is not None)
+    stream = sys.stderr if progress else None
+    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None)
     tuner = Tuner(
         oracle,
         model,

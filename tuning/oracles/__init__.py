@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keras_tuner
 import numpy as np
-from keras_tuner.oracles import GridSearchOracle, HyperbandOracle, RandomSearchOracle
+from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 
 from tuning.errors import SearchError
 from tuning.names import DEFAULT_SAMPLER, ORACLES, check_name
@@ -20,16 +20,29 @@ from tuning.oracles.quasirandom import QuasirandomOracle
 
 __all__ = [
     "UNDERSTAND_INFINITY",
+    "BayesianOptimizationOracle",
     "BayesianOracle",
     "GridOracle",
+    "GridSearchOracle",
+    "HyperbandOracle",
     "OptunaOracle",
     "QuasirandomOracle",
+    "RandomSearchOracle",
     "find_place",
     "make_oracle",
+    "oracle_seed",
 ]
 
 # Those that can be told an infinitely bad score.
 UNDERSTAND_INFINITY = (*(QuasirandomOracle, GridSearchOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle, OptunaOracle),)
+
+
+def oracle_seed(seed: int) -> int:
+    """The seed of the oracle of a search.
+
+    KerasTuner takes seed 0 for "no seed", and draws with seed, seed + 1, ...: neighbouring seeds would share most draws.
+    """
+    return int(np.random.SeedSequence([seed, 0x04AC1E]).generate_state(1)[0] >> 1) + 1
 
 
 def make_oracle(
@@ -56,14 +69,12 @@ def make_oracle(
     check_name("oracle", name, ORACLES)
     if sampler is not None and name != "optuna":
         raise SearchError(f"A sampler is chosen for the oracle optuna only; received the oracle {name!r} with {sampler!r}.")
-    # KerasTuner takes seed 0 for "no seed", and draws with seed, seed + 1, ...: neighbouring seeds would share most draws.
-    spread = int(np.random.SeedSequence([seed, 0x04AC1E]).generate_state(1)[0] >> 1) + 1
     common = {
         "objective": objective,
         "hyperparameters": hyperparameters,
         "allow_new_entries": False,
         "tune_new_entries": False,
-        "seed": spread,
+        "seed": oracle_seed(seed),
     }
     if name == "hyperband":
         oracle = HyperbandOracle(max_epochs=epochs, factor=3, hyperband_iterations=1 if trials is None else None, **common)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from keras_tuner.oracles import BayesianOptimizationOracle
+
+from tuning.oracles.keras_tuner_seam import GaussianProcess, was_tried
 
 
-class BayesianOracle(BayesianOptimizationOracle):
+class BayesianOracle(GaussianProcess):
     """KerasTuner's Gaussian process, with reproducible proposals, an idea of divergence, and no setting tried twice."""
 
     def populate_space(self, trial_id):
         """The proposal depends on the seed and on the trials so far alone, so a resumed search makes the same one."""
-        self._random_state = np.random.RandomState([self.seed, len(self.trials)])
+        self.begin_from(np.random.RandomState([self.seed, len(self.trials)]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of scikit-learn: a kernel's parameter met its bound
             proposal = super().populate_space(trial_id)
-        if proposal["values"] is not None and self._duplicate(proposal["values"]):
-            return self._random_populate_space()  # often at a corner of the space, where the model sees nothing new
+        if proposal["values"] is not None and was_tried(self, proposal["values"]):
+            return self.random_proposal()  # often at a corner of the space, where the model sees nothing new
         return proposal
 
-    def _vectorize_trials(self):
-        x, y = super()._vectorize_trials()
+    def vectors(self, x, y):
+        """A trial that diverged is as bad as the worst that did not."""
         finite = np.isfinite(y)
         worst = y[finite].max() if finite.any() else 0.0  # y is minimized
         return x, np.where(finite, y, worst)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras_tuner.oracles import GridSearchOracle
 
+from tuning.oracles.keras_tuner_seam import put_in_order
+
 
 class GridOracle(GridSearchOracle):
     """A regular grid, point by point, that goes on after a restart."""
@@ -27,8 +29,4 @@ def find_place(oracle: GridSearchOracle) -> None:
         values = oracle.trials[trial_id].hyperparameters.values
         return [rank.get(values[name], -1) for name, rank in ranks if name in values]
 
-    previous = None
-    for trial_id in sorted(oracle.start_order, key=place):
-        oracle._ordered_ids.insert(trial_id, previous)
-        oracle._populate_next.append(trial_id)
-        previous = trial_id
+    put_in_order(oracle, sorted(oracle.start_order, key=place))

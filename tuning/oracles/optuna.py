@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import TrialStatus
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import SAMPLERS, check_name
 from tuning.oracles.cmaes_state import check_only_cmaes
+from tuning.oracles.keras_tuner_seam import random_values, was_tried
 from tuning.space import in_optuna
 
 
@@ -80,15 +81,18 @@ class OptunaOracle(keras_tuner.Oracle):
                 if hps.is_active(hp):
                     hps.values[hp.name] = in_optuna.suggest(asked, name, hp)
             values = hps.values
-            if self._duplicate(values):
-                values = self._random_values()
+            if was_tried(self, values):
+                values = random_values(self)
                 if values is None:
                     self._study.tell(asked, state=_states().FAIL)
                     return {"status": "STOPPED", "values": None}
-                self._put(asked._trial_id, values)
-        self._ids[trial_id] = asked._trial_id
+                self._put(self._identity(asked), values)
+        self._ids[trial_id] = self._identity(asked)
         self._keep(trial_id)
         return {"status": "RUNNING", "values": values}
+
+    def _identity(self, asked) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, asked.number)
 
     def tell_pruned(self, trial_id: str, curve: dict[int, float]) -> None:
         """The trial, which is about to end, was stopped as not promising; `curve`: epochs trained -> objective."""

@@ -7,6 +7,8 @@ from typing import Any
 import keras_tuner
 import numpy as np
 
+from tuning.oracles.keras_tuner_seam import draws, was_tried
+
 STOPPED = {"status": "STOPPED", "values": None}
 
 
@@ -25,16 +27,16 @@ class QuasirandomOracle(keras_tuner.Oracle):
     def populate_space(self, trial_id):
         """The next point of the sequence; duplicates (after rounding, on short axes) are passed over."""
         axes = [hp for hp in self.hyperparameters.space if not hasattr(hp, "value")]  # KerasTuner's Fixed have one value
-        if not axes:
+        if not axes and not self.allow_new_entries:
             return STOPPED
-        for _ in range(self._max_collisions):
-            point = dict(zip((hp.name for hp in axes), self._draw(len(axes)), strict=True))
+        for _ in range(draws(self) if axes else 1):  # the first trial may be what declares the axes
+            point = dict(zip((hp.name for hp in axes), self._draw(len(axes)) if axes else (), strict=True))
             hps = keras_tuner.HyperParameters()
             for hp in self.hyperparameters.space:  # parents come before the conditional ones that depend on them
                 hps.merge([hp])
                 if hps.is_active(hp):
                     hps.values[hp.name] = hp.prob_to_value(point[hp.name]) if hp.name in point else hp.default
-            if not self._duplicate(hps.values):
+            if not was_tried(self, hps.values):
                 return {"status": "RUNNING", "values": hps.values}
         return STOPPED
 

@@ -13,6 +13,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial
 
+from tuning.oracles.keras_tuner_seam import hash_of
+
 FOLLOWS_FROM_TRIALS = ("start_order", "end_order", "tried_so_far", "id_to_hash")
 
 
@@ -53,7 +55,7 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
     rebuilt: dict[str, Any] = {
         "start_order": list(ids),
         "end_order": [ids[number] for number in ended],
-        "id_to_hash": {each: oracle._compute_values_hash(oracle.trials[each].hyperparameters.values) for each in ids},
+        "id_to_hash": {each: hash_of(oracle, oracle.trials[each].hyperparameters.values) for each in ids},
     }
     rebuilt["tried_so_far"] = list(rebuilt["id_to_hash"].values())
     for name in left_out:

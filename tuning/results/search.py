@@ -297,9 +297,12 @@ class SearchResult:
             }
             for trial in self.trials
         ]
-        names = list(self.config.get("space", {}).get("axes", {})) if isinstance(self.config.get("space"), dict) else []
+        if isinstance(self.config.get("space"), dict):
+            names = list(self.config["space"].get("axes", {}))
+        else:
+            names = list(dict.fromkeys(name for trial in self.trials for name in trial.hyperparameters))
         columns = ["number", *names, "epochs", "state", "score", "sd", "low", "high", "seconds"]
-        return pandas.DataFrame(rows, columns=columns if names or not rows else None).set_index("number")
+        return pandas.DataFrame(rows, columns=columns).set_index("number")
 
     def to_json(self) -> dict[str, Any]:
         """All of it as one JSON-serializable dict."""

@@ -267,8 +267,12 @@ class Store:
         oracle_state: dict,
         message: str | None = None,
         traceback: str | None = None,
+        hyperparameters: dict | None = None,
     ) -> None:
-        """A trial is over: `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
+        """A trial is over: `completed` or `pruned` with a score, `diverged`, or `failed` with a message.
+
+        `hyperparameters`: all of them, if it has declared some after it began.
+        """
         texts = [None if text is None else plain(text) for text in (message, traceback)]
         with self._transaction():
             self._connection.execute(
@@ -276,6 +280,10 @@ class Store:
                 "ended_order = ? WHERE number = ?",
                 (state, score, *texts, time.time(), json.dumps(oracle_trial), self._ended, number),
             )
+            if hyperparameters is not None:
+                self._connection.execute(
+                    "UPDATE trials SET hyperparameters = ? WHERE number = ?", (json.dumps(hyperparameters), number)
+                )
             self._save_oracle(oracle_state)
         self._ended += 1
 

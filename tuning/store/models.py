@@ -40,8 +40,8 @@ def load_model(directory: str | os.PathLike, trial: int, **arguments: Any) -> ke
     path = model_path(directory, trial)
     if not path.is_file():
         raise SearchError(
-            f"The model of trial {trial} is not kept: {path} does not exist. A search keeps as many models as keep_models says "
-            f"(by default 1), and `keras-optims train {directory}` trains the best setting anew."
+            f"The model of trial {trial} is not kept: {path} does not exist. A search keeps as many models as keep_models says, "
+            f"and `keras-optims train {directory}` trains the best setting anew."
         )
     with missing_packages_explained("A model"):
         import keras

@@ -7,7 +7,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 
-IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command", "data_dir")
+IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command", "data_dir", "oracle_seed")
 
 
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:

@@ -21,7 +21,7 @@ from keras_tuner.oracles import GridSearchOracle
 
 from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
 from tuning.names import JIT
-from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place
+from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam
 from tuning.oracles import state as oracle_state
 from tuning.results.search import rank
 from tuning.runtime.interruption import Interruption
@@ -55,6 +55,9 @@ class Listener(Protocol):
     def noted(self, text: str) -> None:
         """There is something to know: one sentence without a full stop, perhaps again and again."""
 
+    def trial_grew(self, number: int, hyperparameters: dict[str, Any]) -> None:
+        """A trial that is about to end has declared more hyperparameters than it began with: these are all."""
+
     def trial_ended(self, number: int, state: str, score: float | None, message: str | None) -> None:
         """A trial is `completed` or `pruned` with a score, `diverged`, or `failed` with a message."""
 
@@ -74,7 +77,8 @@ class Ledger:
         interruption: of the search.
         seat: KerasTuner's tuner id of this process.
         before_trial: called before a trial is asked for.
-        trial_began: called with each trial.
+        trial_began, trial_ended: called with each trial.
+        failures_in_a_row: so many trials that fail one after the other end the search.
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class Ledger:
         seat: str,
         before_trial: Callable[[], None],
         trial_began: Callable[[Trial], None],
+        trial_ended: Callable[[Trial], None],
+        failures_in_a_row: float = math.inf,
     ):
         self.oracle = oracle
         self.directory = directory
@@ -107,20 +113,17 @@ class Ledger:
         self.listener = listener
         self.seat = seat
         self._interruption = interruption
-        self._before_trial, self._trial_began = before_trial, trial_began
+        self._before_trial, self._trial_began, self._trial_ended = before_trial, trial_began, trial_ended
+        self._failures_in_a_row, self._failed_last = failures_in_a_row, 0
+        self._seed_note: str | None = None
         self._deadline = math.inf
         self._epochs: int | None = None
         self._store: database.Store | None = None
         self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
         self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
         self._ended = 0
-        oracle.verbose = 0
-        oracle.max_consecutive_failed_trials = math.inf
-        # The oracle writes JSON files beside each other, which a kill can leave torn; its state goes to the store instead.
-        oracle.save = oracle.reload = lambda: None
-        oracle._save_trial = lambda trial: None
-        # It reads all trials whenever one ends, to count what has no limit here.
-        oracle._check_consecutive_failures = lambda: None
+        self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run
+        keras_tuner_seam.keeps_nothing(oracle)
         if pruning is not None:
             self._oracles_best = oracle.get_best_trials
             oracle.get_best_trials = self._best_trials
@@ -169,6 +172,8 @@ class Ledger:
             stack.callback(setattr, self, "_store", None)
             for name in self.given.keys() - self._store.choices().keys():
                 self._store.set_choice(name, self.given[name])
+            if self._seed_note is not None and self.listener is not None:
+                self.listener.noted(self._seed_note)
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
             yield self
 
@@ -181,7 +186,7 @@ class Ledger:
     def _restore(self, store: database.Store) -> None:
         check_same_search(store.config, self.config, self.directory)
         rows, ended = store.rows("trials"), store.ended()
-        state, records = store.oracle_state, store.oracle_trials()
+        state, records, seed = store.oracle_state, store.oracle_trials(), self.oracle.seed
         try:
             oracle_state.restore(self.oracle, state, records, ended)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -189,11 +194,13 @@ class Ledger:
                 f"{store.path} is damaged, or the oracle is not the one that wrote it ({one_line(error)}): restore it from a "
                 f"copy, or start over with --fresh."
             ) from error
+        if self.oracle.seed != seed:  # without one, KerasTuner's oracles draw it anew in each program
+            self._seed_note = f"the oracle goes on with the seed {self.oracle.seed}, with which the search began"
         self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
-        self._ended, self._outcomes = 0, set()
-        for row in rows:
-            if row["state"] != "running":
-                self._note(row["state"], row["message"])
+        self._ended, self._failed_last, self._outcomes = 0, 0, set()
+        by_number = {row["number"]: row for row in rows}
+        for number in ended:
+            self._note(by_number[number]["state"], by_number[number]["message"])
         completed = [row for row in rows if row["state"] == "completed"]
         self._ranked = sorted(self._rank(row["number"], row["epochs"], row["score"]) for row in completed)
         if self.pruning is not None:
@@ -206,7 +213,7 @@ class Ledger:
         running = {ids[row["number"]] for row in rows if row["state"] == "running"}
         running |= {trial.trial_id for trial in self.oracle.ongoing_trials.values()}
         interrupted = sorted(running, key=int, reverse=True)
-        self.oracle._retry_queue.extend(interrupted)
+        keras_tuner_seam.run_again(self.oracle, interrupted)
         self.oracle.ongoing_trials = {}
 
     # -- models -----------------------------------------------------------------------------------
@@ -235,8 +242,8 @@ class Ledger:
     def _note_without_model(self, numbers: list[int]) -> None:
         if numbers and self.listener is not None:
             which = f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))}"
-            anew = f"`keras-optims train {os.path.normpath(self.directory)}` trains the best setting anew"
-            self.listener.noted(f"no model of {which} is kept: {anew}")
+            anew = f": `keras-optims train {os.path.normpath(self.directory)}` trains the best setting anew"
+            self.listener.noted(f"no model of {which} is kept{anew if 'problem' in self.config else ''}")
 
     # -- what an engine asks ----------------------------------------------------------------------
 
@@ -283,6 +290,7 @@ class Ledger:
         values, trained = split_values(trial.hyperparameters.values, self._epochs)
         number = int(trial.trial_id)
         state, record = oracle_state.split(self.oracle, trial)
+        self._begun_with[number] = values
         self._opened.begin_trial(number, values, trained, record, state)
         if self.pruning is not None:
             self._pruned.discard(number)
@@ -348,6 +356,8 @@ class Ledger:
             raise NoUsableTrialError(
                 f"All {self._ended} trials so far failed with the same error, so the search stops: {message}"
             )
+        if self._failed_last >= self._failures_in_a_row:
+            raise NoUsableTrialError(f"{self._failed_last} trials failed in a row, so the search stops; the last one: {message}")
 
     def _end(self, trial, state, score, metrics=None, message=None, trace=None):
         objective, number = self.oracle.objective, int(trial.trial_id)
@@ -365,7 +375,11 @@ class Ledger:
             self.oracle.tell_pruned(trial.trial_id, self.pruning.curve(number))
         self.oracle.end_trial(trial)
         oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
-        self._opened.end_trial(number, state, score, record, oracles, message, trace)
+        values, _ = split_values(trial.hyperparameters.values, self._epochs)
+        grown = values if values != self._begun_with.pop(number, None) else None
+        self._opened.end_trial(number, state, score, record, oracles, message, trace, grown)
+        if grown is not None and self.listener is not None:
+            self.listener.trial_grew(number, grown)
         if state == "completed":
             bisect.insort(self._ranked, self._rank(number, split_values(trial.hyperparameters.values, self._epochs)[1], score))
         self._models.ended(number, self.best(self._keep_models))
@@ -374,9 +388,11 @@ class Ledger:
         self._note(state, message)
         if self.listener is not None:
             self.listener.trial_ended(number, state, score, message)
+        self._trial_ended(trial)
 
     def _note(self, state, message):
         self._ended += 1
+        self._failed_last = self._failed_last + 1 if state == "failed" else 0
         if len(self._outcomes) < 2:  # with two it is known that they differ
             self._outcomes.add((state, message))
 

@@ -90,13 +90,12 @@ class ProblemModel(keras_tuner.HyperModel):
         """Trains on the training data, and reports the validation data after each epoch."""
         batch_size = self._batch_size(self._setting(hp))
         arguments, test = self._arguments_in(batch_size), self.load().test
-        kwargs["callbacks"] = [*self.own_callbacks(), *kwargs.get("callbacks", ())]
         if self.reports_test and test is not None:  # first, so that the others hear of its metrics
-            kwargs["callbacks"] = [_TestData(test, batch_size), *kwargs["callbacks"]]
+            kwargs["callbacks"] = [_TestData(test, batch_size), *kwargs.get("callbacks", ())]
         return epochs.fit(model, **arguments, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
-        """New callbacks of the problem and of the search."""
+        """New callbacks of the problem and of the search, which whoever calls `fit` gives to it."""
         return [*make_callbacks(self.problem.callbacks), *make_callbacks(self.callbacks)]
 
     def fit_arguments(self):
@@ -184,7 +183,7 @@ def compiled(problem: Problem, optimizer, setting: Mapping[str, Any] | None = No
     """A new model of a problem with this optimizer; `setting`: of the model."""
     model = problem.build(setting)
     if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
-        model.compile(optimizer=optimizer, loss=problem.loss, metrics=list(map(_anew, problem.metrics)))
+        model.compile(optimizer=optimizer, loss=problem.loss, metrics=anew(list(problem.metrics)))
     return model
 
 
@@ -202,6 +201,12 @@ class _TestData(keras.callbacks.Callback):
         logs.update({f"test_{name}": value for name, value in metrics.items()})
 
 
-def _anew(metric):
-    """A metric object counts; one that the previous trial has used would begin with what it counted there."""
-    return type(metric).from_config(metric.get_config()) if isinstance(metric, keras.metrics.Metric) else metric
+def anew(compiled_with):
+    """What `compile` takes, for one model: a metric counts, and an optimizer is of one model's variables."""
+    if isinstance(compiled_with, (list, tuple)):
+        return [anew(each) for each in compiled_with]
+    if isinstance(compiled_with, dict):
+        return {name: anew(each) for name, each in compiled_with.items()}
+    if isinstance(compiled_with, (keras.metrics.Metric, keras.optimizers.Optimizer)):
+        return type(compiled_with).from_config(compiled_with.get_config())
+    return compiled_with

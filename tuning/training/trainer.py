@@ -21,6 +21,8 @@ from tuning.training import epochs
 from tuning.training.curve import Curve, Seeds, averages_validated
 from tuning.training.events import Chosen, ExecutionEnded, Noted, Report
 from tuning.training.keeping import Keeper
+from tuning.training.problem_model import ProblemModel
+from tuning.training.tensorboard import placed
 from tuning.training.warm import WarmModels, reseed, seed_everything
 
 
@@ -75,6 +77,8 @@ class Trainer:
         least: float | None = None,
         epoch_began: Callable[[Any, int], None] | None = None,
         epoch_ended: Callable[[Any, int, dict], None] | None = None,
+        fit_args: Sequence[Any] | None = None,
+        fit_kwargs: Mapping[str, Any] | None = None,
     ) -> list[dict[str, float]]:
         """Trains one setting `executions` times, each from another seed.
 
@@ -87,10 +91,13 @@ class Trainer:
             report: hears of every epoch and execution as they end; if it returns True for an epoch, the trial stops.
             least: what the trial must score at least for its model to be reported; `None`: it is not, whatever it scores.
             epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
+            fit_args, fit_kwargs: of this trial's `fit`, in the place of the search's.
 
         Returns:
             For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
         """
+        fit_args = self.fit_args if fit_args is None else fit_args
+        fit_kwargs = self.fit_kwargs if fit_kwargs is None else fit_kwargs
         results = []
         keeper = Keeper(trial, self.objective, least, self.executions)
         for execution in range(self.executions):
@@ -98,20 +105,22 @@ class Trainer:
             seed = execution_seed(self.search_seed, trial, execution)
             model = self.model(hp, seed)
             curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
-            kwargs = {"verbose": 0, **self.fit_kwargs}
+            kwargs = {**fit_kwargs, "verbose": 0}  # the view shows the epochs
             started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
             given = copy.deepcopy(kwargs.get("callbacks") or [])
+            own = self.hypermodel.own_callbacks() if isinstance(self.hypermodel, ProblemModel) else []
             kwargs["callbacks"] = [
+                *placed(own, trial, execution, hp),
                 Seeds(seed),
                 *averages_validated(model),
                 started,
-                *given,
+                *placed(given, trial, execution, hp),
                 curve,
                 *(keeping := keeper.callbacks()),
             ]
             kwargs |= self.epochs_of(hp)
             try:
-                returned = self._fit(hp, model, kwargs)
+                returned = self._fit(hp, model, fit_args, kwargs)
             except BaseException:
                 self.models.drop(model)
                 raise
@@ -142,11 +151,11 @@ class Trainer:
         """
         return {"epochs": hp.values["tuner/epochs"]} if "tuner/epochs" in hp.values else {}
 
-    def _fit(self, hp, model, kwargs):
+    def _fit(self, hp, model, args, kwargs):
         if type(self.hypermodel).fit is keras_tuner.HyperModel.fit:  # which calls model.fit
-            return epochs.fit(model, *self.fit_args, **kwargs)
+            return epochs.fit(model, *args, **kwargs)
         with epochs.compiled_fit(model):
-            return self.hypermodel.fit(hp, model, *self.fit_args, **kwargs)
+            return self.hypermodel.fit(hp, model, *args, **kwargs)
 
     @property
     def ways(self) -> tuple[str, ...] | None:
@@ -185,9 +194,14 @@ def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
 
 
-def best_epoch(epochs: Sequence[dict[str, float]], curve: Curve, objective) -> tuple[dict[str, float], int]:
+def epochs_of(history: keras.callbacks.History) -> list[dict[str, float]]:
+    """The metrics of each epoch."""
+    return [{name: float(values[i]) for name, values in history.history.items()} for i in range(len(history.epoch))]
+
+
+def best_epoch(epochs: Sequence[dict[str, float]], curve: Curve | None, objective) -> tuple[dict[str, float], int]:
     """(metrics, epoch) at the best one of the epochs; at the last one, with NaN for the objective, if the training diverged."""
-    if curve.diverged:
+    if curve is not None and curve.diverged:
         return {**curve.epochs[-1], objective.name: math.nan}, len(curve.epochs) - 1
     if not epochs or not objective.has_value(epochs[0]):
         raise SearchError(
@@ -204,9 +218,7 @@ def best(returned, curve: Curve, objective) -> tuple[dict[str, float], int]:
     if curve.diverged:
         return best_epoch(curve.epochs, curve, objective)
     if isinstance(returned, keras.callbacks.History):
-        history = returned.history
-        epochs = [{name: float(values[i]) for name, values in history.items()} for i in range(len(returned.epoch))]
-        return best_epoch(epochs, curve, objective)
+        return best_epoch(epochs_of(returned), curve, objective)
     last = max(len(curve.epochs) - 1, 0)
     if isinstance(returned, dict) and objective.name in returned:
         return {name: float(value) for name, value in returned.items()}, last

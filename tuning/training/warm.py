@@ -18,12 +18,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.random import seed_generator
-from keras.src.utils.naming import reset_uids
 
 import keras_optims
-from tuning.training import epochs
+from keras_optims.keras_seam import layers_of
+from tuning.training import epochs, keras_seam, tensorflow_seam
 
 KEPT_MODELS = 4  # of different structure, in a process
 
@@ -74,13 +72,13 @@ def seed_everything(seed: int) -> None:
     Compiled functions hold on to Keras's global seed generator of the time when they were compiled, so that one is kept, and set
     to the state that a new one would have.
     """
-    reset_uids()
+    keras_seam.count_names_from_the_start()
     if not _GLOBAL_GENERATOR:
         keras.utils.set_random_seed(seed)
-        _GLOBAL_GENERATOR.append(seed_generator.global_seed_generator())
+        _GLOBAL_GENERATOR.append(keras_seam.global_generator())
     reseed(seed)
-    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
-    new = seed_generator.global_seed_generator()
+    keras_seam.set_global_generator(None)
+    new = keras_seam.global_generator()
     _GLOBAL_GENERATOR[0].state.assign(new.state.value)
     reseed(seed)  # the generator has drawn its own seed, which is not to change the model's initial weights
 
@@ -88,26 +86,14 @@ def seed_everything(seed: int) -> None:
 def reseed(seed: int) -> None:
     """Seeds the generators of Python, NumPy and the backend."""
     if keras.backend.backend() == "tensorflow" and _GLOBAL_GENERATOR:
-        _seed_tensorflow_too(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        tensorflow_seam.seed_operations(seed)
+        keras_seam.set_global_seed(seed)
     else:
         keras.utils.set_random_seed(seed)
     if _GLOBAL_GENERATOR:
-        global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, _GLOBAL_GENERATOR[0])
-
-
-def _seed_tensorflow_too(seed: int) -> None:
-    """What `keras.utils.set_random_seed` does, except that TensorFlow keeps what it has optimized of compiled functions.
-
-    `tf.random.set_seed` throws that away, which makes the next call of each function take some 50 ms longer.
-    """
-    from tensorflow.python.eager import context
-
-    random.seed(seed)
-    np.random.seed(seed)
-    eager = context.context()
-    eager._seed, eager._rng = seed, random.Random(seed)
-    global_state.set_global_attribute("global_random_seed", seed)
-    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
+        keras_seam.set_global_generator(_GLOBAL_GENERATOR[0])
 
 
 def adopt(kept: keras.Model, fresh: keras.Model) -> bool:
@@ -155,10 +141,10 @@ def structure(model: keras.Model) -> str | None:
             parts = {
                 "class": _identity(type(model)),
                 "config": model.get_config(),
-                "layers": [[_identity(type(layer)), _functions(layer)] for layer in model._flatten_layers()],
+                "layers": [[_identity(type(layer)), _functions(layer)] for layer in layers_of(model)],
                 "variables": [_described_variable(variable) for variable in model.variables],
                 "optimizer": _optimizer_structure(model.optimizer),
-                "compiled": {name: value for name, value in model._compile_config.config.items() if name != "optimizer"},
+                "compiled": {name: value for name, value in keras_seam.compiled_with(model).items() if name != "optimizer"},
                 "run": [model.jit_compile, model.run_eagerly, model.steps_per_execution],
                 "policy": keras.config.dtype_policy().name,
             }

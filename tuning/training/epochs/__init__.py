@@ -24,6 +24,7 @@ import keras
 import numpy as np
 
 from tuning.problems.streams import is_stream
+from tuning.training import keras_seam
 from tuning.training.epochs.compiling import CLEARLY, USUAL, WAYS, measurements_of, set_way, settle, way_of, ways
 
 __all__ = [
@@ -204,9 +205,14 @@ def _compiled(model, train, batch_size):
     """The compiled epochs of a model, made at the first call after `compile`."""
     way = settled_way(model, train, batch_size)
     kept = vars(model).get("_epochs")
-    if kept is None or kept.way != way or kept.optimizer is not model.optimizer or kept.loss is not model._compile_loss:
+    if (
+        kept is None
+        or kept.way != way
+        or kept.optimizer is not model.optimizer
+        or kept.loss is not keras_seam.compiled_loss(model)
+    ):
         kept = vars(model)["_epochs"] = _of_backend().Epochs(model, way)
-        kept.optimizer, kept.loss = model.optimizer, model._compile_loss
+        kept.optimizer, kept.loss = model.optimizer, keras_seam.compiled_loss(model)
     return kept
 
 
@@ -237,7 +243,7 @@ def why_not(model, x, y, validation_data, callbacks) -> str | None:
         ("the model is not compiled", not model.compiled or model.optimizer is None),
         ("the model runs eagerly", model.run_eagerly),
         ("nothing of the model is trainable", model.built and not model.trainable_variables),
-        ("it is distributed", keras.distribution.distribution() or getattr(model, "_distribute_strategy", None)),
+        ("it is distributed", keras.distribution.distribution() or keras_seam.is_distributed(model)),
         ("torch compiles the model", keras.backend.backend() == "torch" and model.jit_compile),
         ("the validation data have weights", isinstance(validation_data, (tuple, list)) and len(validation_data) != 2),
         ("the data are no arrays x and y", y is None or not _are_arrays((x, y), validation_data)),
@@ -296,7 +302,7 @@ def count(data) -> int:
 
 def build(model, data, batch_size) -> None:
     """Makes all variables of a model, its metrics and its optimizer, as `model.fit` does before it compiles anything."""
-    model._symbolic_build(data_batch=keras.tree.map_structure(lambda tensor: tensor[:batch_size], data))
+    keras_seam.make_variables(model, keras.tree.map_structure(lambda tensor: tensor[:batch_size], data))
 
 
 def _metrics(model) -> dict[str, float]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
+from keras_optims.keras_seam import layers_of
 from tuning.names import JIT_WAYS
 
 WAYS = {"tensorflow": ("graph", "xla"), "jax": ("scan", "step"), "torch": ("eager",)}
@@ -39,7 +40,7 @@ def usual_way(model: keras.Model) -> str:
     if backend == "tensorflow":
         return "xla" if model.jit_compile and not _only_a_cpu() else "graph"  # Keras knows what XLA cannot compile
     if backend == "jax":
-        convolves = any(isinstance(layer, _convolutions()) for layer in model._flatten_layers())
+        convolves = any(isinstance(layer, _convolutions()) for layer in layers_of(model))
         return "step" if convolves and _only_a_cpu() else "scan"
     return WAYS[backend][0]
 
