@@ -30,6 +30,8 @@ SEARCH = "--problem digits_mlp --trials 1 --epochs 1 --train-samples 256 --jit o
 RUN = {
     "keras-optims tune": f"{SEARCH} --directory results/{{optimizer}}-{{problem}}",
     "keras-optims tune adam --problem digits_mlp --trials 12": "",
+    "keras-optims tune adam --problem my_problem:make_problem": "--trials 1 --epochs 1 --jit off",
+    "keras-optims init": "",
     "keras-optims report": "",
     "keras-optims landscape": "",
     "keras-optims landscape --out landscape.html": "--steps 20",
@@ -46,6 +48,7 @@ RUN = {
 # Commands that begin so do not run in here; their arguments are looked at.
 NOT_RUN = {
     "keras-optims doctor": "takes a minute; tests/tuning/test_doctor.py",
+    "keras-optims init my_problem.py --kind": "the file is there; tests/tuning/test_own_problem.py",
     "keras-optims export DIR": "DIR stands for a folder; tests/tuning/test_export.py",
     "keras-optims train": "trains anew what a search has found; tests/tuning/test_train_best.py",
     "keras-optims show DIR": "DIR stands for a folder; tests/tuning/test_search.py",
@@ -109,6 +112,7 @@ OTHER_BLOCKS = {
     ("distribution.md", "devices = keras.distribution.DeviceMesh"): "distribution/sharded.py",
     ("distribution.md", "torch.distributed.init_process_group"): "distribution/data_parallel.py",
     ("mac.md", 'with keras.device("cpu:0"):'): "test_commands.py",
+    ("own_problem.md", '"""A module of torch'): "tuning/test_own_problem.py",
     ("performance.md", "variable "): "test_docs.py",
     ("searching.md", "epochs run in model.fit"): "tuning/test_callbacks.py",
     ("searching.md", 'optimizer = "adam"'): "tuning/test_plan.py",

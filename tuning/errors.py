@@ -20,8 +20,16 @@ class SearchError(ValueError):
     exit_status = 2
 
 
-class StoreError(SearchError):
-    """The store of a search cannot be read or written. It ends the search; no trial is to blame."""
+class FatalError(SearchError):
+    """It ends the search; no trial is to blame."""
+
+
+class StoreError(FatalError):
+    """The store of a search cannot be read or written."""
+
+
+class ObjectiveError(FatalError):
+    """No training reports what the search is to make best."""
 
 
 class NoUsableTrialError(SearchError):

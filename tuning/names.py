@@ -51,6 +51,15 @@ JIT = {
 JIT_WAYS = {("tensorflow", "on"): "xla", ("tensorflow", "off"): "graph", ("jax", "on"): "scan"}  # how epochs are compiled then
 
 
+KINDS = {
+    "classification": "classes of samples",
+    "regression": "a number, with a metric of one's own",
+    "text": "texts and their classes",
+    "disk": "data that stay on disk",
+    "torch": "a module of torch, for --backend torch",
+}
+DEFAULT_KIND = "classification"
+
 ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}
 
 

@@ -180,6 +180,7 @@ def test_inputs_may_be_nested():
         (lambda: own(model=keras.Sequential()), ["model", "function"]),
         (lambda: own(direction="up"), ["direction", "'up'"]),
         (lambda: own(batch_size=0), ["batch_size", "0"]),
+        (lambda: own(objective=3), ["objective", "val_loss", "3"]),
         (lambda: own(epochs=2.5), ["epochs", "2.5"]),
         (lambda: own(data=lambda: 3).load(), ["tuning.Data", "int"]),
         (lambda: own(data=Data(3)).load(), ["pair (x, y)", "int"]),

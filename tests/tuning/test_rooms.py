@@ -27,7 +27,7 @@ FLOORS = (
 
 def modules():
     """The dotted name of each module -> its path."""
-    paths = (ROOT / "tuning").rglob("*.py")
+    paths = [path for path in (ROOT / "tuning").rglob("*.py") if path.parent.name != "templates"]  # of files of one's own
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 

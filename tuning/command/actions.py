@@ -177,6 +177,22 @@ def export(options) -> int:
     return DONE
 
 
+def init(options) -> int:
+    """Writes a problem of one's own."""
+    from tuning.problems.writing import write_problem
+
+    path = write_problem(options.file, options.kind, options.force)
+    backend = " --backend torch" if options.kind == "torch" else ""
+    search = f"keras-optims tune adam --problem {path.stem}:make_problem{backend}"
+    if options.json:
+        _print_json({"file": str(path), "search": search})
+        return DONE
+    print(path)
+    there = "" if path.parent == pathlib.Path() else f" in {path.parent}"
+    print(f"It works as it is, to be edited. To search{there}: {search}", file=sys.stderr)
+    return DONE
+
+
 def landscape(options) -> int:
     """Draws, or lists the surfaces."""
     if options.list:

@@ -13,7 +13,7 @@ from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, reading
 from tuning.errors import BACKENDS, SearchError
 from tuning.experiments.plan import COUNT, OPTIONS, SEED
-from tuning.names import DEFAULT_SURFACE, meant
+from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, KINDS, meant
 
 RESUMABLE = "finished trials are kept. To go on"
 
@@ -122,6 +122,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--json", action="store_true", help="print what was reached as one JSON object on stdout")
     _backend_argument(train)
     train.set_defaults(run=actions.train, interrupted="nothing was written. Once more")
+
+    init = commands.add_parser(
+        "init",
+        help="write a working problem of your own, to edit",
+        description="Writes a file with a working problem of a kind, to edit. On that of my_problem.py "
+        "`keras-optims tune adam --problem my_problem:make_problem` searches. Kinds: "
+        + "; ".join(f"{name}, {text}" for name, text in KINDS.items())
+        + ".",
+    )
+    init.add_argument("file", metavar="FILE", help="the module, such as my_problem.py")
+    init.add_argument("--kind", choices=list(KINDS), default=DEFAULT_KIND, help="default: %(default)s")
+    init.add_argument("--force", action="store_true", help="write over a file that is there")
+    init.add_argument("--json", action="store_true", help='print {"file": PATH, "search": COMMAND} on stdout')
+    init.set_defaults(run=actions.init)
 
     show = commands.add_parser("show", help="the results so far, of a running or ended search or comparison")
     show.add_argument("directory", metavar="DIR")

@@ -13,7 +13,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from tuning.engines.source import Source, waits_for_ever
-from tuning.errors import SearchError, StoreError, one_line
+from tuning.errors import FatalError, SearchError, one_line
 from tuning.training import together
 from tuning.training.trainer import Trainer, best_epoch, epochs_of
 
@@ -56,7 +56,7 @@ class HereEngine:
                     return None
                 try:
                     together.measure_size(trainer, source.oracle.get_space(), source.record)
-                except (keras_tuner.errors.FatalError, StoreError):
+                except (keras_tuner.errors.FatalError, FatalError):
                     raise
                 except Exception:  # what is wrong with the model, the first trial will say
                     source.check_interruption()
@@ -83,7 +83,7 @@ def _next_trials(source: Source, size: int) -> list[Trial]:
 def _alone(source: Source, objective, trial: Trial, run_trial: Callable[[Trial], Any]) -> None:
     try:
         results = run_trial(trial)
-    except (keras_tuner.errors.FatalError, StoreError):
+    except (keras_tuner.errors.FatalError, FatalError):
         raise
     except Exception as error:
         source.check_interruption()  # it may have come out as another error
@@ -98,7 +98,7 @@ def _together(source: Source, group: together.TrialsTogether, trials: list[Trial
     try:
         members = [(int(trial.trial_id), trial.hyperparameters, source.least(trial)) for trial in trials]
         results = group.run(members, source.record)
-    except (keras_tuner.errors.FatalError, StoreError):
+    except (keras_tuner.errors.FatalError, FatalError):
         raise
     except Exception:
         source.check_interruption()

@@ -173,6 +173,7 @@ def run(
         jit=plan.jit,
     )
     tuner.ledger.given = choices or {}
+    tuner.ledger.scores_are_of_epochs = True
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):
         for note in space.notes() if confirm is None else ():

@@ -95,6 +95,9 @@ def import_function(path: str, option: str):
         option: of the command line, without the dashes, for the message.
     """
     module_name, _, name = path.partition(":")
+    if module_name.endswith(".py"):
+        meant_name = module_name.removesuffix(".py").replace(os.sep, ".")
+        raise SearchError(f"--{option} takes MODULE:FUNCTION, here {meant_name}:{name}; received {path!r}.")
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tuning.errors import SearchError, one_line
+from tuning.problems.objective import usual_metrics, usual_objective
 from tuning.problems.streams import is_stream
 from tuning.problems.structure import make_model, structure_of
 from tuning.space.structure import Structure
@@ -46,8 +47,9 @@ class Problem:
         model: a function that returns a new Keras model, not compiled. It may take arguments with defaults, which a search may
             vary; or KerasTuner's `hp`, and declare there what is searched.
         loss: as `model.compile` takes it.
-        metrics: as `model.compile` takes them.
-        objective: what a search makes best: the name of a metric as `model.fit` reports it.
+        metrics: as `model.compile` takes them; `None`: accuracy, if the loss is a cross-entropy, else none.
+        objective: what a search makes best: the name of a metric as `model.fit` reports it; `None`: `"val_accuracy"` if accuracy
+            is among the metrics, else `"val_loss"`.
         direction: `"max"` or `"min"`; `None`: what KerasTuner knows of the metric.
         batch_size: samples per step.
         epochs: of a trial, where the user says nothing.
@@ -63,8 +65,8 @@ class Problem:
     data: Data | Callable[[], Data]
     model: Callable[..., keras.Model]
     loss: Any
-    metrics: Sequence[Any] = ("accuracy",)
-    objective: str = "val_accuracy"
+    metrics: Sequence[Any] = None  # type: ignore[assignment]  # it and the next one are never None afterwards
+    objective: str = None  # type: ignore[assignment]
     direction: str | None = None
     batch_size: int = 32
     epochs: int = 5
@@ -87,8 +89,14 @@ class Problem:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 wrong = f"{name} must be an int of at least 1; received {value!r}"
+        if not (self.objective is None or (isinstance(self.objective, str) and self.objective)):
+            wrong = f"objective must be the name of a metric, such as val_loss, or None; received {self.objective!r}"
         if wrong:
             raise SearchError(f"A Problem's {wrong}.")
+        if self.metrics is None:
+            object.__setattr__(self, "metrics", usual_metrics(self.loss))
+        if self.objective is None:
+            object.__setattr__(self, "objective", usual_objective(self.metrics))
         self.structure(explore=False)
 
     def structure(self, explore: bool = True) -> Structure:

@@ -19,7 +19,7 @@ import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import GridSearchOracle
 
-from tuning.errors import NoUsableTrialError, SearchError, StoreError, one_line
+from tuning.errors import NoUsableTrialError, ObjectiveError, SearchError, StoreError, one_line
 from tuning.names import JIT
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam
 from tuning.oracles import state as oracle_state
@@ -106,6 +106,7 @@ class Ledger:
         self.jit = ("off", "on")[jit] if isinstance(jit, bool) else jit
         if self.jit is not None and self.jit not in JIT:
             raise SearchError(f"jit must be True, False, None, or one of {', '.join(JIT)}; received {jit!r}.")
+        self.scores_are_of_epochs = False  # whether a training can report the objective nowhere else
         self.given: Mapping[str, Any] = {}  # choices that another search has measured; what the store has comes first
         self._models, self._keep_models = Models(directory), keep_models
         self._ranked: list[tuple[int, float, int]] = []  # the completed trials, by `rank`
@@ -309,6 +310,8 @@ class Ledger:
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
+            if not self.oracle.objective.has_value(event.metrics):
+                self._without_objective(event.metrics)
             if self.pruning is not None and self.pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
                 self._pruned.add(event.trial)
             return event.trial in self._pruned
@@ -330,6 +333,16 @@ class Ledger:
         if self.listener is not None:
             self.listener.execution_ended(event)
         return False
+
+    def _without_objective(self, metrics: dict[str, float]) -> None:
+        """An epoch has not reported what the search is to make best."""
+        name = self.oracle.objective.name
+        if self.scores_are_of_epochs:
+            raise ObjectiveError(
+                f"The objective must be one of the metrics that training reports, {', '.join(metrics)}; received {name!r}."
+            )
+        if self.pruning is not None and self.listener is not None:
+            self.listener.noted(f"no trial is stopped early, as its epochs do not report {name}")
 
     def begin_again(self, trial: Trial) -> None:
         """Drops what a running trial has reported."""

@@ -1,0 +1,73 @@
+"""What a search makes best: where a problem does not say it, and where no training reports it."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+import tuning
+from tests.tuning.conftest import JIT, one_sentence
+from tests.tuning.test_problems import own
+from tuning.results.search import SearchResult
+
+
+@pytest.mark.parametrize(
+    ("given", "metrics", "objective"),
+    [
+        ({"loss": "mse"}, (), "val_loss"),
+        ({"loss": keras.losses.Huber()}, (), "val_loss"),
+        ({"loss": lambda true, predicted: true}, (), "val_loss"),
+        ({"loss": ["mse", "binary_crossentropy"]}, (), "val_loss"),
+        ({"loss": "bce"}, ("accuracy",), "val_accuracy"),
+        ({"loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}, ("accuracy",), "val_accuracy"),
+        ({"loss": keras.losses.categorical_focal_crossentropy}, ("accuracy",), "val_accuracy"),
+        ({"loss": "bce", "metrics": []}, [], "val_loss"),
+        ({"loss": "bce", "metrics": ["mae"]}, ["mae"], "val_loss"),
+        ({"loss": "bce", "metrics": {"a": ["accuracy"]}}, {"a": ["accuracy"]}, "val_loss"),
+        ({"loss": "mse", "metrics": ["accuracy"], "objective": "val_mae"}, ["accuracy"], "val_mae"),
+    ],
+)
+def test_accuracy_is_of_classes_and_all_else_has_its_loss(given, metrics, objective):
+    problem = own(**given)
+    assert (problem.metrics, problem.objective) == (metrics, objective)
+    problem = own(loss="bce", metrics=[keras.metrics.BinaryAccuracy(name="accuracy")])
+    assert problem.objective == "val_accuracy"
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_objective_that_no_training_reports_ends_the_search_with_its_first_epoch(workers, tiny, command, tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        "import dataclasses, tiny_problem\n\n\n"
+        "def make_problem():\n"
+        "    return dataclasses.replace(tiny_problem.make_problem(), objective='val_precision', direction='max')\n"
+    )
+    given = ("--trials", 4, "--directory", "out", "--workers", workers, "--jit", JIT)
+    status, _, stderr = command("tune", "adam", "--problem", "wrong:make_problem", *given)
+    assert status == 2
+    assert "accuracy, loss, val_accuracy, val_loss; received 'val_precision'" in one_sentence(stderr)
+    states = [trial.state for trial in SearchResult.load("out").trials]
+    assert states == ["running"] * workers
+
+
+def test_it_is_said_if_no_trial_can_be_stopped_early(tmp_path):
+    class Scored(keras_tuner.HyperModel):
+        def build(self, hp):
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile(keras.optimizers.SGD(hp.Float("learning_rate", 1e-3, 1e-1, sampling="log")), loss="mse")
+            return model
+
+        def fit(self, hp, model, *args, **kwargs):
+            model.fit(*args, **kwargs)
+            return {"own_score": 1.0}
+
+    class Hears(tuning.study.ledger.Listener):
+        notes = []  # noqa: RUF012
+
+        def noted(self, text):
+            self.notes.append(text)
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("own_score", "max"), max_trials=1, seed=1)
+    arguments = {"project_name": "own", "seed": 0, "listener": Hears(), "pruner": "median"}
+    x = np.ones((8, 2), "float32")
+    tuning.Tuner(oracle, Scored(), directory=tmp_path, **arguments).search(x, x[:, :1], epochs=1)
+    assert Hears.notes == ["no trial is stopped early, as its epochs do not report own_score"]
