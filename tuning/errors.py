@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import re
 
 
 def __getattr__(name):
@@ -75,14 +76,16 @@ def _is_installed(package: str) -> bool:
         return False
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*[A-Za-z]")  # and the like of a terminal, which Keras puts into its errors
+
+
 def plain(text: str) -> str:
-    """With escapes for what UTF-8 cannot say, such as a part of a file's name that is no text."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Without a terminal's colours, and with escapes for what UTF-8 cannot say, as a part of a file's name that is no text."""
+    return _COLOUR.sub("", text).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def one_line(error: BaseException) -> str:
     """`ValueError: what it says`, on one line and at most 500 characters."""
-    text = " ".join(str(error).split())
+    text = " ".join(plain(str(error)).split())
     text = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    text = plain(text)
     return text if len(text) <= 500 else f"{text[:497]}..."

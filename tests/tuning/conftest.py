@@ -1,9 +1,11 @@
 """Fixtures of the search's tests: the command as a user runs it, and small problems."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -39,16 +41,30 @@ def environment(**changes):
     return {**inherited, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", **changes}
 
 
+@contextlib.contextmanager
+def interruptible():
+    """In the block, processes are started that Ctrl-C can interrupt, although this one may ignore it, as after `nohup ... &`."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def start(*arguments, cwd, **changes) -> subprocess.Popen:
     """Starts the command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tuning", *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**changes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with interruptible():
+        return subprocess.Popen(
+            [sys.executable, "-m", "tuning", *map(str, arguments)],
+            cwd=cwd,
+            env=environment(**changes),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 def run(*arguments, cwd, **changes):

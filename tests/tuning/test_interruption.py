@@ -1,17 +1,20 @@
 """Ctrl-C, kill -9, and what is left: nothing finished is lost, nothing is repeated, and the end is the same."""
 
 import json
+import os
 import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
-from tests.tuning.conftest import JIT, environment, load, run, start, without_times
+from tests.tuning.conftest import JIT, environment, interruptible, load, run, start, without_times
 from tuning.results.search import SearchResult
+from tuning.runtime.interruption import Interruption
 from tuning.store.database import exists
 
 
@@ -145,7 +148,16 @@ def test_the_json_of_a_search_is_the_only_thing_on_stdout(tmp_path):
     assert [line for line in stderr.splitlines() if "oneDNN" in line or "cuda" in line] == []
 
 
-def test_an_interruption_that_is_turned_into_another_error_still_ends_the_search(tiny, tmp_path, command):
+@pytest.fixture
+def interruptible_here():
+    """Ctrl-C interrupts this process, also where the tests were started so that it does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interruption_that_is_turned_into_another_error_still_ends_the_search(tiny, tmp_path, command, interruptible_here):
+    handled_before = signal.getsignal(signal.SIGINT)
     (tmp_path / "swallowing.py").write_text(
         """
 import os, signal, tiny_problem, tuning
@@ -163,4 +175,79 @@ def make_problem():
     status, stdout, _ = command(*arguments("out", problem="swallowing:make_problem"))
     assert (status, stdout) == (130, "")
     assert [trial.state for trial in SearchResult.load("out").trials] == ["running"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handled_before
+
+
+def forgets_an_interruption(number=signal.SIGINT):
+    """The signal comes in a callback of a weak reference, where Python forgets what is raised, as it may in an import of JAX."""
+
+    class Thing:
+        pass
+
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), number))
+    del thing
+    assert reference() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_python_forgets_is_known_to_all_who_watch(number, interruptible_here):
+    outer, inner = Interruption(), Interruption()
+    with outer.watched():
+        forgets_an_interruption(number)
+        with pytest.raises(KeyboardInterrupt), inner.watched():
+            inner.check()
+    with inner.watched():
+        inner.check()
+
+
+@pytest.mark.parametrize("becomes", ["forgotten", "error"])
+def test_an_interruption_of_the_import_ends_the_command(becomes, tiny, command, monkeypatch, interruptible_here):
+    def import_keras_quietly():
+        forgets_an_interruption()
+        if becomes == "error":
+            raise ImportError("half of it")
+
+    monkeypatch.setattr("tuning.runtime.quiet.import_keras_quietly", import_keras_quietly)
+    status, stdout, stderr = command(*arguments("out", problem=tiny))
+    assert (status, stdout) == (130, "")
+    assert "interrupted; finished trials are kept. To go on: keras-optims tune adam" in stderr
+    assert not exists("out")
+    status, _, stderr = command("landscape", "--steps", 2)
+    assert (status, stderr) == (130, "keras-optims: interrupted.\n")
+
+
+def test_an_interruption_before_the_search_is_not_lost_in_it(tiny, tmp_path, command, interruptible_here):
+    (tmp_path / "forgetful.py").write_text(
+        "from tests.tuning.test_interruption import forgets_an_interruption\n"
+        "import tiny_problem\n\n\n"
+        "def make_problem():\n    forgets_an_interruption()\n    return tiny_problem.make_problem()\n"
+    )
+    status, stdout, _ = command(*arguments("out", problem="forgetful:make_problem"))
+    assert (status, stdout) == (130, "")
+    assert SearchResult.load("out").trials == []
+
+
+def test_processes_of_the_tests_can_be_interrupted_where_the_tests_cannot(interruptible_here):
+    code = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+    with interruptible():
+        assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_processes_that_a_search_starts_are_quiet_too(tmp_path):
+    """TF_CPP_MIN_LOG_LEVEL, which silences the import, is not taken for the user's wish by a process that is started later."""
+    (tmp_path / "keras.py").write_text(
+        "import os, sys, types\n"
+        "print('notes of', os.environ['TF_CPP_MIN_LOG_LEVEL'], file=sys.stderr)\n"
+        "ops = types.SimpleNamespace(zeros=int, convert_to_numpy=int)\n"
+    )
+    code = "from tuning.runtime.quiet import import_keras_quietly; import_keras_quietly(); import os; print(*os.environ)"
+    for wish, notes in ((None, ""), ("0", "notes of 0\n")):
+        changes = environment() | ({} if wish is None else {"TF_CPP_MIN_LOG_LEVEL": wish})
+        given = {"env": changes, "cwd": tmp_path, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, "-c", code], **given)
+        assert (done.returncode, done.stderr) == (0, notes)
+        assert ("TF_CPP_MIN_LOG_LEVEL" in done.stdout.split()) == (wish is not None)

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sqlite3
 import sys
 
 import keras
@@ -168,3 +169,25 @@ def chief_event():
     from tuning.training.events import EpochEnded
 
     return EpochEnded(0, 0, 0, {"loss": 1.0})
+
+
+def test_a_failure_is_told_once_and_without_colours(tiny, tmp_path, command):
+    (tmp_path / "colourful.py").write_text(
+        "import tiny_problem, tuning\n\n\n"
+        "def model():\n    raise ValueError('\\x1b[1mshape of\\n  the layer\\x1b[0m')\n\n\n"
+        "def make_problem():\n    return tuning.Problem('colourful', tiny_problem.data, model, 'mse')\n"
+    )
+    given = ("tune", "adam", "--problem", "colourful:make_problem", "--directory", "out")
+    status, _, stderr = command(*given, "--trials", 2)
+    assert status == 1
+    assert "\x1b" not in stderr
+    first, second = (line for line in stderr.splitlines() if line.startswith("trial "))
+    assert "failed (ValueError: shape of the layer) in" in first
+    assert "failed as trial 0 did in" in second
+    assert command("show", "out")[1].splitlines()[-1] == "trials 0, 1 failed: ValueError: shape of the layer"
+    with sqlite3.connect("out/search.sqlite") as plain:
+        assert not any("\x1b" in text for (text,) in plain.execute("SELECT traceback FROM trials"))
+    plain.close()
+    given = {"problem": "colourful:make_problem", "trials": 1, "directory": "silent"}
+    with pytest.warns(UserWarning, match=r"No trial completed \(1 failed\); see silent"):
+        tuning.search("adam", progress=False, **given)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import pathlib
 import shutil
-import signal
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments import plan as plans
 from tuning.experiments.plan import Plan
 from tuning.names import SURFACES, check_name
+from tuning.runtime.interruption import Interruption
 
 
 def _plan(options, optimizers: Sequence[str]) -> Plan:
@@ -56,10 +56,9 @@ def _check_names(plan: Plan) -> None:
 def tune(options) -> int:
     """Searches, and says what the best setting is."""
     plan = _plan(options, options.optimizer.split(",") if options.optimizer else [])
-    from tuning.runtime.quiet import import_keras_quietly
 
     with _searching(options):
-        import_keras_quietly()
+        _import_keras()
         from tuning.experiments.search import run
 
         result = run(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
@@ -73,10 +72,9 @@ def compare(options) -> int:
     """Compares optimizers, and prints the table."""
     plan = _plan(options, options.optimizers)
     from tuning.console.comparison_table import table
-    from tuning.runtime.quiet import import_keras_quietly
 
     with _searching(options):
-        import_keras_quietly()
+        _import_keras()
         from tuning.experiments.comparison import compare
 
         result = compare(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
@@ -89,8 +87,9 @@ def compare(options) -> int:
 def _say_best(result) -> None:
     best = result.best
     if best is None:
-        counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
-        print(f"No trial completed ({counts or 'none began'}); see {result.directory}.", file=sys.stderr)
+        from tuning.console.search_table import without_best
+
+        print(without_best(result), file=sys.stderr)
         return
     score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
     print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
@@ -130,10 +129,9 @@ def _show_comparison(comparison, as_json: bool) -> int:
 def train(options) -> int:
     """Trains the best setting of a search anew, and writes the model."""
     from tuning.results.search import json_ready
-    from tuning.runtime.quiet import import_keras_quietly
 
     with _searching(options):
-        import_keras_quietly()
+        _import_keras()
         with missing_packages_explained():
             from tuning.experiments.best import checked_output, train_best
         checked_output(options.output)
@@ -212,9 +210,8 @@ def landscape(options) -> int:
     out = options.out if options.out or options.json else f"landscape-{options.surface}.png"
     if out is not None:
         check_writable(pathlib.Path(out))
-    from tuning.runtime.quiet import import_keras_quietly
 
-    import_keras_quietly()
+    _import_keras()
     arguments = {"fix": fix, "start": start, "steps": options.steps, "command": options.command_line}
     shown = landscape(options.optimizers, options.surface, **arguments)
     path = None if out is None else str(shown.write(out))
@@ -309,33 +306,31 @@ def _width(stream) -> int | None:
     return shutil.get_terminal_size().columns if stream is not None and stream.isatty() else None
 
 
+def _import_keras() -> None:
+    """Quietly, and so that no Ctrl-C gets lost, of which JAX has many chances while it is imported."""
+    from tuning.runtime.quiet import import_keras_quietly
+
+    interruption = Interruption()
+    with interruption.watched():
+        try:
+            import_keras_quietly()
+        finally:
+            interruption.check()  # it may have been forgotten, or come out as another error
+
+
 @contextlib.contextmanager
 def _searching(options) -> Iterator[None]:
     """What holds while a command searches: how it is interrupted, and what may be written to stdout.
 
-    With --json that is for the JSON object alone, whatever a user's problem or a library prints.
+    SIGTERM ends a search as Ctrl-C does: resumable, and with the terminal as it was. With --json stdout is for the JSON object
+    alone, whatever a user's problem or a library prints.
     """
     guard = contextlib.redirect_stdout(sys.stderr) if options.json else contextlib.nullcontext()
-    with guard, _terminate_like_ctrl_c():
+    interruption = Interruption()
+    with guard, interruption.watched():
         try:
             yield
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; {options.interrupted}: {options.command_line}") from None
-
-
-@contextlib.contextmanager
-def _terminate_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM ends a search as Ctrl-C does: resumable, and with the terminal as it was."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        except BaseException as error:
+            if interruption.came or isinstance(error, KeyboardInterrupt):
+                raise Interrupted(f"interrupted; {options.interrupted}: {options.command_line}") from None
+            raise

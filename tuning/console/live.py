@@ -54,6 +54,7 @@ class View:
         self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
+        self._failures: dict[str, int] = {}  # message -> the first trial that failed with it
         self._notes: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
@@ -162,7 +163,8 @@ class View:
         if state == "completed" and 0 < running["trained"] < (running["epochs"] or 0):
             outcome += f" after {running['trained']} of {running['epochs']} epochs"
         if message:
-            outcome += f" ({message})"
+            first = self._failures.setdefault(message, number)
+            outcome += f" ({message})" if first == number else f" as trial {first} did"
         best = f", best {self._best[3]} (trial {self._best[1]})" if self._best else ""
         self._line(f"trial {number}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
 

@@ -26,12 +26,21 @@ def table(result: SearchResult, count: int | None = None) -> str:
     of = f" of {wanted}" if wanted else ""
     title = f"{result.config.get('optimizer', 'search')} on {result.config.get('problem', 'a model')}"
     text = [f"{title}, {len(result.trials)}{of} trials ({counts}) in {result.directory}", "", *lines]
-    failed = [trial for trial in others if trial.message]
+    failed: dict[str, list[str]] = {}
+    for trial in others:
+        if trial.message:
+            failed.setdefault(trial.message, []).append(str(trial.number))
     if failed:
-        text += ["", *(f"trial {trial.number} failed: {trial.message}" for trial in failed)]
+        text += ["", *(f"trial{'s' * (len(who) > 1)} {', '.join(who)} failed: {message}" for message, who in failed.items())]
     if ranked:
         text += ["", f"best: {ranked[0].line}"]
     return "\n".join(text)
+
+
+def without_best(result: SearchResult) -> str:
+    """What is to say of a search that has no best trial."""
+    counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
+    return f"No trial completed ({counts or 'none began'}); see {result.directory}."
 
 
 def _cells(trial: TrialRecord, names: list[str]) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuning.console.search_table import without_best
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
@@ -43,14 +45,18 @@ def search(
             with a plan, changes of it.
 
     Returns:
-        A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial.
+        A `SearchResult` with `best`, `trials`, `to_dataframe()`. It may hold no completed trial, of which a warning tells if no
+        progress is shown.
 
     Raises:
         SearchError: (a ValueError) an argument is wrong, data is missing, or the directory holds another search.
         KeyboardInterrupt: the search was interrupted; the same call resumes it.
     """
     plan = plan_of(optimizer if isinstance(optimizer, (Plan, list, tuple)) else [optimizer], problem, options)
-    return run(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
+    result = run(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
+    if result.best is None and not progress:
+        warnings.warn(without_best(result), stacklevel=2)
+    return result
 
 
 def run(

@@ -15,7 +15,12 @@ from typing import Any
 
 
 class Interruption:
-    """Remembers that one of the two signals came."""
+    """Remembers that one of the two signals came.
+
+    Those that watch inside of another one's block know of what came there before.
+    """
+
+    _innermost: Interruption | None = None  # of those that watch
 
     def __init__(self):
         self.came = False
@@ -41,7 +46,8 @@ class Interruption:
             if not issubclass(unraisable.exc_type, KeyboardInterrupt):
                 hook(unraisable)
 
-        self.came = False
+        outer = Interruption._innermost
+        self.came = outer is not None and outer.came
         hook = sys.unraisablehook
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -53,9 +59,11 @@ class Interruption:
             yield
             return
         sys.unraisablehook = quiet
+        Interruption._innermost = self
         try:
             yield
         finally:
+            Interruption._innermost = outer
             sys.unraisablehook = hook
             for number, before in previous.items():
                 signal.signal(number, before)

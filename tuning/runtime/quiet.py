@@ -14,17 +14,21 @@ from tuning.errors import SearchError, missing_packages_explained, one_line
 def import_keras_quietly() -> None:
     """Imports Keras and its backend without the notes that TensorFlow writes to stderr when it starts.
 
-    TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through.
+    TF_CPP_MIN_LOG_LEVEL silences only some of them. Whoever has set it wants to see what it lets through; so it is set for the
+    time of the import alone, lest the processes that this one starts take it for such a wish.
     """
     with missing_packages_explained(), _start_shown(), _wrong_backend_explained():
         if "TF_CPP_MIN_LOG_LEVEL" in os.environ or "keras" in sys.modules:
             import keras
         else:
             os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-            with stderr_kept_back():
-                import keras
+            try:
+                with stderr_kept_back():
+                    import keras
 
-                keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
+                    keras.ops.convert_to_numpy(keras.ops.zeros(1))  # TensorFlow looks for GPUs, and says so, at the first use
+            finally:
+                os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 
 def choose_backend(backend: str) -> None:
