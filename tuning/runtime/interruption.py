@@ -46,7 +46,8 @@ class Interruption:
             if not issubclass(unraisable.exc_type, KeyboardInterrupt):
                 hook(unraisable)
 
-        outer = Interruption._innermost
+        cls = type(self)
+        outer = cls._innermost
         self.came = outer is not None and outer.came
         hook = sys.unraisablehook
         try:
@@ -59,11 +60,11 @@ class Interruption:
             yield
             return
         sys.unraisablehook = quiet
-        Interruption._innermost = self
+        cls._innermost = self
         try:
             yield
         finally:
-            Interruption._innermost = outer
+            cls._innermost = outer
             sys.unraisablehook = hook
             for number, before in previous.items():
                 signal.signal(number, before)

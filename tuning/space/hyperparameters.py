@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
+import keras_tuner
 from keras_tuner.engine.hyperparameters import Boolean, Choice
 from keras_tuner.engine.hyperparameters import Float as _Float
 from keras_tuner.engine.hyperparameters import HyperParameter as _HyperParameter
 from keras_tuner.engine.hyperparameters import Int as _Int
-from keras_tuner.src.engine.conditions import Parent as _Parent  # which KerasTuner does not name in public
 
 from tuning.space.axes import Axis
 from tuning.space.scale import SCALES, Scale
@@ -102,7 +104,7 @@ for _own in (SearchAxis, WholeAxis):
 
 def as_keras_tuner(axis: Axis, points: int | None = None) -> _HyperParameter:
     """The axis in KerasTuner's terms; `points`: of a number, how many values a grid has."""
-    conditions = [_Parent(name, list(values)) for name, values in axis.when]
+    conditions = _conditions(axis)
     if axis.native is not None:
         return _native(axis, conditions)
     if axis.kind == "choice":
@@ -111,6 +113,17 @@ def as_keras_tuner(axis: Axis, points: int | None = None) -> _HyperParameter:
         return Choice(axis.name, list(axis.choices), conditions=conditions)
     found = _number(axis, conditions, points)
     return _number(axis, conditions, points, default=found.values[0]) if points else found  # with which a grid begins
+
+
+def _conditions(axis: Axis) -> list:
+    """When the axis is there, as KerasTuner says it of what is declared in its `conditional_scope`."""
+    hp = keras_tuner.HyperParameters()
+    with contextlib.ExitStack() as scopes:
+        for name, values in axis.when:
+            hp.Choice(name, list(values))
+            scopes.enter_context(hp.conditional_scope(name, list(values)))
+        hp.Boolean(axis.name)
+    return hp.space[-1].conditions
 
 
 def _number(axis: Axis, conditions, points: int | None, default=None) -> SearchAxis | WholeAxis:
@@ -122,7 +135,5 @@ def _number(axis: Axis, conditions, points: int | None, default=None) -> SearchA
 
 def _native(axis: Axis, conditions) -> _HyperParameter:
     """The hyperparameter that a model function declared, under the conditions of the axis."""
-    import keras_tuner
-
     kind, config = axis.native
     return getattr(keras_tuner.engine.hyperparameters, kind)(**{**config, "name": axis.name, "conditions": conditions})
