@@ -284,3 +284,16 @@ def test_an_unknown_oracle_is_an_error():
 
 def test_a_long_quasirandom_search_keeps_its_place():
     assert draw("quasirandom", trials=30, resume_at=25) == draw("quasirandom", trials=30)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_quasirandom_does_not_couple_choices(seed):
+    options = ("amsgrad", "cautious", "use_ema", "lazy")  # after 4 numbers, in whose dimensions a plain sequence couples two
+    space = Space.of("adam", {"epsilon": (1e-9, 1e-6, "log")} | dict.fromkeys(options))
+    drawn = draw("quasirandom", seed, trials=16, space=space)
+    for count in (8, 16):
+        columns = [[values[name] for values in drawn[:count]] for name in options]
+        assert all(sum(column) == count / 2 for column in columns)
+        for i, one in enumerate(columns):
+            for other in columns[:i]:
+                assert len(set(zip(one, other, strict=True))) == 4

@@ -9,7 +9,7 @@ import pytest
 
 import keras_optims
 import tuning
-from tests.tuning.conftest import JIT, ROOT, load
+from tests.tuning.conftest import JIT, ROOT, load, one_sentence
 from tests.tuning.test_space import draw
 from tuning.problems import PROBLEMS, make_problem
 from tuning.problems.structure import structure_of
@@ -18,6 +18,7 @@ from tuning.results.search import SearchResult
 from tuning.space.optimizers import of_keras
 from tuning.space.setting import setting_of
 from tuning.space.space import Space
+from tuning.space.text import parse_fix, parse_search
 from tuning.training.problem_model import ProblemModel
 
 
@@ -223,11 +224,58 @@ def test_an_optimizer_of_keras_is_searched_by_its_constructors_arguments():
     space = Space.of("keras:rmsprop", {"centered": None}, {"momentum": 0.5})
     assert list(space.axes) == ["learning_rate", "rho", "centered"]
     assert space.build({"learning_rate": 0.1, "rho": 0.7, "centered": True}).get_config()["rho"] == 0.7
-    assert ["rho of keras:rmsprop" in note for note in space.notes()] == [True]
+    assert space.notes() == ["keras:rmsprop is compiled anew for each value of rho; optimizers of keras_optims are not"]
     assert Space.of("keras:adam").notes()[0] in (ROOT / "docs/searching.md").read_text()
     assert Space.of("adam").notes() == Space.of("keras:sgd", fix={"momentum": 0.5}).notes() == []
     with pytest.raises(tuning.SearchError, match=r"of Keras must be one of keras:adadelta, .* received 'keras:none'"):
         Space.of("keras:none")
+
+
+# -- what people write ------------------------------------------------------------------------------
+
+WRITTEN = {
+    "adam --search units": {"units": ("int", 16, 256, "log")},
+    "adam --search units=32:256:log": {"units": ("int", 32, 256, "log")},
+    "adam --search activation=relu,gelu": {"activation": ("relu", "gelu")},
+    "adam --search dropout=0:0.3": {"dropout": ("float", 0.0, 0.3, "linear")},
+    "adam --fix units=64 --fix layers=2": {},
+    "adam --search batch_size=16,32,64": {"batch_size": (16, 32, 64)},
+    "adam --search batch_size=16:64:log": {"batch_size": ("int", 16, 64, "log")},
+    "adam --search learning_rate=0.1,0.01,0.001": {"learning_rate": (0.1, 0.01, 0.001)},
+    "adam --search learning_rate=1,0.1": {"learning_rate": (1.0, 0.1)},
+    "adam --search amsgrad=true,false": {"amsgrad": (True, False)},
+    "adam --search clip_mode": None,
+    "adam --schedule cosine --search warmup=0:0.2": {"warmup": ("float", 0.0, 0.2, "linear")},
+    "adam,momentum --search adam.beta_2=0.9:0.99": {
+        "optimizer": ("adam", "momentum"),
+        "adam.beta_2": ("float", 0.9, 0.99, "log1m"),
+    },
+    "adam,keras:Adam --search keras:adam.amsgrad": {"optimizer": ("adam", "keras:adam"), "keras:adam.amsgrad": (False, True)},
+    "keras:SGD --search momentum=0.5,0.9": {"momentum": (0.5, 0.9)},
+}
+
+
+@pytest.mark.parametrize(("words", "expected"), WRITTEN.items())
+def test_the_command_line_makes_these_axes(words, expected):
+    optimizers, *options = words.split()
+    given = {"search": {}, "fix": {}, "schedule": None}
+    for flag, value in zip(options[::2], options[1::2], strict=True):
+        if flag == "--schedule":
+            given["schedule"] = value
+        else:
+            name, wanted = (parse_search if flag == "--search" else parse_fix)(value)
+            given[flag[2:]][name] = wanted
+    plan = tuning.Plan(optimizers=optimizers.split(","), problem="digits_mlp", **given)
+    made = [list(plan.optimizers), plan.search, plan.fix, plan.schedule, make_problem("digits_mlp").structure()]
+    if expected is None:
+        with pytest.raises(tuning.SearchError):
+            Space.of(*made)
+        return
+    space = Space.of(*made)
+    axes = {name: space.axes[name] for name in expected}
+    found = {name: axis.choices or (axis.kind, axis.low, axis.high, axis.scale) for name, axis in axes.items()}
+    assert repr(found) == repr(expected)  # 64 is not 64.0, and true not 1
+    assert space.model == (plan.fix or {})
 
 
 # -- oracles, plans, commands ---------------------------------------------------------------------
@@ -322,7 +370,7 @@ def test_a_search_of_everything_is_shown_kept_and_trained_anew(own, command, tmp
     arguments += ["--directory", "out"]
     status, stdout, stderr = command(*arguments, "--json")
     assert status == 0, stderr
-    assert "momentum of keras:sgd are constants of the compiled step" in stderr
+    assert "keras:sgd is compiled anew for each value of momentum;" in stderr
     result = SearchResult.load("out")
     assert {trial.state for trial in result.trials} == {"completed"}, [trial.message for trial in result.trials]
     assert {trial.hyperparameters["optimizer"] for trial in result.trials} == {"adam", "keras:sgd"}
@@ -344,8 +392,21 @@ def test_a_search_of_everything_is_shown_kept_and_trained_anew(own, command, tmp
     assert names["found"] == pytest.approx(best.score)
     assert command("export", "out", "--to", "csv")[0] == command("report", "out")[0] == 0
     assert "batch_size" in (tmp_path / "out/trials.csv").read_text().splitlines()[0]
+    other = [word.replace("8,16", "8,32") for word in map(str, arguments)]
+    assert "differs in space.axes.batch_size.choices ([8, 16] there, [8, 32] now)" in one_sentence(command("tune", *other[1:])[2])
     status, again, _ = command(*arguments, "--json", "--trials", 7)
     assert [trial["hyperparameters"] for trial in load(again)["trials"]][:6] == [trial.hyperparameters for trial in result.trials]
+
+
+def test_what_a_model_declares_with_hp_is_trained_and_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = tuning.search("adam", problem(branches, {}), trials=4, jit=JIT, progress=False, search={"units_0": (4, 6)})
+    assert {trial.state for trial in result.trials} == {"completed"}, [trial.message for trial in result.trials]
+    best = SearchResult.load(result.directory).best
+    setting = best.hyperparameters
+    sizes = [setting["width"]] if setting["kind"] == "wide" else [setting[f"units_{i}"] for i in range(setting["depth"])]
+    assert [layer.units for layer in best.model().layers] == [*sizes, 1]
+    assert f"kind={setting['kind']!r}" in best.line.partition("  # ")[2]
 
 
 @pytest.mark.slow

@@ -207,8 +207,7 @@ class Space:
         return [
             *([f"{', '.join(structure)}: each structure of the model is compiled when it first comes"] if structure else []),
             *[
-                f"{', '.join(part.constants)} of {name} are constants of the compiled step, so each other value is compiled anew "
-                "(those of keras_optims are not)"
+                f"{name} is compiled anew for each value of {', '.join(part.constants)}; optimizers of keras_optims are not"
                 for name, part in self.parts.items()
                 if part.constants
             ],

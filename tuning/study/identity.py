@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tuning.errors import SearchError
@@ -13,16 +14,23 @@ IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command",
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:
     """Raises `SearchError` naming what differs, if the stored search (or comparison) is not the one that is wanted."""
     wanted = json.loads(json.dumps(wanted))  # as the store has it: tuples are lists there
-    differences = []
-    for name in sorted({*stored, *wanted} - set(IDENTITY_EXCLUDES)):
-        old, new = stored.get(name), wanted.get(name)
-        if old != new:
-            differences.append(f"{name} ({_brief(old)} there, {_brief(new)} now)")
+    there, now = ({name: value for name, value in each.items() if name not in IDENTITY_EXCLUDES} for each in (stored, wanted))
+    differences = [f"{name} ({_brief(old)} there, {_brief(new)} now)" for name, old, new in _differences(there, now)]
     if differences:
         raise SearchError(
             f"The {what} in {directory} is another one: it differs in {', '.join(differences)}; "
             f"choose another --directory, or --fresh to delete it and start over."
         )
+
+
+def _differences(there: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, value there, value now) of all that differs; of what both have as mappings, what differs in them."""
+    for name in sorted({*there, *now}):
+        old, new = there.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            yield f"{prefix}{name}", old, new
 
 
 def _brief(value: Any) -> str:
