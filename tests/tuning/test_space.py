@@ -111,6 +111,7 @@ def test_a_class_of_ones_own_is_tunable():
         ({"learning_rate": 0.1}, {}, ["learning_rate", "(low, high)", "0.1"]),
         ({"learning_rate": [0.1, -1.0]}, {}, ["learning_rate", "[0, ∞)", "-1.0"]),
         ({"learning_rate": [0.1]}, {}, ["learning_rate", "at least two", "[0.1]"]),
+        ({"learning_rate": [0.1, 0.1]}, {}, ["learning_rate", "each once", "[0.1, 0.1]"]),
         ({"learning_rate": [0.1, "b"]}, {}, ["learning_rate", "number", "'b'"]),
         ({"amsgrad": [True, 2]}, {}, ["amsgrad", "True or False", "2"]),
         ({"clip_mode": None}, {}, ["clip_mode cannot be searched"]),

@@ -130,6 +130,11 @@ def test_a_problem_that_declares_its_axes_wrongly_is_refused(axes, words):
     assert words in str(raised.value)
 
 
+def test_an_argument_is_a_number_of_the_kind_of_its_default():
+    axes = space_of(of=problem(axes={"momentum": (0, 1)})).axes
+    assert (axes["momentum"].kind, axes["momentum"].high) == ("float", 1.0)
+
+
 def test_an_argument_without_a_default_is_asked_for():
     needing = problem(lambda units: build(units), {})
     assert "needs units" in refused(of=needing)
