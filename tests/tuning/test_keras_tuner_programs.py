@@ -2,12 +2,9 @@
 
 import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 
-from tests.tuning.conftest import environment
 from tests.tuning.test_chief_and_workers import free_port
 from tuning import SearchResult
 
@@ -66,22 +63,35 @@ def test_a_program_whose_space_has_conditions(tmp_path, forks):
     assert printed(output, "best setting") == f"{best['kind']} {best['batch_size']}"
 
 
-def test_a_program_that_is_chief_and_workers(tmp_path):
-    program, port, processes = swapped("distributed.py", tmp_path), free_port(), []
-    for name in ("chief", "worker0", "worker1"):
-        variables = {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        processes.append(
-            subprocess.Popen([sys.executable, program], cwd=tmp_path, env=environment(**variables), text=True, **pipes)
-        )
-    try:
-        said = [process.communicate(timeout=120)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0, 0], said
+# Each process as after `KERASTUNER_TUNER_ID=chief ... python distributed.py`, but Keras is imported once for all.
+STARTED = """
+import os
+import runpy
+
+started = {}
+for name in ("chief", "worker0", "worker1"):
+    if (process := os.fork()) == 0:
+        os.environ |= {"KERASTUNER_TUNER_ID": name, "KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": "PORT"}
+        for descriptor in (1, 2):
+            os.dup2(os.open(f"{name}.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+        runpy.run_path("distributed.py", run_name="__main__")
+        raise SystemExit(0)
+    started[process] = name
+for _ in range(len(started)):
+    process, status = os.wait()
+    print(f"{started[process]}: {status}")
+"""
+
+
+def test_a_program_that_is_chief_and_workers(tmp_path, forks):
+    swapped("distributed.py", tmp_path)
+    (tmp_path / "started.py").write_text(STARTED.replace('"PORT"', f'"{free_port()}"'))
+    status, output = forks.run(tmp_path, "started.py")
+    said = {name: (tmp_path / f"{name}.txt").read_text() for name in ("chief", "worker0", "worker1")}
+    assert status == 0, output
+    assert {name: printed(output, name) for name in said} == dict.fromkeys(said, "0"), said
     result = SearchResult.load(tmp_path / "my_dir/shared")
     assert [trial.state for trial in result.trials] == ["completed"] * 4
-    for output in said[1:]:
-        assert printed(output, "best setting") == str(result.best.hyperparameters["units"])
-        assert float(printed(output, "best model")) == pytest.approx(result.best.score, rel=1e-5)
+    for name in ("worker0", "worker1"):
+        assert printed(said[name], "best setting") == str(result.best.hyperparameters["units"])
+        assert float(printed(said[name], "best model")) == pytest.approx(result.best.score, rel=1e-5)
