@@ -69,6 +69,9 @@ def test_the_usual_way_follows_from_the_model_and_the_device(monkeypatch):
                 made.jit_compile = True  # what Keras makes of "auto" where XLA can compile the model
             epochs.set_way(made, epochs.USUAL)
             assert epochs.way_of(made) == way
+            if backend == "jax":  # on which a model is not compiled in one way or another until it trains
+                unsaid = model(*made.layers[:-2])
+                assert compiling.settle(unsaid, None) == way
     if backend == "tensorflow":
         made = model()
         made.jit_compile = False  # XLA cannot

@@ -89,8 +89,7 @@ def settle(model: keras.Model, measure: Callable[[str], Callable[[], float]]) ->
     """
     way = vars(model).get("_way")
     if way is None:  # as the model was compiled
-        known = WAYS[keras.backend.backend()]
-        way = ("xla" if model.jit_compile else "graph") if keras.backend.backend() == "tensorflow" else known[0]
+        way = ("xla" if model.jit_compile else "graph") if keras.backend.backend() == "tensorflow" else usual_way(model)
     if not isinstance(way, str):
         usual = usual_way(model)
         candidates = sorted(way, key=lambda each: each != usual)
