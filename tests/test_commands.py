@@ -69,6 +69,7 @@ NOT_RUN = {
     ".venvs/tensorflow/bin/mypy": "is not about the pages",
     ".venvs/tensorflow/bin/python scripts/run_notebook.py": "tests/test_notebook.py",
     ".venvs/tensorflow/bin/mkdocs build": "tests/test_site.py",
+    "python -c 'import secrets": "prints a secret",
     "python scripts/benchmark_engine.py --engine ray": "starts a Ray",
     "python scripts/benchmark_search.py": "needs real data sets and minutes",
     "python scripts/benchmark_update.py --backend torch": "is not this backend",

@@ -1,6 +1,5 @@
 """The models that a search keeps: which, at which epoch, as many as asked for, and whole after a kill."""
 
-import json
 import os
 
 import keras
@@ -14,7 +13,6 @@ from tests.tuning.conftest import JIT
 from tuning import SearchError, SearchResult
 from tuning.store.models import Models, model_path
 from tuning.training import keeping
-from tuning.training.events import BestModel, EpochEnded, Noted
 
 
 def search(problem, keep_models=1, directory="out", optimizer="adam", **options):
@@ -168,13 +166,6 @@ def test_a_search_that_dies_while_it_keeps_a_model_has_it_when_it_goes_on(tiny, 
     result = search(tiny, trials=1)
     assert files() == ["trial-0.keras"]
     assert accuracy(result.best.model()) == pytest.approx(result.best.score, abs=1e-6)
-
-
-def test_a_model_reaches_the_chief_as_it_was_sent():
-    from tuning.engines import chief
-
-    for event in (BestModel(3, b"\x00\xff.keras"), Noted("something"), EpochEnded(1, 0, 2, {"loss": 0.5})):
-        assert chief._decode_event(json.loads(json.dumps(chief._encode_event(event)))) == event
 
 
 # -- tuners of one's own ----------------------------------------------------------------------------

@@ -140,37 +140,6 @@ def test_an_error_with_a_name_that_is_no_text_does_not_end_a_search(tmp_path):
         assert store.rows("trials")[0]["message"] == "caf\\udce9"
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        *({}, [], None, 1, "next"),
-        {"worker": "w", "id": "1", "kind": "fly", "trial": None, "content": None},
-        {"worker": {}, "id": "1", "kind": "next", "trial": None, "content": None},
-        {"worker": "w", "id": "1", "kind": "done", "trial": "0", "content": 1},
-        {"worker": "w", "id": "1", "kind": "done", "trial": "0", "content": [[], None, None]},
-        {"worker": "w", "id": "1", "kind": "failed", "trial": "0", "content": ["message", "trace"]},
-        {"worker": "w", "id": "1", "kind": "failed", "trial": "0", "content": ["message", "trace", {"space": 1}]},
-        {"worker": "w", "id": "1", "kind": "done", "trial": "0", "content": [[], {"space": [{}], "values": {}}]},
-        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": {"kind": "dataclasses"}},
-        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": {"kind": "EpochEnded", "wrong": 1}},
-        {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": []},
-    ],
-)
-def test_a_chief_refuses_what_no_worker_sends(request_):
-    from tuning.engines import chief
-
-    with pytest.raises(ValueError, match=r"a request is|are texts|no kind|is a list of|no hyperparameters|no event"):
-        chief.understood(request_)
-    good = {"worker": "w", "id": "1", "kind": "event", "trial": "0", "content": chief._encode_event(chief_event())}
-    assert chief.understood(good) == {**good, "content": chief_event()}
-
-
-def chief_event():
-    from tuning.training.events import EpochEnded
-
-    return EpochEnded(0, 0, 0, {"loss": 1.0})
-
-
 def test_a_failure_is_told_once_and_without_colours(tiny, tmp_path, command):
     (tmp_path / "colourful.py").write_text(
         "import tiny_problem, tuning\n\n\n"

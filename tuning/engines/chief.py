@@ -8,10 +8,9 @@ runs again on another.
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
-import dataclasses
+import ipaddress
 import itertools
 import json
 import os
@@ -22,7 +21,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tuning.engines import work
+from tuning.engines import requests, work
 from tuning.engines.dispatch import InFlight
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, one_line
@@ -41,7 +40,7 @@ CHIEF_SECONDS = 600.0  # that a worker waits for a chief to answer: for it to st
 ASK_AGAIN_SECONDS = 0.5  # while the oracle waits for other trials to end
 
 _VARIABLES = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
-_PARTS = {"done": 2, "failed": 3}  # of what a worker says at a trial's end; see `tuning.engines.work`
+_TOKEN, _PROOF, _SHORTEST = "KERAS_OPTIMS_TOKEN", "keras-optims-proof", 16
 _SERVICE, _METHOD = "keras_optims.Chief", "Call"
 _ANY_SIZE = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]  # gRPC's own limit is 4 MiB
 
@@ -60,6 +59,28 @@ def _address() -> str:
     return f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
 
 
+def token() -> str | None:
+    """The secret of a chief and its workers, if the environment has one."""
+    given = os.environ.get(_TOKEN) or None
+    if given is not None and len(given) < _SHORTEST:
+        raise SearchError(f"{_TOKEN} must have at least {_SHORTEST} characters; received {len(given)}.")
+    return given
+
+
+def _check_reachable(known: str | None) -> None:
+    """Raises `SearchError` if other machines can reach a chief that asks for no token."""
+    host = os.environ["KERASTUNER_ORACLE_IP"]
+    try:
+        only_here = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        only_here = host == "localhost"
+    if known is None and not only_here:
+        raise SearchError(
+            f"The chief would listen at {host}, where other machines can reach it: give it and the workers the same secret, "
+            f"{_TOKEN}, such as `python -c 'import secrets; print(secrets.token_urlsafe())'` prints."
+        )
+
+
 class Chief:
     """The engine of the chief: it hands trials to whoever asks.
 
@@ -68,14 +89,7 @@ class Chief:
 
     def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Serves until there are no more trials, and every worker that is alive knows that."""
-        self._source = source
-        self._in_flight = InFlight(source)
-        self._requests: queue.SimpleQueue = queue.SimpleQueue()
-        self._seats: dict[str, str] = {}  # worker -> the seat whose trial it has
-        self._free: list[str] = []  # seats, first those whose trial's worker died
-        self._last_sign: dict[str, float] = {}  # of the workers that have not been told that the search is over
-        self._replies: dict[str, tuple[str, dict]] = {}  # worker -> its last request and the answer
-        self._over = False
+        self._begin(source)
         server = self._serve()
         try:
             while not self._over or self._last_sign:
@@ -89,21 +103,40 @@ class Chief:
             while not self._requests.empty():  # their threads would wait for ever
                 self._requests.get()[1].set_exception(RuntimeError("the search is over"))
 
+    def _begin(self, source: Source) -> None:
+        self._source = source
+        self._in_flight = InFlight(source)
+        self._requests: queue.SimpleQueue = queue.SimpleQueue()
+        self._seats: dict[str, str] = {}  # worker -> the seat whose trial it has
+        self._free: list[str] = []  # seats, first those whose trial's worker died
+        self._last_sign: dict[str, float] = {}  # of the workers that have not been told that the search is over
+        self._replies: dict[str, tuple[str, dict]] = {}  # worker -> its last request and the answer
+        self._heard: dict[str, set[tuple]] = {}  # seat -> what was said of its training
+        self._over = False
+
     def _serve(self):
         import grpc
 
-        def call(request: dict[str, Any], context) -> dict[str, Any]:
+        known = token()
+        _check_reachable(known)
+
+        def call(body: bytes, context) -> dict[str, Any]:
+            given = dict(context.invocation_metadata()).get(_PROOF, "")
+            if known is not None and not requests.is_proof(given, known, body):
+                wrong = f"its {_TOKEN} is not the chief's" if given else f"it has no {_TOKEN}"
+                context.abort(grpc.StatusCode.UNAUTHENTICATED, wrong)
             try:
-                request = understood(request)
+                request = requests.understood(body)
+                reply: concurrent.futures.Future = concurrent.futures.Future()
+                self._requests.put((request, reply))
+                return reply.result()
             except ValueError as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            reply: concurrent.futures.Future = concurrent.futures.Future()
-            self._requests.put((request, reply))
-            return reply.result()
+                raise
 
         threads = concurrent.futures.ThreadPoolExecutor(max_workers=64)
         server = grpc.server(threads, options=[("grpc.so_reuseport", 0), *_ANY_SIZE])
-        method = grpc.unary_unary_rpc_method_handler(call, request_deserializer=json.loads, response_serializer=_encode)
+        method = grpc.unary_unary_rpc_method_handler(call, response_serializer=requests.encode)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {_METHOD: method}),))
         try:
             if server.add_insecure_port(_address()) == 0:
@@ -130,6 +163,9 @@ class Chief:
                     answer = self._take(worker, request["trial"], kind, request["content"])
                 if kind != "alive":
                     self._replies[worker] = (request["id"], answer)
+        except _RefusedError as error:
+            reply.set_exception(ValueError(str(error)))
+            return
         except BaseException as error:  # the search ends here; the worker is not to wait for an answer
             reply.set_exception(RuntimeError(one_line(error)))
             raise
@@ -144,7 +180,7 @@ class Chief:
         seat = self._free.pop(0) if self._free else f"seat {len(self._seats)}"
         trial = self._in_flight.begin(seat)
         if trial is not None and trial.status != "IDLE":
-            self._seats[worker] = seat
+            self._seats[worker], self._heard[seat] = seat, set()
             known = {"least": self._source.least(trial), "ways": self._source.ways}
             return {"status": "RUNNING", "trial": trial.get_state(), **known}
         self._free.insert(0, seat)
@@ -160,6 +196,10 @@ class Chief:
         seat = self._seats.get(worker)
         if seat is None or self._in_flight.trials[seat].trial_id != trial_id:
             return {"stop": True}  # the trial was given to another meanwhile, or this chief was started after the worker
+        try:
+            requests.check_of_trial(kind, content, int(trial_id), self._source, self._heard[seat])
+        except ValueError as error:
+            raise _RefusedError(str(error)) from error
         if kind == "event":
             return {"stop": self._in_flight.take(seat, kind, content)}
         self._free.append(self._seats.pop(worker))
@@ -173,6 +213,10 @@ class Chief:
             self._free.insert(0, seat)
             self._in_flight.lost(seat, how)
         return {}
+
+
+class _RefusedError(Exception):
+    """A request that cannot be of the worker's trial; the search goes on."""
 
 
 class Link:
@@ -213,9 +257,8 @@ class Link:
 
         self._rpc_error = grpc.RpcError
         self._channel = grpc.insecure_channel(_address(), options=_ANY_SIZE)
-        self._call = self._channel.unary_unary(
-            f"/{_SERVICE}/{_METHOD}", request_serializer=_encode, response_deserializer=json.loads
-        )
+        self._call = self._channel.unary_unary(f"/{_SERVICE}/{_METHOD}", response_deserializer=json.loads)
+        self._token = token()
         threading.Thread(target=self._give_signs, daemon=True).start()
         return self
 
@@ -223,7 +266,7 @@ class Link:
         self._left.set()
         if kind is not None:
             with contextlib.suppress(self._rpc_error):  # so that the trial need not wait until this worker is missed
-                self._call(self._request("leave"), timeout=2)
+                self._send(self._request("leave"), timeout=2)
         self._channel.close()
 
     def next_trial(self, seat: str) -> Trial | None:
@@ -249,7 +292,7 @@ class Link:
     def record(self, event: Event) -> bool:
         """Sends what a trial reports; whether it is to stop."""
         self.check_interruption()
-        return self._ask("event", _encode_event(event))["stop"]
+        return self._ask("event", requests.encode_event(event))["stop"]
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end."""
@@ -275,14 +318,21 @@ class Link:
         request, end = self._request(kind, content), time.monotonic() + CHIEF_SECONDS
         while True:
             try:
-                return self._call(request, wait_for_ready=True, timeout=max(0.1, end - time.monotonic()))
+                return self._send(request, wait_for_ready=True, timeout=max(0.1, end - time.monotonic()))
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNAVAILABLE:  # the chief has just ended, and may be started again
                     time.sleep(0.2)
                 elif error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise SearchError(f"There is no chief at {_address()}: none answered in {CHIEF_SECONDS:g} seconds.") from None
+                elif error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.INVALID_ARGUMENT):
+                    raise SearchError(f"The chief at {_address()} refuses this worker: {error.details()}.") from None
                 else:
                     raise SearchError(f"The chief at {_address()} ended: {error.details()}.") from None
+
+    def _send(self, request: dict[str, Any], **options) -> dict[str, Any]:
+        body = requests.encode(request)
+        metadata = [] if self._token is None else [(_PROOF, requests.proof(self._token, body))]
+        return self._call(body, metadata=metadata, **options)
 
     def _request(self, kind: str, content=None) -> dict[str, Any]:
         identity = f"{self._run}-{next(self._serial)}"
@@ -291,58 +341,4 @@ class Link:
     def _give_signs(self) -> None:
         while not self._left.wait(SIGN_SECONDS):
             with contextlib.suppress(self._rpc_error, ValueError):  # ValueError: the channel has just been closed
-                self._call(self._request("alive"), timeout=SIGN_SECONDS)
-
-
-def _encode(message: dict[str, Any]) -> bytes:
-    return json.dumps(message).encode()
-
-
-def _encode_event(event: Event) -> dict[str, Any]:
-    content = {"kind": type(event).__name__, **dataclasses.asdict(event)}
-    return {name: base64.b85encode(value).decode() if isinstance(value, bytes) else value for name, value in content.items()}
-
-
-def _decode_event(content: dict[str, Any]):
-    from tuning.training import events
-
-    arguments = dict(content)
-    if arguments["kind"] == events.BestModel.__name__:
-        arguments["content"] = base64.b85decode(arguments["content"])
-    kinds = (events.EpochEnded, events.ExecutionEnded, events.Chosen, events.BestModel, events.Noted)
-    return {kind.__name__: kind for kind in kinds}[arguments.pop("kind")](**arguments)
-
-
-def understood(request: Any) -> dict[str, Any]:
-    """A worker's request, its event decoded.
-
-    Raises:
-        ValueError: why it is none of a worker's.
-    """
-    if not isinstance(request, dict) or not {"worker", "id", "kind", "trial", "content"} <= request.keys():
-        raise ValueError("a request is an object with worker, id, kind, trial and content")
-    if not all(isinstance(request[name], str) for name in ("worker", "id", "kind")):
-        raise ValueError("worker, id and kind are texts")
-    kind, content = request["kind"], request["content"]
-    if kind not in ("next", "alive", "leave", "event", "done", "failed"):
-        raise ValueError(f"there is no kind {kind[:50]!r}")
-    if kind in _PARTS:
-        if not (isinstance(content, list) and len(content) == _PARTS[kind]):
-            raise ValueError(f"the content of {kind} is a list of {_PARTS[kind]}")
-        try:
-            _check_grown(content[-1])
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ValueError(f"no hyperparameters: {one_line(error)}") from error
-    if kind != "event":
-        return request
-    try:
-        return {**request, "content": _decode_event(content)}
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"no event: {one_line(error)}") from error
-
-
-def _check_grown(config: Any) -> None:
-    if config is not None:
-        import keras_tuner
-
-        keras_tuner.HyperParameters.from_config(config)
+                self._send(self._request("alive"), timeout=SIGN_SECONDS)
