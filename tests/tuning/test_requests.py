@@ -78,7 +78,7 @@ def outcome(serving, message):
 def test_nothing_that_comes_to_the_port_ends_a_search(serving):
     assert serving(request("next", number=1))["status"] == "RUNNING"
     good = [request("event", requests.encode_event(event)) for event in events(0)]
-    good += [request("done", [[{"loss": 0.5}], None]), request("failed", ["why", "where"])]
+    good += [request("done", [[{"loss": 0.5}], None]), request("failed", ["why", "where", None])]
     ways = [(message, path, changed) for message in good for path, changed in variants(message)]
     for number, (message, path, changed) in enumerate(ways):
         said = outcome(serving, changed | {"id": f"w{number}"} if path and path != ("id",) else changed)
@@ -109,7 +109,7 @@ def test_nothing_that_comes_to_the_port_ends_a_search(serving):
         serving(request("done", [[{"x": 0.5}], None], number=5))
     assert serving(request("done", [[{"loss": 0.5}], None], number=6)) == {"stop": True}
     assert serving(request("next", number=7))["trial"]["trial_id"] == "1"
-    assert serving(request("failed", ["caf\udce9", "where"], number=8, trial="1")) == {"stop": True}
+    assert serving(request("failed", ["caf\udce9", "where", None], number=8, trial="1")) == {"stop": True}
     assert serving(request("next", number=9))["status"] == "STOPPED"
     states = [trial.state for trial in SearchResult.load(serving.directory).trials]
     assert states == ["completed", "failed"]
@@ -157,7 +157,7 @@ def test_only_who_has_the_token_is_served(given, says, monkeypatch):
     else:
         monkeypatch.setenv("KERAS_OPTIMS_TOKEN", given)
     try:
-        with chief.Link(None, Interruption(), None, None) as link, concurrent.futures.ThreadPoolExecutor() as other:
+        with chief.Link(None, Interruption(), None, None, None) as link, concurrent.futures.ThreadPoolExecutor() as other:
             asked = other.submit(link._ask, "leave")
             if says is None:
                 request, reply = served._requests.get(timeout=20)
