@@ -161,6 +161,13 @@ def test_what_would_be_without_effect_is_refused(tmp_path):
         tuner.search(verbose=3)
 
 
+@pytest.mark.parametrize("name", ["get_state", "save", "_build_and_fit_model"])
+def test_a_method_that_is_never_called_is_not_overwritten_in_silence(name, tmp_path):
+    of_ones_own = type("Mine", (tuning.RandomSearch,), {name: lambda self, *arguments: {}})
+    with pytest.raises(SearchError, match=f"Nothing calls {name} of KerasTuner's tuner here, .* received a Mine that overwrites"):
+        of_ones_own(build, MIN, directory=tmp_path)
+
+
 def test_failures_in_a_row_end_the_search_where_that_is_asked_for(tmp_path):
     class Fails(tuning.RandomSearch):
         def run_trial(self, trial, verbose=None):
@@ -219,6 +226,11 @@ def test_a_search_is_shown_unless_verbose_is_0(tmp_path, capsys):
     tuner.search(verbose=2)
     assert "resumed: 2 trials are finished already" in capsys.readouterr().err
     assert tuner.ledger.listener is None
+
+
+def test_a_pruner_that_learns_of_no_epoch_is_said_to_stop_nothing(tmp_path, capsys):
+    light()(build, objective=MIN, max_trials=2, pruner="median", directory=tmp_path).search()
+    assert capsys.readouterr().err.count("no trial is pruned, as epochs do not report the objective score") == 1
 
 
 def test_a_listener_of_ones_own_hears_in_the_place_of_the_view(tmp_path, capsys):

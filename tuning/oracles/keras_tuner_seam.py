@@ -131,6 +131,13 @@ class TunerOfKerasTuner(keras_tuner.Tuner):
         """Where KerasTuner looks for the tuner's state."""
         return super()._get_tuner_fname()
 
+    @classmethod
+    def without_effect(cls, ours: type) -> list[str]:
+        """The methods of KerasTuner's tuner that this subclass of `ours` overwrites, and that are never called here."""
+        private = [name for name in dir(keras_tuner.Tuner) if name.startswith("_") and not name.startswith("__")]
+        names = ["save", "reload", "get_state", "set_state", *(name for name in private if name not in OF_TUNERS)]
+        return [name for name in names if getattr(cls, name) is not getattr(ours, name)]
+
     def _populate_initial_space(self):
         self.explore_space()
 

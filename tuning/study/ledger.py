@@ -397,6 +397,8 @@ class Ledger:
             bisect.insort(self._ranked, self._rank(number, split_values(trial.hyperparameters.values, self._epochs)[1], score))
         self._models.ended(number, self.best(self._keep_models))
         if self.pruning is not None:
+            if state == "completed" and not self.pruning.curve(number) and self.listener is not None:
+                self.listener.noted(f"no trial is pruned, as epochs do not report the objective {objective.name}")
             self.pruning.ended(number, state, score)
         self._note(state, message)
         if self.listener is not None:

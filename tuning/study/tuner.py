@@ -119,6 +119,11 @@ class Tuner(TunerOfKerasTuner):
         keep_models: int = KEPT_MODELS,
         **kwargs,
     ):
+        if names := self.without_effect(Tuner):
+            raise SearchError(
+                f"Nothing calls {', '.join(names)} of KerasTuner's tuner here, as the store has the state: "
+                f"leave that out, or overwrite run_trial; received a {type(self).__name__} that overwrites it."
+            )
         self.seed = 0 if seed is None else _int_of_at_least(0, "The seed", seed)
         keep_models = _int_of_at_least(0, "keep_models", keep_models)
         workers = _int_of_at_least(1, "workers", workers)
