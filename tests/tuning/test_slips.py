@@ -7,11 +7,13 @@ import sqlite3
 import sys
 
 import keras
+import keras_tuner
 import pytest
 
 import tuning
 from scripts import list_optimizers
 from tests.tuning.conftest import JIT, one_sentence
+from tests.tuning.hand_made import AXES, CONFIG, make_search
 from tuning.errors import missing_packages_explained, one_line
 from tuning.space import catalogue
 
@@ -138,6 +140,50 @@ def test_an_error_with_a_name_that_is_no_text_does_not_end_a_search(tmp_path):
         store.begin_trial(0, {}, 1, {}, {})
         store.end_trial(0, "failed", None, {}, {}, "caf\udce9", "caf\udce9")
         assert store.rows("trials")[0]["message"] == "caf\\udce9"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"objective": 7},
+        {"problem": []},
+        {"space": "x"},
+        {"space": {**CONFIG["space"], "axes": None}},
+        {"space": {"axes": {}}},
+        *(
+            {"space": {**CONFIG["space"], "axes": {"beta_1": {**AXES["beta_1"], **change}}}}
+            for change in ({"symbol": None}, {"scale": "x"}, {"low": "x"}, {"high": None})
+        ),
+    ],
+)
+def test_a_store_whose_json_has_something_else_is_damaged(wrong, tmp_path, command):
+    make_search(tmp_path / "wrong", ("completed",) * 2, config=wrong)
+    for arguments in (["show", "wrong"], ["export", "wrong", "--to", "optuna"]):
+        status, _, stderr = command(*arguments)
+        assert status == 2
+        assert "is damaged (" in one_sentence(stderr)
+
+
+def test_a_listener_that_raises_hears_no_more_and_the_search_goes_on(tmp_path):
+    class Broken(tuning.study.ledger.Listener):
+        heard = []  # noqa: RUF012
+
+        def trial_began(self, *arguments):
+            self.heard.append(arguments)
+            raise KeyError("a bug of the listener")
+
+    class Light(tuning.Tuner):
+        def run_trial(self, trial):
+            return trial.hyperparameters.values["x"]
+
+    oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("loss", "min"), max_trials=3, seed=3)
+    given = {"directory": tmp_path, "project_name": "heard", "listener": Broken()}
+    tuner = Light(oracle, lambda hp: hp.Float("x", 0.0, 1.0), **given)
+    with pytest.warns(RuntimeWarning, match="hears no more of the search, as Broken.trial_began raised KeyError") as warned:
+        tuner.search()
+    assert len(Broken.heard) == 1
+    assert len([each for each in warned if each.category is RuntimeWarning]) == 1
+    assert [trial.state for trial in tuning.SearchResult.load(tmp_path / "heard").trials] == ["completed"] * 3
 
 
 def test_a_failure_is_told_once_and_without_colours(tiny, tmp_path, command):

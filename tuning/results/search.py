@@ -14,6 +14,7 @@ from tuning.errors import SearchError, StoreError, one_line
 from tuning.names import JIT_WAYS
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
+from tuning.space.scale import SCALES
 from tuning.space.setting import Setting, setting_of
 from tuning.store import database as stores
 from tuning.store.files import replacing
@@ -207,6 +208,7 @@ class SearchResult:
             config, trials = store.config, store.rows("trials")
             executions, epochs = store.rows("executions"), store.rows("epochs")
             oracle, created, choices = store.oracle_state, store.created, store.choices()
+        _check_config(config)
         fields = [field.name for field in dataclasses.fields(Execution)]
         trainings: dict[int, list[Execution]] = {}
         for row in executions:
@@ -341,6 +343,22 @@ class SearchResult:
             "versions": self.config.get("versions"),
         }
         return write_json(self.directory / "best.json", content)
+
+
+def _check_config(config: Mapping[str, Any]) -> None:
+    """Raises TypeError or ValueError if a part of a configuration that is read later is not what it must be."""
+    for name in ("optimizer", "problem", "objective", "direction", "oracle", "backend"):
+        if not isinstance(config.get(name), (str, type(None))):
+            raise TypeError(f"{name} is no text")
+    space = config.get("space")
+    if not isinstance(space, (dict, list, type(None))):
+        raise TypeError("space is no object")
+    axes = space["axes"] if isinstance(space, dict) else {}
+    for name, axis in axes.items():
+        if not isinstance(axis.get("symbol", ""), str) or axis.get("scale", "linear") not in SCALES:
+            raise ValueError(f"the axis {name} has no symbol or scale")
+        if any(isinstance(axis.get(end, 0), bool) or not isinstance(axis.get(end, 0), (int, float)) for end in ("low", "high")):
+            raise TypeError(f"the ends of the axis {name} are no numbers")
 
 
 def rank(number: int, epochs: int | None, score: float | None, direction: str) -> tuple[int, float, int]:

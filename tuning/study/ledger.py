@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import keras_tuner
 import numpy as np
@@ -30,6 +30,7 @@ from tuning.store import database
 from tuning.store.lock import Lock
 from tuning.store.models import Models
 from tuning.study.identity import check_same_search
+from tuning.study.listening import Careful
 from tuning.training import epochs
 from tuning.training.events import BestModel, Chosen, EpochEnded, Event, ExecutionEnded, Noted
 from tuning.training.trainer import diverged
@@ -128,6 +129,15 @@ class Ledger:
         if pruning is not None:
             self._oracles_best = oracle.get_best_trials
             oracle.get_best_trials = self._best_trials
+
+    @property
+    def listener(self) -> Listener | None:
+        """Who hears how the search goes."""
+        return self._listener
+
+    @listener.setter
+    def listener(self, listener: Listener | None) -> None:
+        self._listener = None if listener is None else cast(Listener, Careful(listener))
 
     def _best_trials(self, num_trials=1):
         """As KerasTuner's, but a trial that was stopped early ranks below all that were not."""
