@@ -304,7 +304,8 @@ def assert_has_that_form(shown, printed):
 
 
 def shape(line):
-    """A line without its numbers, its spaces and the rest of a time."""
+    """A line without its numbers, its spaces, the rest of a time, and whether there are several of what is counted."""
+    line = re.sub(r"(?<=\d trial)s?(?= each)|(?<=\d epoch)s?\b", "", line)
     return re.sub(r"\s+", " ", re.sub(r"\d[\d.,:]*(e-\d+)?( min| s\b)?", "#", re.sub(r"as (graph|xla)", "as #", line))).strip()
 
 

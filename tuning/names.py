@@ -76,6 +76,11 @@ def meant(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
+def counted(number: int, what: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def check_name(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raises `SearchError` unless `name` is one of those that are allowed."""
     if name not in allowed:

@@ -577,7 +577,7 @@ def test_the_page_has_the_run_of_each_position_of_the_sliders(tmp_path):
     now = [("0", "0", position_of("0.1", rmsprop)), ("0", "1", "3"), ("1", "0", position_of("0.05", sgd))]
     assert [(number, slider, start) for number, slider, _, start in starts] == now
     assert not re.search(r"""(?:src|href)=["'](?!#)""", page[: page.index("<script>")])
-    assert path.stat().st_size < 6e6
+    assert path.stat().st_size < 4e6
 
 
 def position_of(rate, contestant):

@@ -1,5 +1,6 @@
 """The store: what anyone who opens it finds, and what happens when it is damaged, foreign, newer, or in use."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
 from tuning.results.search import SearchResult
 from tuning.store.database import FILE_NAME, SCHEMA_VERSION, exists
+from tuning.store.filesystem import shared_filesystem
 from tuning.store.lock import Lock
 from tuning.study.ledger import Listener
 
@@ -607,3 +609,33 @@ def test_reading_leaves_no_files_behind(store):
     path = close(store)
     assert len(SearchResult.load(path.parent).trials) == 2
     assert [name.name for name in path.parent.iterdir()] == [FILE_NAME]
+
+
+def test_where_machines_share_the_files_the_journal_is_one_that_works_there(tmp_path, monkeypatch):
+    def journal():
+        with contextlib.closing(sqlite3.connect(tmp_path / "search.sqlite")) as plain:
+            return plain.execute("PRAGMA journal_mode").fetchone()[0]
+
+    monkeypatch.setattr("tuning.store.database.shared_filesystem", lambda path: "nfs4")
+    with Store.create(tmp_path, {}, {}) as store:
+        store.begin_trial(0, {}, 1, {}, {})
+        assert {path.name for path in tmp_path.iterdir()} == {"search.sqlite"}
+        with Store.open(tmp_path, read_only=True) as reader:
+            assert reader.rows("trials")[0]["state"] == "running"
+    assert journal() == "delete"
+    for kind, mode in ((None, "wal"), ("cifs", "delete")):  # it was copied there
+        monkeypatch.setattr("tuning.store.database.shared_filesystem", lambda path, kind=kind: kind)
+        Store.open(tmp_path, read_only=True).close()
+        Store.open(tmp_path).close()
+        assert journal() == mode
+
+
+def test_a_file_system_that_machines_share_is_known(tmp_path, monkeypatch):
+    mounts = tmp_path / "mounts"
+    lines = ["overlay / overlay rw 0 0", f"host:/a {tmp_path}/a\\040b nfs4 rw 0 0", f"tmpfs {tmp_path}/a\\040b/fast tmpfs rw 0 0"]
+    mounts.write_text("\n".join([*lines, f"x {tmp_path}/c ext4 rw 0 0", f"y {tmp_path}/c fuse.sshfs rw 0 0"]))
+    monkeypatch.setattr("tuning.store.filesystem.MOUNTS", mounts)
+    kinds = {name: shared_filesystem(tmp_path / name) for name in ("a b/out", "a b/fast/out", "c", "a", "a bc")}
+    assert kinds == {"a b/out": "nfs4", "a b/fast/out": None, "c": "fuse.sshfs", "a": None, "a bc": None}
+    monkeypatch.setattr("tuning.store.filesystem.MOUNTS", tmp_path / "none")
+    assert shared_filesystem(tmp_path) is None

@@ -6,8 +6,11 @@ import re
 import keras_tuner
 import pytest
 
+from tests.tuning.hand_made import make_search
 from tuning import Space
 from tuning.console.live import View, _duration, _value
+from tuning.console.search_table import table
+from tuning.results.search import SearchResult
 from tuning.training.events import EpochEnded, ExecutionEnded
 
 
@@ -148,3 +151,33 @@ def test_a_confirmation_shows_the_seeds_and_no_best():
     assert lines[0] == "Adam on digits_mlp, its best setting with fresh seeds: 2 trials, val_accuracy (max)"
     assert lines[1].startswith("trial 0: val_accuracy 0.9722 ± 0.0070 in ")
     assert "best" not in lines[2]
+
+
+def test_the_time_that_is_left_is_without_compilation(monkeypatch):
+    """Of 10 trials of 5 epochs of 1 s, the first one compiles for 60 s; with two at once each of them does."""
+    for at_once in (1, 2):
+        clock = [0.0]
+        monkeypatch.setattr("tuning.console.live.time.monotonic", lambda clock=clock: clock[0])
+        view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 10, io.StringIO())
+        assert view._eta() is None
+        for first in range(0, 6, at_once):
+            numbers = range(first, first + at_once)
+            for number in numbers:
+                view.trial_began(number, {}, 5)
+            for epoch in range(5):
+                clock[0] += 1 + 60 * (first + epoch == 0)
+                for number in numbers:
+                    view.epoch_ended(EpochEnded(number, 0, epoch, {}))
+            for number in numbers:
+                view.trial_ended(number, "completed", 0.5, None)
+            assert view._eta() == pytest.approx(5 / at_once * (10 - first - at_once))
+
+
+def test_one_is_not_many(tmp_path):
+    view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 1, stream := io.StringIO())
+    with view.showing(SearchResult.load(make_search(tmp_path / "one", ("completed",), config={"trials": 1}))):
+        pass
+    assert stream.getvalue().splitlines()[0].startswith("Adam on digits_mlp: 1 trial, ")
+    assert stream.getvalue().splitlines()[1] == "resumed: 1 trial is finished already"
+    assert "1 of 1 trial (1 completed" in table(SearchResult.load(tmp_path / "one"))
+    assert "SearchResult(one, 1 trial, best" in repr(SearchResult.load(tmp_path / "one")).replace(f"{tmp_path}/", "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from tuning.names import counted
 from tuning.results.comparison import Comparison
 from tuning.results.statistics import plus_minus
 
@@ -45,8 +46,8 @@ def table(comparison: Comparison, width: int | None = None) -> str:
 def _title(comparison: Comparison) -> str:
     content = comparison.content
     budget = [
-        f"{content['trials']} trials each" if content["trials"] else "one sweep each",
-        f"{content['epochs']} epochs",
+        f"{counted(content['trials'], 'trial')} each" if content["trials"] else "one sweep each",
+        counted(content["epochs"], "epoch"),
         *([f"{content['repeats']} repeats"] if content["repeats"] > 1 else []),
     ]
     count = len(comparison.optimizers)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import math
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tuning.names import counted
 from tuning.results.statistics import Summary, plus_minus, summary
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class View:
         self._notes: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
+        self._at_once = 1  # trials that ran at the same time, at most
+        self._took: list[tuple[float, float]] = []  # by each trial of this session, with and without its first epoch's share
 
     @classmethod
     def of_space(
@@ -84,9 +88,10 @@ class View:
             with self._live_table():
                 yield
         else:
-            self._line(f"{self._title}: {self._trials or 'some'} trials, {self._objective.name} ({self._objective.direction})")
+            many = counted(self._trials, "trial") if self._trials else "some trials"
+            self._line(f"{self._title}: {many}, {self._objective.name} ({self._objective.direction})")
             if self._resumed:
-                self._line(f"resumed: {self._resumed} trials are finished already")
+                self._line(f"resumed: {counted(self._resumed, 'trial')} {'is' if self._resumed == 1 else 'are'} finished already")
             yield
 
     def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
@@ -99,7 +104,9 @@ class View:
             "now": "",
             "trained": 0,
             "scores": [],
+            "epochs_ended": [],
         }
+        self._at_once = max(self._at_once, len(self._running))
 
     def epoch_ended(self, event: EpochEnded) -> None:
         """See `tuning.study.ledger.Listener`."""
@@ -108,6 +115,7 @@ class View:
             return
         value = event.metrics.get(self._objective.name)
         running["trained"] = event.epoch + 1
+        running["epochs_ended"].append(time.monotonic())
         repeat = f"run {event.execution + 1}, " if event.execution else ""
         of = f"/{running['epochs']}" if running["epochs"] else ""
         running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
@@ -150,6 +158,7 @@ class View:
         if running is None:
             return
         seconds = time.monotonic() - running["begun"]
+        self._took.append((seconds, _without_first(running["epochs_ended"], seconds)))
         scores = running["scores"]
         interval = summary(scores) if state == "completed" and len(scores) > 1 else None
         self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds, interval)
@@ -204,11 +213,14 @@ class View:
         return sum(self._counts.values())
 
     def _eta(self) -> float | None:
-        """Seconds until the last trial ends, if those to come take as long as those of this session did."""
-        here = self._ended - self._resumed
-        if not here or self._trials is None:
+        """Seconds until the last trial ends, if those to come take as long as those of this session did.
+
+        The first ones compile, in their first epochs: until others have ended, these do not count.
+        """
+        if not self._took or self._trials is None:
             return None
-        return (time.monotonic() - self._begun) / here * max(self._trials - self._ended, 0)
+        warm = [seconds for seconds, _ in self._took[self._at_once :]] or [without for _, without in self._took]
+        return statistics.fmean(warm) / self._at_once * max(self._trials - self._ended, 0)
 
     def _remaining(self) -> str:
         eta = self._eta()
@@ -314,6 +326,11 @@ class View:
             parts.append(Text(", ".join(others), style="dim"))
         parts += [Text(note, style="dim") for note in self._notes[-SHOWN_NOTES:]]
         return Group(*parts)
+
+
+def _without_first(ended: list[float], seconds: float) -> float:
+    """How long a trial would have taken whose epochs ended at these times, had its first one been like the others."""
+    return seconds if len(ended) < 2 else (ended[-1] - ended[0]) / (len(ended) - 1) * len(ended)
 
 
 def _stopped(state: str, score: float | None) -> str:

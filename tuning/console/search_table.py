@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuning.names import counted
 from tuning.results.search import STATES, SearchResult, TrialRecord
 
 
@@ -23,9 +24,10 @@ def table(result: SearchResult, count: int | None = None) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     counts = ", ".join(f"{result.count(state)} {state}" for state in STATES if state != "pruned" or result.count(state))
     wanted = result.config.get("trials")
-    of = f" of {wanted}" if wanted else ""
+    begun = len(result.trials)
+    many = f"{begun} of {counted(wanted, 'trial')}" if wanted else counted(begun, "trial")
     title = f"{result.config.get('optimizer', 'search')} on {result.config.get('problem', 'a model')}"
-    text = [f"{title}, {len(result.trials)}{of} trials ({counts}) in {result.directory}", "", *lines]
+    text = [f"{title}, {many} ({counts}) in {result.directory}", "", *lines]
     failed: dict[str, list[str]] = {}
     for trial in others:
         if trial.message:

@@ -70,4 +70,6 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
     if "run_times" in left_out:  # of the trials from before the store was upgraded
         for each in rebuilt["end_order"]:
             state["run_times"].setdefault(each, 1)
+    if not isinstance(state.get("retry_queue", []), list):
+        raise TypeError("retry_queue is no list")
     oracle.set_state(state)

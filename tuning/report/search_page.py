@@ -69,8 +69,9 @@ def leaderboard(search: SearchResult, most: int | None = None) -> Table:
     rows = [_row(search, trial, rank) for rank, trial in enumerate(ranked, 1)]
     rows += [_row(search, trial, None) for trial in others]
     count = len(rows) if most is None else min(most, len(rows))
-    caption = f"All {len(rows)} trials" if count == len(rows) else f"The first {count} of {len(rows)} trials"
-    return Table(f"{caption}, best first.", heads, rows[:count], sortable=most is None)
+    caption = f"The first {count} of {len(rows)} trials" if count < len(rows) else f"All {len(rows)} trials"
+    caption = "The only trial" if len(rows) == 1 else caption
+    return Table(f"{caption}{', best first' if len(rows) > 1 else ''}.", heads, rows[:count], sortable=most is None)
 
 
 def _state_order(trial: TrialRecord) -> tuple[int, int]:

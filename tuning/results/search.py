@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, StoreError, one_line
-from tuning.names import JIT_WAYS
+from tuning.names import JIT_WAYS, counted
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
 from tuning.space.scale import SCALES
@@ -187,7 +187,7 @@ class SearchResult:
     def __repr__(self) -> str:
         best = self.best
         found = f"best {self.objective} {best.score:.6g}: {best.line}" if best and best.score is not None else "none completed"
-        return f"SearchResult({self.directory}, {len(self.trials)} trials, {found})"
+        return f"SearchResult({self.directory}, {counted(len(self.trials), 'trial')}, {found})"
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> SearchResult:

@@ -16,7 +16,8 @@ Anyone may open it. The tables (schema version 2, kept in `PRAGMA user_version`;
 Version 1 had neither `pruned`, `ended_order` nor `choices`. Such a store is read as it is, and upgraded when a search goes on.
 
 The journal is a write-ahead log: readers never wait for the search, and a process that is killed at any moment leaves a
-valid file with everything up to the last transaction.
+valid file with everything up to the last transaction. Such a log does not work where several machines share the
+file system, as by NFS: there it is a rollback journal, and readers wait for the moment of a transaction.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tuning.errors import SearchError, StoreError, plain
+from tuning.store.filesystem import shared_filesystem
 from tuning.store.lock import make_directory
 from tuning.store.models import Models
 
@@ -69,9 +71,7 @@ class Store:
         path = make_directory(directory) / FILE_NAME
         with explained(path):
             connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
-            connection.execute("PRAGMA journal_mode = WAL")
-            # After each transaction the operating system has the data (safe against kill -9), and a checkpoint syncs the disk.
-            connection.execute("PRAGMA synchronous = NORMAL")
+            _choose_journal(connection, path)
             store = cls(connection, path)
             with store._transaction():
                 for statement in _SCHEMA:
@@ -93,7 +93,7 @@ class Store:
             store = cls(_open(path.resolve().as_uri(), read_only), path)
             store._check()
             if not read_only:
-                store._connection.execute("PRAGMA synchronous = NORMAL")
+                _choose_journal(store._connection, path)
                 store._connection.execute("BEGIN IMMEDIATE")  # fails now if it cannot be written
                 store._connection.execute("ROLLBACK")
                 store._upgrade()
@@ -332,6 +332,15 @@ def remove(directory: str | os.PathLike) -> None:
 
 def _connect(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30)
+
+
+def _choose_journal(connection: sqlite3.Connection, path: pathlib.Path) -> None:
+    """Sets the journal that works where the file is."""
+    shared = shared_filesystem(path) is not None
+    with contextlib.suppress(sqlite3.OperationalError):  # somebody reads: it stays as it was, which worked until now
+        connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
+    # After a transaction the operating system has the log (safe against kill -9), and a checkpoint syncs the disk.
+    connection.execute(f"PRAGMA synchronous = {'FULL' if shared else 'NORMAL'}")
 
 
 def _open(uri: str, read_only: bool) -> sqlite3.Connection:

@@ -4,6 +4,18 @@ const figures = JSON.parse(document.getElementById("figures").textContent);
 const root = document.documentElement;
 const coarse = matchMedia("(pointer: coarse), (max-width: 600px)");
 
+/* plotly.js, which is most of this file, is compressed; its hash lets it in. */
+async function unpacked(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
+const plotly = unpacked("plotly").then((text) => {
+  const script = document.createElement("script");
+  script.textContent = text;
+  document.head.append(script);
+});
+
 /* The colours of a chart that depend on the theme. The scale is viridis without the end that the ground would swallow, so
    that the best scores stand out on either. */
 const viridis = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
@@ -47,7 +59,7 @@ function draw(id) {
     displayModeBar: false, // it would cover the legend; a double click resets the zoom
   };
   const element = document.getElementById(id);
-  return Plotly.react(element, ...structuredClone(themed(current(id))), options).catch(() => {
+  return plotly.then(() => Plotly.react(element, ...structuredClone(themed(current(id))), options)).catch(() => {
     element.textContent = "This browser cannot draw this chart.";
   });
 }
