@@ -158,7 +158,7 @@ def test_the_time_that_is_left_is_without_compilation(monkeypatch):
     for at_once in (1, 2):
         clock = [0.0]
         monkeypatch.setattr("tuning.console.live.time.monotonic", lambda clock=clock: clock[0])
-        view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 10, io.StringIO())
+        view = View.of_space(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 10, io.StringIO())
         assert view._eta() is None
         for first in range(0, 6, at_once):
             numbers = range(first, first + at_once)
@@ -174,7 +174,7 @@ def test_the_time_that_is_left_is_without_compilation(monkeypatch):
 
 
 def test_one_is_not_many(tmp_path):
-    view = View(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 1, stream := io.StringIO())
+    view = View.of_space(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 1, stream := io.StringIO())
     with view.showing(SearchResult.load(make_search(tmp_path / "one", ("completed",), config={"trials": 1}))):
         pass
     assert stream.getvalue().splitlines()[0].startswith("Adam on digits_mlp: 1 trial, ")
