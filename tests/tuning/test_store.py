@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import random
 import re
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -287,6 +289,37 @@ def test_a_search_of_version_1_is_read_as_it_is_and_goes_on(oracle, tmp_path):
         assert upgraded.ended() == list(range(9))
         upgraded.set_choice("jit", True)
         assert upgraded._row("PRAGMA user_version") == (SCHEMA_VERSION,)
+
+
+def test_an_upgraded_store_has_the_order_in_which_the_trials_ended(tmp_path):
+    begun = light(tmp_path / "begun", 3)
+    begun.search()
+    begun.oracle.end_order = ["2", "0", "1"]
+    path = version_1(tmp_path / "old", begun)
+    with Store.open(path.parent) as upgraded:
+        assert upgraded.ended() == [2, 0, 1]
+
+
+def test_infinities_are_kept_and_what_is_no_number_is_null(tmp_path):
+    with Store.create(tmp_path, {}, {}) as made:
+        made.begin_trial(0, {}, 1, {}, {})
+        values = {"a": math.inf, "b": -math.inf, "c": math.nan, "d": 0.5}
+        made.add_epoch(0, 0, 0, values)
+        assert {row["metric"]: row["value"] for row in made.rows("epochs")} == {**values, "c": None}
+        for execution, score in enumerate((math.inf, math.nan, 0.5)):
+            made.add_execution(0, execution, 1, score, 0, 1.0, 1.0)
+        assert [row["score"] for row in made.rows("executions")] == [None, None, 0.5]
+
+
+def test_an_empty_file_is_no_store_whatever_log_lies_beside_it(tmp_path):
+    with Store.create(tmp_path / "whole", {}, {}):
+        shutil.copytree(tmp_path / "whole", tmp_path / "torn")
+    (tmp_path / "torn" / FILE_NAME).write_bytes(b"")
+    assert (tmp_path / "torn" / f"{FILE_NAME}-wal").stat().st_size > 0
+    assert not exists(tmp_path / "torn")
+    with Store.create(tmp_path / "torn", {"new": True}, {}) as made:
+        assert made.config == {"new": True}
+    assert exists(tmp_path / "torn")
 
 
 def test_a_kill_while_a_store_is_upgraded_leaves_the_old_one(tmp_path, monkeypatch):

@@ -308,7 +308,7 @@ def exists(directory: str | os.PathLike) -> bool:
     path = pathlib.Path(directory) / FILE_NAME
     if not path.is_file():
         return False
-    if path.stat().st_size == 0 and not path.with_name(f"{FILE_NAME}-wal").exists():
+    if path.stat().st_size == 0:  # SQLite takes no log for such a file
         return False
     try:
         connection = _connect(f"{path.resolve().as_uri()}?mode=ro")
