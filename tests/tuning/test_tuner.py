@@ -151,6 +151,28 @@ def test_what_is_wrong_with_a_tuner_is_one_sentence(arguments, words, tmp_path):
         tuning.Tuner(**{"directory": tmp_path, **arguments})
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("RandomSearch", {"max_trials": 0}, "max_trials must be an int of at least 1; received 0"),
+        ("GridSearch", {"max_trials": "9"}, "max_trials must be an int of at least 1; received '9'"),
+        ("BayesianOptimization", {"num_initial_points": 0}, "num_initial_points must be an int of at least 1; received 0"),
+        ("Hyperband", {"max_epochs": None}, "max_epochs must be an int of at least 1; received None"),
+        ("Hyperband", {"factor": 1}, "factor must be an int of at least 2; received 1"),
+        ("Hyperband", {"hyperband_iterations": 0.5}, "hyperband_iterations must be an int of at least 1; received 0.5"),
+        ("RandomSearch", {"hyperparameters": 3}, "hyperparameters must be a keras_tuner.HyperParameters or None; received 3"),
+        ("Tuner", {"hyperparameters": 3}, "hyperparameters must be a keras_tuner.HyperParameters or None; received 3"),
+        ("RandomSearch", {"executions_per_trial": 0}, "executions_per_trial must be an int of at least 1; received 0"),
+        ("RandomSearch", {"max_model_size": 0}, "max_model_size must be an int of at least 1; received 0"),
+        ("RandomSearch", {"max_seconds": "1"}, "max_seconds must be a number of at least 0, or None; received '1'"),
+        ("RandomSearch", {"seed": "a"}, "seed must be an int of at least 0; received 'a'"),
+    ],
+)
+def test_wrong_numbers_and_spaces_are_one_sentence(name, arguments, words, tmp_path):
+    with pytest.raises(SearchError, match=words):
+        getattr(tuning, name)(hypermodel=build, objective=MIN, directory=tmp_path, **arguments)
+
+
 def test_what_would_be_without_effect_is_refused(tmp_path):
     with pytest.raises(SearchError, match="max_retries_per_trial must be 0"):
         tuning.RandomSearch(build, MIN, max_retries_per_trial=1, directory=tmp_path)

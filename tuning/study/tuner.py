@@ -124,12 +124,18 @@ class Tuner(TunerOfKerasTuner):
                 f"Nothing calls {', '.join(names)} of KerasTuner's tuner here, as the store has the state: "
                 f"leave that out, or overwrite run_trial; received a {type(self).__name__} that overwrites it."
             )
-        self.seed = 0 if seed is None else _int_of_at_least(0, "The seed", seed)
-        keep_models = _int_of_at_least(0, "keep_models", keep_models)
-        workers = _int_of_at_least(1, "workers", workers)
+        self.seed = 0 if seed is None else int_of_at_least(0, "The seed", seed)
+        keep_models = int_of_at_least(0, "keep_models", keep_models)
+        workers = int_of_at_least(1, "workers", workers)
+        executions_per_trial = int_of_at_least(1, "executions_per_trial", executions_per_trial)
+        if max_model_size is not None:
+            max_model_size = int_of_at_least(1, "max_model_size", max_model_size)
+        if max_seconds is not None and not _is_time(max_seconds):
+            raise SearchError(f"max_seconds must be a number of at least 0, or None; received {max_seconds!r}.")
+        check_hyperparameters(hyperparameters)
         failures = math.inf
         if max_consecutive_failed_trials is not None:
-            failures = _int_of_at_least(1, "max_consecutive_failed_trials", max_consecutive_failed_trials)
+            failures = int_of_at_least(1, "max_consecutive_failed_trials", max_consecutive_failed_trials)
         if engine is not None and workers > 1:
             raise SearchError(f"Workers are those of an engine: give one of the two; received workers={workers} and {engine!r}.")
         if hypermodel is None and oracle is not None and not isinstance(oracle, keras_tuner.Oracle):
@@ -142,7 +148,7 @@ class Tuner(TunerOfKerasTuner):
             "allow_new_entries": allow_new_entries,
         }
         if oracle is None:
-            space["max_trials"] = 10 if max_trials is None else _int_of_at_least(1, "max_trials", max_trials)
+            space["max_trials"] = 10 if max_trials is None else int_of_at_least(1, "max_trials", max_trials)
             oracle = QuasirandomOracle(seed=oracle_seed(self.seed), **space)
         elif given := [name for name, value in space.items() if not (value is None or value is True)]:
             raise SearchError(
@@ -274,12 +280,17 @@ class Tuner(TunerOfKerasTuner):
         One with layers of your own, of which Keras has not been told, is built anew and given its weights.
         """
         number = int(trial.trial_id)
-        if self._role == "worker" and not model_path(self.project_dir, number).is_file():
-            raise SearchError(f"The model of trial {number} is in the folder of the chief: ask there.")
+        if not model_path(self.project_dir, number).is_file():
+            if self._role == "worker":
+                raise SearchError(f"The model of trial {number} is in the folder of the chief: ask there.")
+            raise SearchError(
+                f"The model of trial {number} is not kept: a search keeps as many of the best as keep_models says. "
+                f"Another one is tuner.hypermodel.build(hp), with its hyperparameters, trained anew."
+            )
         try:
             return load_model(self.project_dir, number)
         except SearchError:
-            if self.hypermodel is None or not model_path(self.project_dir, number).is_file():
+            if self.hypermodel is None:
                 raise
             model = self.build_model(trial.hyperparameters)
             if not model.built:
@@ -288,7 +299,7 @@ class Tuner(TunerOfKerasTuner):
             return model
 
     def results_summary(self, num_trials=10):
-        """Prints the best trials, best first, and those without a score."""
+        """Prints the best trials, best first."""
         if not database.exists(self.project_dir):
             print(f"There are no results in {self.project_dir} yet.")
         else:
@@ -459,7 +470,18 @@ class _Batches(keras.callbacks.Callback):
         self._tuner.on_batch_end(self._trial, self.model, batch, logs)
 
 
-def _int_of_at_least(least: int, what: str, value) -> int:
+def int_of_at_least(least: int, what: str, value) -> int:
+    """The value as an int; `SearchError`, if it is another thing."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise SearchError(f"{what} must be an int of at least {least}; received {value!r}.")
     return int(value)
+
+
+def check_hyperparameters(value) -> None:
+    """`SearchError`, if it is no space."""
+    if value is not None and not isinstance(value, keras_tuner.HyperParameters):
+        raise SearchError(f"hyperparameters must be a keras_tuner.HyperParameters or None; received {value!r}.")
+
+
+def _is_time(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0

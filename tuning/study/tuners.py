@@ -8,7 +8,7 @@ from keras_tuner.oracles import HyperbandOracle, RandomSearchOracle
 
 from tuning.errors import SearchError
 from tuning.oracles import BayesianOracle, GridOracle, oracle_seed
-from tuning.study.tuner import Tuner
+from tuning.study.tuner import Tuner, check_hyperparameters, int_of_at_least
 
 
 class RandomSearch(Tuner):
@@ -43,7 +43,7 @@ class RandomSearch(Tuner):
         max_consecutive_failed_trials=3,
         **kwargs,
     ):
-        _check_retries(max_retries_per_trial)
+        _check(max_retries_per_trial, hyperparameters, max_trials=max_trials)
         oracle = RandomSearchOracle(
             objective,
             max_trials,
@@ -77,7 +77,7 @@ class GridSearch(Tuner):
         max_consecutive_failed_trials=3,
         **kwargs,
     ):
-        _check_retries(max_retries_per_trial)
+        _check(max_retries_per_trial, hyperparameters, max_trials=max_trials)
         oracle = GridOracle(
             objective,
             max_trials,
@@ -116,7 +116,7 @@ class BayesianOptimization(Tuner):
         max_consecutive_failed_trials=3,
         **kwargs,
     ):
-        _check_retries(max_retries_per_trial)
+        _check(max_retries_per_trial, hyperparameters, max_trials=max_trials, num_initial_points=num_initial_points)
         oracle = BayesianOracle(
             objective,
             max_trials,
@@ -157,7 +157,13 @@ class Hyperband(Tuner):
         max_consecutive_failed_trials=3,
         **kwargs,
     ):
-        _check_retries(max_retries_per_trial)
+        _check(max_retries_per_trial, hyperparameters)
+        for least, name, value in (
+            (1, "max_epochs", max_epochs),
+            (2, "factor", factor),
+            (1, "hyperband_iterations", hyperband_iterations),
+        ):
+            int_of_at_least(least, name, value)
         oracle = HyperbandOracle(
             objective,
             max_epochs,
@@ -176,9 +182,14 @@ def _seed(seed: int | None) -> dict[str, Any]:
     return {"seed": seed or oracle_seed(0)}
 
 
-def _check_retries(retries) -> None:
+def _check(retries, hyperparameters, **counts) -> None:
+    """`SearchError`, if an argument is wrong; `None` for a count is what the oracle makes of it."""
     if retries != 0:
         raise SearchError(
             f"max_retries_per_trial must be 0, as a trial follows from its seed and would fail again "
             f"(retry_failed=True tries those that failed once more, when what was wrong is mended); received {retries!r}."
         )
+    check_hyperparameters(hyperparameters)
+    for name, value in counts.items():
+        if value is not None:
+            int_of_at_least(1, name, value)
