@@ -180,6 +180,6 @@ def test_tensorboard_gets_a_folder_for_each_training_with_its_setting(tmp_path):
 @pytest.mark.slow
 @pytest.mark.backend("tensorflow")
 def test_so_does_that_of_a_search(tiny, tmp_path):
-    result = search(tiny, epochs=1, callbacks=lambda: keras.callbacks.TensorBoard(tmp_path / "logs"))
+    result = search(tiny, epochs=1, trials=1, callbacks=lambda: keras.callbacks.TensorBoard(tmp_path / "logs"))
     for trial in result.trials:
         assert hparams_in(tmp_path / "logs" / str(trial.number) / "execution0") == trial.hyperparameters
