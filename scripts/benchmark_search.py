@@ -11,6 +11,8 @@ time. Our first trial, which compiles and measures, is reported by itself.
 "bare" is the training alone: one compiled loop over the epochs and evaluations of a model that is there already, no search, no
 callbacks. So training / trial is the share of the time that is training; the rest is asking, building, compiling or resetting,
 and storing. With --harness also: what the search itself costs in 2,000 trials of zero length, and its memory over 600 real ones.
+With --spaces N instead: N trials of our searches of different spaces, which take turns: the learning rate; with it the warm-up
+of a cosine schedule; 6 optimizers and 3 activations, that is 18 structures.
 Data of the real problems are read from the folder that KERAS_OPTIMS_DATA names.
 """
 
@@ -47,10 +49,14 @@ def main() -> int:
     parser.add_argument("--trials", type=int, default=4, help="of each search in a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of taking turns (default: %(default)s)")
     parser.add_argument("--harness", action="store_true", help="also the cost and the memory of the search itself")
+    parser.add_argument("--spaces", type=int, metavar="N", help="only what N trials of different spaces cost")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.spaces:
+        print(json.dumps({"backend": options.backend, "cores": os.cpu_count(), "spaces": spaces(options.spaces)}, indent=2))
+        return 0
     results = [measure(case, options.trials, options.rounds) for case in options.case]
     report = {"backend": options.backend, "cores": os.cpu_count(), "cases": results}
     if options.harness:
@@ -100,6 +106,51 @@ def measure(case: str, trials: int, rounds: int) -> dict:
     }
 
 
+OPTIMIZERS = ["adam", "momentum", "rmsprop", "adagrad", "nadam", "lion"]
+
+
+def spaces(trials: int, problem_name: str = "mnist_cnn", samples: int = 2_048) -> dict:
+    """Milliseconds per trial of one epoch, and how many trials found a compiled model, of several spaces that take turns."""
+    from tuning.problems import make_problem
+    from tuning.problems.problem import Data, take
+    from tuning.space.space import Space
+
+    problem = make_problem(problem_name)
+    data = problem.load()
+    data = Data(take(data.train, slice(samples)), take(data.validation, slice(512)))
+    fix, rate = {"beta_1": 0.9, "beta_2": 0.999}, {"learning_rate": (1e-4, 1e-2, "log")}
+    structure = problem.structure()
+    steps = -(-samples // problem.batch_size)
+    chosen = {"activation": ["relu", "gelu", "tanh"]}
+    made = {
+        "learning rate": Space.of("adam", rate, fix),
+        "learning rate, warm-up of a cosine": Space.of("adam", {**rate, "warmup": (0.0, 0.2)}, fix, "cosine").in_steps(steps),
+        "6 optimizers, 3 activations": Space.of(OPTIMIZERS, chosen, structure=structure),
+        "the same, 4 models kept": Space.of(OPTIMIZERS, chosen, structure=structure),
+    }
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        arms, settings = {}, {}
+        for i, (name, space) in enumerate(made.items()):
+            settings[name] = draw(space, trials)
+            arms[name] = Ours(problem, data, 1, settings[name], f"{folder}/{i}", space=space)
+        chunk = 6
+        for begin in range(0, trials, chunk):
+            for name, arm in arms.items():
+                arm.run(settings[name][begin : begin + chunk])
+                if name.endswith("4 models kept"):
+                    arm._trainer.models._bound = 4
+    for name, arm in arms.items():
+        models = arm._trainer.models
+        found[name] = {
+            "mean": round(1e3 * statistics.mean(arm.seconds)),
+            "median": round(1e3 * statistics.median(arm.seconds)),
+            "warm": f"{models.hits} of {trials}",
+            "kept": len(models._kept),
+        }
+    return found
+
+
 def draw(space, count: int) -> list[dict[str, float]]:
     """Settings, the same ones for both searches."""
     import numpy as np
@@ -132,15 +183,15 @@ def given(settings, objective):
 class Ours:
     """The search of this package: one tuner for all rounds, so that what is compiled stays compiled.
 
-    `together`: how many trials train in one program, as `--batch-trials` says.
+    `together`: how many trials train in one program, as `--batch-trials` says; `space`: if it is not that of Adam.
     """
 
-    def __init__(self, problem, data, epochs, settings, folder, together=1):
+    def __init__(self, problem, data, epochs, settings, folder, together=1, space=None):
         from tuning.space.space import Space
         from tuning.training.problem_model import ProblemModel
 
         self.problem, self.epochs, self.folder, self.together = problem, epochs, folder, together
-        self.model = ProblemModel(Space.of("adam"), problem, made=problem)
+        self.model = ProblemModel(Space.of("adam") if space is None else space, problem, made=problem, epochs=epochs)
         self.model._data = data
         self.seconds, self.scores, self.choices, self._trainer, self._round = [], [], {}, None, 0
 

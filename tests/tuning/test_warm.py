@@ -10,7 +10,7 @@ from tuning.training import epochs
 from tuning.training.events import EpochEnded
 from tuning.training.problem_model import _TestData as EvaluationOfTestData
 from tuning.training.trainer import Trainer
-from tuning.training.warm import WarmModels, structure
+from tuning.training.warm import COMPILED_BYTES, WarmModels, structure
 
 LAYERS = keras.layers
 
@@ -232,6 +232,12 @@ def test_a_diverged_trial_leaves_nothing_behind():
     assert warm.models.hits == 1
 
 
+def settings_of(**values):
+    hp = keras_tuner.HyperParameters()
+    hp.values = values
+    return hp
+
+
 def units(hp):
     return compiled(
         keras.Sequential([keras.Input((6,)), LAYERS.Dense(hp.Choice("units", [4, 5, 6]), activation="relu"), LAYERS.Dense(1)]),
@@ -253,6 +259,25 @@ def test_another_structure_is_built_anew_and_the_cache_has_a_bound():
     for number, hits in ((4, 0), (5, 0), (4, 1), (6, 1), (4, 2), (5, 2)):  # 6 takes the place of 5
         run(number)
         assert warm.models.hits == hits
+
+
+@pytest.mark.parametrize(("free", "kept"), [(None, 4), (0, 4), (3 * 7 * COMPILED_BYTES + 2**20, 7), (2**50, 12)])
+def test_as_many_structures_stay_compiled_as_memory_allows(free, kept, monkeypatch):
+    monkeypatch.setattr("tuning.training.warm.free_memory", lambda: free)
+    monkeypatch.setattr("tuning.training.warm.MOST_KEPT", 12)
+    models = WarmModels()
+    built = [units(settings_of(units=count)) for count in range(1, 15)]
+    for model in built:
+        assert models.take(model) is model
+    assert list(models._kept.values()) == built[-kept:]
+
+
+def test_a_large_model_leaves_room_for_fewer(monkeypatch):
+    monkeypatch.setattr("tuning.training.warm.free_memory", lambda: 30 * COMPILED_BYTES)
+    models = WarmModels()
+    for count in range(8):
+        models.take(units(settings_of(units=2**20 + count)))  # 8 x 2**20 weights: 32 MiB, and twice as much for the optimizer
+    assert len(models._kept) == 4
 
 
 @pytest.mark.backend("tensorflow")

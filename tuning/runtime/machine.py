@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.metadata
+import math
 import os
 import pathlib
 import platform
@@ -89,3 +90,57 @@ def _of_torch() -> list[str]:
     if torch.backends.mps.is_available():
         return ["Apple GPU (mps)"]
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def free_memory(root: str | os.PathLike = "/") -> int | None:
+    """Bytes that this process may still take: of the machine, its container, and the accelerator; `None`: nobody knows.
+
+    Args:
+        root: where the system tells of itself.
+    """
+    known = [_free_of_the_machine(pathlib.Path(root)), _free_on_the_accelerator()]
+    if None in known:
+        return None
+    return int(min([*(each for each in known if each is not None), _free_in_the_container(pathlib.Path(root))]))
+
+
+def _free_of_the_machine(root: pathlib.Path) -> float | None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    total = _memory_gib()  # of a Mac, where a half of it is taken to be free
+    return None if total is None else total / 2 * 2**30
+
+
+def _free_in_the_container(root: pathlib.Path) -> float:
+    """What a limit of Linux's control groups leaves; the files of which there are copies in memory give way."""
+    folder = root / "sys/fs/cgroup"
+    for limit, used, cached in (
+        (folder / "memory.max", folder / "memory.current", "inactive_file"),
+        (folder / "memory/memory.limit_in_bytes", folder / "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with contextlib.suppress(OSError, ValueError):  # "max": there is none
+            left = int(limit.read_text()) - int(used.read_text())
+            lines = (line.split() for line in limit.with_name("memory.stat").read_text().splitlines())
+            return max(0, left + sum(int(count) for name, count in lines if name == cached))
+    return math.inf
+
+
+def _free_on_the_accelerator() -> float | None:
+    """Infinite without one; `None`: it does not say."""
+    import keras
+
+    backend = keras.backend.backend()
+    if not accelerators():
+        return math.inf
+    if backend == "jax":
+        import jax
+
+        stats = jax.local_devices()[0].memory_stats() or {}
+        return stats["bytes_limit"] - stats["bytes_in_use"] if {"bytes_limit", "bytes_in_use"} <= set(stats) else None
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else math.inf  # a Mac has one memory for both
+    return None

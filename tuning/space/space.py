@@ -203,9 +203,10 @@ class Space:
 
     def notes(self) -> list[str]:
         """What whoever searches should know of the space."""
-        structure = [name for name, axis in self.axes.items() if axis.of == PROBLEM]
+        structure = ", ".join(name for name, axis in self.axes.items() if axis.of == PROBLEM)
+        compiled = "each structure of the model is compiled when it first comes, and kept while memory allows"
         return [
-            *([f"{', '.join(structure)}: each structure of the model is compiled when it first comes"] if structure else []),
+            *([f"{structure}: {compiled}"] if structure else []),
             *[
                 f"{name} is compiled anew for each value of {', '.join(part.constants)}; optimizers of keras_optims are not"
                 for name, part in self.parts.items()

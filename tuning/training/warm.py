@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import functools
 import json
+import math
 import random
 import types
 import warnings
@@ -21,20 +22,24 @@ import numpy as np
 
 import keras_optims
 from keras_optims.keras_seam import layers_of
+from tuning.runtime.machine import free_memory
 from tuning.training import epochs, keras_seam, tensorflow_seam
 
-KEPT_MODELS = 4  # of different structure, in a process
+# Of the models of different structure that a process keeps:
+LEAST_KEPT, MOST_KEPT = 4, 64
+SHARE_OF_MEMORY = 0.25  # of what would be free without them
+COMPILED_BYTES = 32 * 2**20  # what is compiled of one, beside its variables: measured were 6 to 30 MiB
 
 
 class WarmModels:
     """The compiled models of a process, by structure.
 
     Args:
-        bound: how many are kept; the one that was used longest ago goes first.
+        bound: how many are kept; `None`: as many as fit into `SHARE_OF_MEMORY`. The one that was used longest ago goes first.
         ways: how `tuning.training.epochs.fit` may compile their epochs; `None`: as each model was compiled.
     """
 
-    def __init__(self, bound: int = KEPT_MODELS, ways: tuple[str, ...] | None = None):
+    def __init__(self, bound: int | None = None, ways: tuple[str, ...] | None = None):
         self._bound = bound
         self._kept: collections.OrderedDict[str, keras.Model] = collections.OrderedDict()
         self.ways = ways
@@ -52,9 +57,20 @@ class WarmModels:
             epochs.set_way(fresh, self.ways[0] if len(self.ways) == 1 else self.ways)
         if key is not None:
             self._kept[key] = fresh
-            if len(self._kept) > self._bound:
+            while not self._fit():
                 self._kept.popitem(last=False)
         return fresh
+
+    def _fit(self) -> bool:
+        """Whether there is room for those that are kept."""
+        count = len(self._kept)
+        if self._bound is not None or count <= LEAST_KEPT:
+            return count <= (self._bound or LEAST_KEPT)
+        free = free_memory()
+        if count > MOST_KEPT or free is None:
+            return False
+        held = sum(map(held_bytes, self._kept.values()))
+        return held <= SHARE_OF_MEMORY * (held + free)
 
     def drop(self, model: keras.Model) -> None:
         """Forgets a model whose training was broken off, which may have left it in any state."""
@@ -94,6 +110,13 @@ def reseed(seed: int) -> None:
         keras.utils.set_random_seed(seed)
     if _GLOBAL_GENERATOR:
         keras_seam.set_global_generator(_GLOBAL_GENERATOR[0])
+
+
+def held_bytes(model: keras.Model) -> int:
+    """About how much memory a compiled model takes; an optimizer that is not built yet counts as one with two slots."""
+    optimizer = model.optimizer
+    slots = optimizer.variables if optimizer is not None and optimizer.built else 2 * model.trainable_variables
+    return COMPILED_BYTES + sum(math.prod(each.shape) * np.dtype(each.dtype).itemsize for each in [*model.variables, *slots])
 
 
 def adopt(kept: keras.Model, fresh: keras.Model) -> bool:
