@@ -27,16 +27,6 @@ def alike(kinds, shapes) -> list[list[int]]:
     return batches
 
 
-def stacked(tensors):
-    """Tensors of one shape along a new first axis."""
-    return ops.expand_dims(tensors[0], 0) if len(tensors) == 1 else ops.stack(tensors)
-
-
-def unstacked(tensor) -> list:
-    """The inverse."""
-    return ops.unstack(tensor, tensor.shape[0])
-
-
 def joined(tensors):
     """Tensors (n, ..) as one, behind each other."""
     return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, 0)
@@ -45,3 +35,13 @@ def joined(tensors):
 def parted(tensor, number: int) -> list:
     """The inverse, for so many tensors of one shape."""
     return [tensor] if number == 1 else ops.split(tensor, number, 0)
+
+
+def stacked(tensors):
+    """Tensors of one shape along a new first axis: joined, since TensorFlow's Pack and Unpack leave the Mac's GPU."""
+    return joined([ops.expand_dims(tensor, 0) for tensor in tensors])
+
+
+def unstacked(tensor) -> list:
+    """The inverse."""
+    return [ops.squeeze(part, 0) for part in parted(tensor, tensor.shape[0])]

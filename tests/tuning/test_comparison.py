@@ -272,7 +272,7 @@ def test_changes_of_the_space_are_for_those_who_have_the_hyperparameter(tmp_path
     values = {entry["optimizer"]: entry["hyperparameters"] for entry in found.optimizers}
     assert 0.1 <= values["adam"]["beta_1"] <= 0.2
     assert len(SearchResult.load(tmp_path / "adam").trials[0].executions) == found.content["repeats"] == 2
-    assert "1 trials each, 3 epochs, 2 repeats" in table(found)
+    assert "1 trial each, 3 epochs, 2 repeats" in table(found)
 
 
 class Broken(keras_optims.Adam):

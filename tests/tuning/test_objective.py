@@ -9,6 +9,7 @@ import tuning
 from tests.tuning.conftest import JIT, one_sentence
 from tests.tuning.test_problems import own
 from tuning.results.search import SearchResult
+from tuning.study.ledger import Listener
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_it_is_said_if_no_trial_can_be_stopped_early(tmp_path):
             model.fit(*args, **kwargs)
             return {"own_score": 1.0}
 
-    class Hears(tuning.study.ledger.Listener):
+    class Hears(Listener):
         notes = []  # noqa: RUF012
 
         def noted(self, text):

@@ -256,7 +256,7 @@ def test_more_trials_extend_a_search_and_finished_ones_are_not_repeated(command,
     first, _ = tune(command, "adam", "--trials", 1)
     longer, stderr = tune(command, "adam", "--trials", 2)
     assert longer["trials"][:1] == first["trials"]
-    assert "resumed: 1 trials are finished already" in stderr
+    assert "resumed: 1 trial is finished already" in stderr
     whole, _ = tune(command, "adam", "--trials", 2, directory="other")
     assert without_times(whole) == without_times(longer)
     again, _ = tune(command, "adam", "--trials", 2)
