@@ -71,4 +71,4 @@ def test_it_is_said_if_no_trial_can_be_stopped_early(tmp_path):
     arguments = {"project_name": "own", "seed": 0, "listener": Hears(), "pruner": "median"}
     x = np.ones((8, 2), "float32")
     tuning.Tuner(oracle, Scored(), directory=tmp_path, **arguments).search(x, x[:, :1], epochs=1)
-    assert Hears.notes == ["no trial is stopped early, as its epochs do not report own_score"]
+    assert Hears.notes == ["no trial is pruned, as epochs do not report the objective own_score"]

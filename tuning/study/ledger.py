@@ -351,8 +351,6 @@ class Ledger:
             raise ObjectiveError(
                 f"The objective must be one of the metrics that training reports, {', '.join(metrics)}; received {name!r}."
             )
-        if self.pruning is not None and self.listener is not None:
-            self.listener.noted(f"no trial is stopped early, as its epochs do not report {name}")
 
     def begin_again(self, trial: Trial) -> None:
         """Drops what a running trial has reported."""
