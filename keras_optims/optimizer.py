@@ -494,6 +494,10 @@ class Optimizer(WithArguments):
         """t, the number of this update as a float32 scalar: 1 at the first."""
         return ops.cast(self.iterations, state_dtype()) + 1  # the Mac's GPU adds no integers
 
+    def __dir__(self):
+        """Without `step_number`: Keras reads whatever is named here when it saves, and JAX would compile an addition for it."""
+        return [name for name in super().__dir__() if name != "step_number"]
+
     def assign(self, variable, value):
         """Sets a slot, a variable, or what stands in for one."""
         if isinstance(variable, StandIn):
