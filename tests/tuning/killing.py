@@ -25,9 +25,11 @@ import tuning
 import tuning.oracles
 import tuning.study.tuner
 from tuning.store.database import Store, exists
-from tuning.training.events import EpochEnded, ExecutionEnded
+from tuning.store.models import model_path
+from tuning.training.events import BestModel, EpochEnded, ExecutionEnded
 
 EPOCHS = 4
+KEPT_MODELS, MODEL_BYTES = 2, 2**22  # writing one takes about as long as a trial
 
 
 class Light(tuning.Tuner):
@@ -49,7 +51,14 @@ class Light(tuning.Tuner):
                 break
         loss = float("nan") if values["x"] > 0.9 else min(losses)  # some diverge
         self.record(ExecutionEnded(number, 0, number, loss, 0, begun, time.time() - begun))
+        if self.ledger.least(trial) is not None:
+            self.record(BestModel(number, content(number)))
         return {"val_loss": loss}
+
+
+def content(number):
+    """Of the model of a trial."""
+    return number.to_bytes(8, "little") * (MODEL_BYTES // 8)
 
 
 def make_tuner(case, directory, name, started=None):
@@ -65,7 +74,8 @@ def make_tuner(case, directory, name, started=None):
         seed=0,
         sampler=case.get("sampler"),
     )
-    tuner = Light(oracle, directory=str(directory), project_name=name, pruner=case.get("pruner"))
+    pruner = case.get("pruner")
+    tuner = Light(oracle, directory=str(directory), project_name=name, pruner=pruner, keep_models=KEPT_MODELS)
     tuner.started = started
     return tuner
 
@@ -98,9 +108,15 @@ def held(directory, name):
     return [{**{key: row[key] for key in wanted}, "executions": executions.count(row["number"])} for row in rows]
 
 
+def kept(directory, name):
+    """The numbers of the trials whose models are there, and of those among them that are not whole."""
+    numbers = [number for number in range(256) if model_path(directory / name, number).exists()]
+    return numbers, [number for number in numbers if model_path(directory / name, number).read_bytes() != content(number)]
+
+
 def torment(case, directory, chance):
     """Kills a search at random moments until it is done."""
-    snapshots, hits, idle, longest = [], 0, 0, 0.05
+    snapshots, models, hits, idle, longest = [], [], 0, 0, 0.05
     while True:
         child, hears = fork(case, directory, "killed")
         select.select([hears], [], [], 60)
@@ -116,13 +132,16 @@ def torment(case, directory, chance):
         hits += runs
         before = finished(snapshots[-1]) if snapshots else 0
         snapshots.append(held(directory, "killed"))
+        models.append(kept(directory, "killed"))
         idle = idle + 1 if finished(snapshots[-1]) == before else 0
         if idle >= 3:  # else a slow machine, or a slow oracle, would never come to its next trial
             longest *= 1.5
     child, hears = fork(case, directory, "whole")
     assert os.waitpid(child, 0)[1] == 0
     os.close(hears)
-    return {"hits": hits, "snapshots": snapshots, "end": held(directory, "killed"), "whole": held(directory, "whole")}
+    ends = {name: held(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
+    ends |= {f"models_of_{name}": kept(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
+    return {"hits": hits, "snapshots": snapshots, "models": models, **ends, "left": sorted(os.listdir(directory / "killed"))}
 
 
 def finished(rows):

@@ -122,7 +122,12 @@ def test_trials_that_train_together_keep_theirs(tiny):
 
 @pytest.mark.slow
 def test_workers_send_theirs(tiny):
-    result = search(tiny, 2, trials=5, workers=2)
+    options = {"trials": 5, "schedule": "cosine", "search": {"warmup": (0.0, 0.2)}}
+    result = search(tiny, 2, workers=2, **options)
+    alone = search(tiny, 2, directory="alone", **options)
+    assert [(trial.hyperparameters, trial.score) for trial in result.trials] == [
+        (trial.hyperparameters, pytest.approx(trial.score, abs=1e-6)) for trial in alone.trials
+    ]
     assert files() == sorted(f"trial-{trial.number}.keras" for trial in result.ranking()[:2])
     assert accuracy(result.best.model()) == pytest.approx(result.best.score, abs=1e-6)
 

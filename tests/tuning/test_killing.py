@@ -8,6 +8,8 @@ import pytest
 
 from tests.tuning.conftest import ROOT, environment
 
+KEPT_MODELS = 2  # as in tests/tuning/killing.py, which imports all that a search needs
+
 CASES = {
     "random": {"oracle": "random", "trials": 64, "kills": 14},
     "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
@@ -57,6 +59,17 @@ def test_a_search_killed_at_random_moments_ends_as_an_undisturbed_one(killed, na
     assert [row["number"] for row in case["end"]] == list(range(CASES[name]["trials"]))
     assert all(row["executions"] == 1 for row in case["end"])
     assert without_times(case["end"]) == without_times(case["whole"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_best_models_are_there_whole_and_no_others(killed, name):
+    case = killed[name]
+    for kept, broken in [*case["models"], case["models_of_end"]]:
+        assert len(kept) <= KEPT_MODELS
+        assert broken == []
+    assert case["models_of_end"] == case["models_of_whole"]
+    assert len(case["models_of_end"][0]) == KEPT_MODELS
+    assert not [name for name in case["left"] if name.endswith(".part")]
 
 
 def test_the_killed_searches_had_trials_of_every_kind(killed):

@@ -13,6 +13,7 @@ import tuning
 from tests.tuning.conftest import load, one_sentence, start, without_times
 from tests.tuning.test_interruption import arguments, count, wait_for
 from tuning.engines.ray import RayEngine, fair_share
+from tuning.results.search import SearchResult
 
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # on a Mac and on Windows it is the default
 
@@ -91,7 +92,8 @@ ACTOR = b"ray::_Training"
 @pytest.mark.slow
 @pytest.mark.skipif(not pathlib.Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
 def test_ctrl_c_leaves_nothing_running_and_a_killed_worker_s_trial_runs_again(tiny, tmp_path, command, mark):
-    given = (*arguments(tmp_path / "out", trials=6, workers=2), "--engine", "ray")
+    schedule = ("--schedule", "cosine", "--search", "warmup=0:0.2")
+    given = (*arguments(tmp_path / "out", trials=6, workers=2), *schedule, "--engine", "ray")
     process = start(*given, cwd=tmp_path, KERAS_OPTIMS_MARK=mark)
     wait_for(lambda: marked(mark, ACTOR), process)
     process.send_signal(signal.SIGINT)
@@ -108,8 +110,10 @@ def test_ctrl_c_leaves_nothing_running_and_a_killed_worker_s_trial_runs_again(ti
     assert "aylet" not in stderr
     wait_until_gone(mark)
     assert [trial["state"] for trial in load(stdout)["trials"]] == ["completed"] * 6
-    alone = load(command(*arguments(tmp_path / "alone", trials=6))[1])
+    alone = load(command(*arguments(tmp_path / "alone", trials=6), *schedule)[1])
     assert without_times(load(stdout)) == without_times(alone)
+    best = SearchResult.load(tmp_path / "out").best  # its model came through Ray's object store
+    assert int(best.model().optimizer.iterations) == 4 * (best.best_epochs[0] + 1)
 
 
 @pytest.fixture
