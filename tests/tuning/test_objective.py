@@ -35,6 +35,28 @@ def test_accuracy_is_of_classes_and_all_else_has_its_loss(given, metrics, object
     assert problem.objective == "val_accuracy"
 
 
+def test_metrics_may_be_a_dict_of_those_of_each_output(tmp_path):
+    def model():
+        given = keras.Input((2,))
+        outputs = {name: keras.layers.Dense(1, name=name)(given) for name in ("first", "second")}
+        return keras.Model(given, outputs)
+
+    x = np.ones((32, 2), "float32")
+    part = (x, {"first": x[:, :1], "second": -x[:, :1]})
+    problem = tuning.Problem(
+        name="outputs",
+        data=tuning.Data(part, part),
+        model=model,
+        loss={"first": "mse", "second": "mae"},
+        metrics={"second": [keras.metrics.MeanAbsoluteError(name="distance")]},
+        objective="val_second_distance",
+        direction="min",
+    )
+    result = tuning.search("adam", problem, trials=2, epochs=1, jit=JIT, directory=tmp_path, progress=False)
+    assert [trial.state for trial in result.trials] == ["completed"] * 2
+    assert result.best.score == min(result.best.curves[0]["val_second_distance"])
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_objective_that_no_training_reports_ends_the_search_with_its_first_epoch(workers, tiny, command, tmp_path):
     (tmp_path / "wrong.py").write_text(

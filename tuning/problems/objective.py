@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -18,7 +17,7 @@ def usual_metrics(loss: Any) -> tuple[str, ...]:
     return ("accuracy",) if "crossentropy" in name.lower().replace("_", "") else ()
 
 
-def usual_objective(metrics: Sequence[Any]) -> str:
+def usual_objective(metrics: Any) -> str:
     """`val_accuracy`, if that is among the metrics, else `val_loss`."""
     flat = isinstance(metrics, (list, tuple))
     measured = flat and any(getattr(metric, "name", metric) == "accuracy" for metric in metrics)

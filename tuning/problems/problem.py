@@ -65,7 +65,7 @@ class Problem:
     data: Data | Callable[[], Data]
     model: Callable[..., keras.Model]
     loss: Any
-    metrics: Sequence[Any] = None  # type: ignore[assignment]  # it and the next one are never None afterwards
+    metrics: Sequence[Any] | Mapping[str, Any] = None  # type: ignore[assignment]  # it and the next one are never None afterwards
     objective: str = None  # type: ignore[assignment]
     direction: str | None = None
     batch_size: int = 32

@@ -23,10 +23,11 @@ def write_report(directory: str | os.PathLike) -> pathlib.Path:
         SearchError: there is no search, it cannot be read, or the file cannot be written.
     """
     from tuning.report import comparison_page, page, search_page
+    from tuning.results.comparison import is_comparison
 
     folder = pathlib.Path(directory)
     try:
-        made = comparison_page.make(folder) if (folder / comparison_page.FILE_NAME).is_file() else search_page.make(folder)
+        made = comparison_page.make(folder) if is_comparison(folder) else search_page.make(folder)
     except ModuleNotFoundError as error:
         if error.name not in ("plotly", "jinja2", "scipy", "numpy"):
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from typing import Any
@@ -12,7 +11,7 @@ from tuning.errors import SearchError
 from tuning.report import comparison_charts, page, reproduction
 from tuning.report.page import Cell, Table, duration
 from tuning.report.search_page import leaderboard
-from tuning.results.comparison import FILE_NAME
+from tuning.results.comparison import Comparison
 from tuning.results.search import SearchResult
 from tuning.space.axes import number
 
@@ -33,7 +32,7 @@ class Compared:
 
 def make(directory: pathlib.Path) -> str:
     """The page of the comparison in `directory`."""
-    comparison = _read(directory / FILE_NAME)
+    comparison = Comparison.load(directory).content
     compared = [_compared(directory, found) for found in comparison["optimizers"]]
     objective, direction = comparison.get("objective") or "score", comparison.get("direction") or "max"
     test = comparison.get("test_metric") if any(each.found.get("test") for each in compared) else None
@@ -64,19 +63,6 @@ def make(directory: pathlib.Path) -> str:
         plan=_plan(comparison),
         facts=reproduction.facts(comparison),
     )
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        comparison = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SearchError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise SearchError(f"{path} is not JSON ({error}): run the comparison again, which writes it anew.") from error
-    entries = comparison.get("optimizers") if isinstance(comparison, dict) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("optimizer") for entry in entries):
-        raise SearchError(f"{path} is not the result of a comparison: it must be an object with a list of optimizers.")
-    return comparison
 
 
 def _compared(directory: pathlib.Path, found: dict[str, Any]) -> Compared:

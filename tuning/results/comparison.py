@@ -54,8 +54,10 @@ class Comparison:
             raise SearchError(
                 f"{path} is damaged ({error}): delete it, and compare again; finished searches are not repeated."
             ) from error
-        if not isinstance(content, dict) or not {"optimizers", "differences", "objective"} <= content.keys():
-            raise SearchError(f"{path} is not the result of a comparison.")
+        known = isinstance(content, dict) and {"optimizers", "differences", "objective"} <= content.keys()
+        entries = content["optimizers"] if known else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry.get("optimizer") for entry in entries):
+            raise SearchError(f"{path} is not the result of a comparison: it must be an object with a list of optimizers.")
         return cls(directory, content)
 
     @classmethod

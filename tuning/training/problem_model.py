@@ -183,7 +183,7 @@ def compiled(problem: Problem, optimizer, setting: Mapping[str, Any] | None = No
     """A new model of a problem with this optimizer; `setting`: of the model."""
     model = problem.build(setting)
     if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
-        model.compile(optimizer=optimizer, loss=problem.loss, metrics=anew(list(problem.metrics)))
+        model.compile(optimizer=optimizer, loss=problem.loss, metrics=anew(problem.metrics))
     return model
 
 
