@@ -35,7 +35,7 @@ from keras_optims.algorithms import (
     Yogi,
 )
 from keras_optims.axes import Axes, axes_of
-from keras_optims.callbacks import AveragedWeights, StepLogger
+from keras_optims.callbacks import AveragedWeights, RangeTest, StepLogger
 from keras_optims.hyperparameter import Hyperparameter, Interval, Option, SearchRange
 from keras_optims.lookahead import Lookahead
 from keras_optims.namesakes import from_keras, to_keras
@@ -81,6 +81,7 @@ __all__ = [
     "Prodigy",
     "RAdam",
     "RMSprop",
+    "RangeTest",
     "Rule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",

@@ -10,6 +10,7 @@ import keras
 from keras_optims import averages, kernels
 from keras_optims.axes import AxesOfVariables
 from keras_optims.copying import reduced
+from keras_optims.html_table import html_table
 from keras_optims.hyperparameter import (
     NON_NEGATIVE,
     POSITIVE,
@@ -184,6 +185,19 @@ class WithArguments(keras.optimizers.Optimizer):
         except Exception:  # in the middle of a constructor
             parts = ["..."]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the call that makes it, and the hyperparameters that are on, of its rules too, with what they mean."""
+        places = ["", *(f"rules[{rule.place}]." for rule in self.rules)]
+        places += [f"rules[{rule.place}].formula." for rule in self.rules if rule.formula is not None]
+        rows = [
+            [declared.symbol, f"{place}{name}", as_argument(declared.now(holder)), declared.meaning]
+            for place, (holder, held) in zip(places, self.holders(), strict=True)
+            for name, declared in held.items()
+            if declared.is_on(holder)
+        ]
+        note = f"{int(keras.ops.convert_to_numpy(self.iterations))} updates" if self.built else "not built yet"
+        return html_table(repr(self), ["", "hyperparameter", "value", "meaning"], rows, [note])
 
     def _shown_arguments(self):
         """(name, text) of each argument that is not at its default."""

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_optims import kernels
 from keras_optims.dtypes import wide
+from keras_optims.html_table import html_table
 from keras_optims.paths import BY_ROWS
 from keras_optims.quantized import StoredSmaller
 from keras_optims.stand_in import path_of
@@ -43,11 +44,14 @@ class Explanation(list[ExplainedVariable]):
 
     Attributes:
         shared: the state of the whole model: name → value.
+        of: the name of the optimizer's class.
     """
 
     shared: dict[str, Any]
+    of: str = "optimizer"
 
-    def __str__(self) -> str:
+    def _cells(self) -> tuple[list[str], list[list[str]], list[str]]:
+        """(the header, the rows, what is shared by all)."""
         header = ["variable", "shape", "dtype", "path", "decay", "slots", "why", "by rules"]
         rows = [
             [
@@ -64,9 +68,12 @@ class Explanation(list[ExplainedVariable]):
         ]
         if not any(line.by_rules for line in self):
             header, rows = header[:-1], [row[:-1] for row in rows]
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         numbers = {name: value if isinstance(value, str) else f"{value:.7g}" for name, value in self.shared.items()}
-        shared = [f"shared by all: {name} = {number}" for name, number in numbers.items()]
+        return header, rows, [f"shared by all: {name} = {number}" for name, number in numbers.items()]
+
+    def __str__(self) -> str:
+        header, rows, shared = self._cells()
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         table = (
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (header, *rows)
         )
@@ -74,10 +81,16 @@ class Explanation(list[ExplainedVariable]):
 
     __repr__ = __str__
 
+    def _repr_html_(self) -> str:
+        """In a notebook."""
+        header, rows, shared = self._cells()
+        return html_table(f"{self.of}.explain()", header, rows, shared)
+
 
 def explained(optimizer) -> Explanation:
     """The explanation of an optimizer that is built."""
     lines = Explanation()
+    lines.of = type(optimizer).__name__
     for variable in optimizer.variables_of_the_model():
         settings = optimizer.settings_of(variable)
         formula = settings.formula or optimizer

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
+from keras.src.random import seed_generator
 
 PRIVATE = {
     "_iterations": "the number of calls of `apply`: the public `iterations` is that of updates",
@@ -64,6 +66,17 @@ def set_built(optimizer, variables):
     vars(optimizer)["_trainable_variables"] = list(variables)
     vars(optimizer)["_trainable_variables_indices"] = {key_of(optimizer, v): i for i, v in enumerate(variables)}
     optimizer.built = True
+
+
+def global_seed_generator() -> keras.random.SeedGenerator | None:
+    """That of which functions draw that are given no seed; `None`: nothing has drawn of it yet."""
+    return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+
+
+def drop_state_on_its_way(model):
+    """Has `fit` on JAX, which hands the state from step to step, take it from the variables instead; for where a step raised."""
+    if hasattr(model, "_jax_state_synced"):
+        model._jax_state_synced = True
 
 
 def layers_of(model) -> list:

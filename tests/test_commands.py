@@ -35,6 +35,7 @@ RUN = {
     "keras-optims report": "",
     "keras-optims landscape": "",
     "keras-optims landscape --out landscape.html": "--steps 20",
+    "keras-optims range-test": "--train-samples 512",
     "keras-optims compare": f"{SEARCH} --confirmations 2 --directory results/compare-{{problem}}",
     "python scripts/benchmark_step_log.py": "--steps 45",
     "python scripts/benchmark_update.py": "--case mlp --rounds 2",
@@ -101,6 +102,7 @@ MADE_BY = {
     r"landscape-learning_rates\.png": "keras-optims landscape "
     + " ".join(f"gradient_descent:learning_rate={rate}" for rate in (0.004, 0.02, 0.038, 0.041))
     + " --surface ravine --steps 60 --out landscape-learning_rates.png",
+    r"range_test\.png": "keras-optims range-test adam --out range_test.png",
     r"sensitivity_(\w+)\.png": "python scripts/sensitivity.py picture {}",
     r"step_log\.png": "python scripts/picture_step_log.py",
 }

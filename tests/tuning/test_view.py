@@ -1,15 +1,18 @@
 """What a person sees while a search runs."""
 
 import io
+import math
 import re
 
 import keras_tuner
 import pytest
+from rich.console import Console
 
 from tests.tuning.hand_made import make_search
 from tuning import Space
 from tuning.console.live import View, _duration, _value
 from tuning.console.search_table import table
+from tuning.console.sparkline import BARS, sparkline
 from tuning.results.search import SearchResult
 from tuning.training.events import EpochEnded, ExecutionEnded
 
@@ -181,3 +184,44 @@ def test_one_is_not_many(tmp_path):
     assert stream.getvalue().splitlines()[1] == "resumed: 1 trial is finished already"
     assert "1 of 1 trial (1 completed" in table(SearchResult.load(tmp_path / "one"))
     assert "SearchResult(one, 1 trial, best" in repr(SearchResult.load(tmp_path / "one")).replace(f"{tmp_path}/", "")
+
+
+def test_a_curve_in_a_line():
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
+    assert sparkline([7, 0], 8) == "█▁"
+    assert sparkline(list(range(100)), 4) == "▁▃▆█"
+    assert sparkline([0.5, 0.5], 8) == "▅▅"
+    assert sparkline([0.0, None, math.nan, math.inf, 1.0], 8) == "▁×××█"
+    assert sparkline([], 8) == sparkline([1.0], 0) == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 160])
+def test_a_running_trial_has_its_curve_and_the_search_its_speed(columns, terminal, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("tuning.console.live.time.monotonic", lambda: clock[0])
+    for stream in (terminal(columns), terminal(columns, NO_COLOR="1")):
+        objective = keras_tuner.Objective("val_accuracy", "max")
+        view = View.of_space(Space.of("adam"), "digits_mlp", objective, 4, stream, samples=1000)
+        with view.showing(None):
+            view.trial_began(0, {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999}, 50)
+            clock[0] += 20  # it compiles, which is no speed
+            for epoch in range(40):
+                clock[0] += 0.5
+                view.epoch_ended(EpochEnded(0, 0, epoch, {"val_accuracy": epoch / 40}))
+        last = stream.text()[stream.text().rindex("Adam on digits_mlp") :]
+        assert max(map(len, last.splitlines())) <= columns
+        assert ("█" in last) == (columns >= 60)
+        assert "▁▂▃▄▅▆▇█" in last or columns != 80
+        assert "2 epochs/s, 2,000 samples/s" in last
+
+
+def test_a_terminal_without_these_characters_has_no_curve(terminal, monkeypatch):
+    stream = terminal(100)
+    monkeypatch.setattr(Terminal, "encoding", "ascii", raising=False)
+    view = View.of_space(Space.of("adam"), "digits_mlp", keras_tuner.Objective("val_accuracy", "max"), 2, stream)
+    view.trial_began(0, {"learning_rate": 0.001}, 5)
+    view.epoch_ended(EpochEnded(0, 0, 0, {"val_accuracy": 0.5}))
+    written = io.StringIO()
+    Console(file=written, width=100).print(view._render(100))
+    assert "epoch 1/5  0.5" in written.getvalue()
+    assert not set(BARS) & set(written.getvalue())

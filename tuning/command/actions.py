@@ -15,7 +15,7 @@ from tuning.command.arguments import CHECK_FAILED, DONE, NO_USABLE_TRIAL, Interr
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments import plan as plans
 from tuning.experiments.plan import Plan
-from tuning.names import SURFACES, check_name
+from tuning.names import SURFACES, check_name, folder_name
 from tuning.runtime.interruption import Interruption
 
 
@@ -189,6 +189,35 @@ def init(options) -> int:
     there = "" if path.parent == pathlib.Path() else f" in {path.parent}"
     print(f"It works as it is, to be edited. To search{there}: {search}", file=sys.stderr)
     return DONE
+
+
+def range_test(options) -> int:
+    """Sweeps a hyperparameter, and says which range to search."""
+    of_plan = ("problem", "seed", "train_samples", "data_dir")
+    plan = plans.Plan(
+        optimizers=[options.optimizer],
+        search=plans.pairs(plans.OPTIONS["search"], options.search or []),
+        fix=plans.pairs(plans.OPTIONS["fix"], options.fix or []),
+        **{name: getattr(options, name) for name in of_plan if getattr(options, name) is not None},
+    )
+    _check_names(plan)
+    from tuning.experiments.range_test import checked_picture, range_test
+
+    out = None if options.out is None else checked_picture(options.out)
+    with _searching(options):
+        _import_keras()
+        tested = range_test(plan, options.steps)
+        if out is None and not options.json:
+            out = checked_picture(f"range-test-{folder_name(options.optimizer)}-{folder_name(tested.problem)}.png")
+        if out is not None:
+            tested.draw(out)
+    sweep = tested.sweep
+    if options.json:
+        _print_json({**sweep.to_json(), "file": None if out is None else str(out)})
+    print(f"{tested.title}: {sweep}", file=sys.stderr)
+    if out is not None and not options.json:
+        print(out)
+    return DONE if sweep.search is not None else CHECK_FAILED
 
 
 def landscape(options) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, reading
 from tuning.errors import BACKENDS, SearchError
-from tuning.experiments.plan import COUNT, OPTIONS, SEED
+from tuning.experiments.plan import COUNT, OPTIONS, SEED, Option
 from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, KINDS, meant
 
 RESUMABLE = "finished trials are kept. To go on"
@@ -163,6 +163,29 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
     export.set_defaults(run=actions.export)
 
+    range_test = commands.add_parser(
+        "range-test",
+        help="sweep a learning rate, or another hyperparameter, within one training: a value and a range to search",
+        description="Sweeps a hyperparameter from low to high within one training (Smith 2017), and says where the loss falls "
+        "most steeply, where it diverges, and which range to search. Exit status 1: the loss does not clearly fall.",
+    )
+    range_test.add_argument("optimizer", metavar="OPTIMIZER", help="see `keras-optims optimizers`; keras:NAME: Keras's own")
+    for name in ("problem", "fix", "seed", "train_samples", "data_dir"):
+        _option_argument(range_test, OPTIONS[name])
+    range_test.add_argument(
+        "--search",
+        action="append",
+        metavar="NAME[=LOW:HIGH[:SCALE]]",
+        help="what is swept (default: learning_rate), from LOW to HIGH (default: well beyond its usual range)",
+    )
+    range_test.add_argument("--steps", type=reading(COUNT), metavar="N", help="values (default: 100)")
+    range_test.add_argument("--out", metavar="FILE", help="the picture, .svg or .png (default: range-test-OPTIMIZER-PROBLEM.png)")
+    range_test.add_argument(
+        "--json", action="store_true", help="print the sweep as one JSON object on stdout; only --out writes a file then"
+    )
+    _backend_argument(range_test)
+    range_test.set_defaults(run=actions.range_test, interrupted="nothing was written. Once more")
+
     landscape = commands.add_parser(
         "landscape",
         help="draw what optimizers do on a loss of two weights: picture, animation, or page with sliders",
@@ -222,22 +245,26 @@ def _search_arguments(parser: argparse.ArgumentParser, directory: str, compares:
         help="a TOML file with these options as keys, such as train_samples = 500; what is given here as well wins",
     )
     for option in OPTIONS.values():
-        if option.help is None or option.compares > compares:
-            continue
-        help, kind = option.help.format(directory=directory), option.kind
-        if option.reads is not None:
-            parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
-        elif kind.names is not None:
-            names = f"{{{','.join(kind.names)}}}"
-            parser.add_argument(option.flag, type=reading(kind), metavar=names, help=help)
-        else:
-            parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
+        if option.help is not None and option.compares <= compares:
+            _option_argument(parser, option, directory)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
     parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
     parser.add_argument(
         "--retry-failed", action="store_true", help="try the trials that failed once more, after their cause is mended"
     )
     _backend_argument(parser)
+
+
+def _option_argument(parser: argparse.ArgumentParser, option: Option, directory: str = "") -> None:
+    """A flag for a field of a plan, whose help may speak of the directory."""
+    assert option.help is not None
+    help, kind = option.help.format(directory=directory), option.kind
+    if option.reads is not None:
+        parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
+    elif kind.names is not None:
+        parser.add_argument(option.flag, type=reading(kind), metavar=f"{{{','.join(kind.names)}}}", help=help)
+    else:
+        parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
 
 
 def _version() -> str:

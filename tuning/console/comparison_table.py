@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from tuning.names import counted
-from tuning.results.comparison import Comparison
+from tuning.results.comparison import Comparison, with_interval
 from tuning.results.statistics import plus_minus
 
 LINE = 120  # of running text, at most
@@ -20,14 +20,14 @@ def table(comparison: Comparison, width: int | None = None) -> str:
     text = [_title(comparison), ""]
     columns = [
         ["optimizer", *(entry["optimizer"] for entry in comparison.optimizers)],
-        [reported, *(_mean(_reported(entry)) for entry in comparison.optimizers)],
+        [reported, *(with_interval(_reported(entry)) for entry in comparison.optimizers)],
         ["sd", *(_deviation(_reported(entry)) for entry in comparison.optimizers)],
         ["seeds", *(_seeds(entry, content["confirmations"]) for entry in comparison.optimizers)],
         ["in the search", *(_number(entry["search_score"]) for entry in comparison.optimizers)],
         ["trials", *(_words(entry["trials"]) or "none" for entry in comparison.optimizers)],
     ]
     if content["test_metric"]:
-        columns.insert(4, [searched, *(_mean(entry["validation"]) for entry in comparison.optimizers)])
+        columns.insert(4, [searched, *(with_interval(entry["validation"]) for entry in comparison.optimizers)])
     while width is not None and len(columns) > 2 and sum(2 + max(map(len, column)) for column in columns) - 2 > width:
         columns.pop()
     widths = [max(map(len, column)) for column in columns]
@@ -98,12 +98,6 @@ def _differences(comparison: Comparison) -> list[str]:
 
 def _reported(entry: dict[str, Any]) -> dict[str, Any] | None:
     return entry["test"] or entry["validation"]
-
-
-def _mean(sample: dict[str, Any] | None) -> str:
-    if sample is None:
-        return "-"
-    return plus_minus(sample["mean"], None if sample["low"] is None else (sample["high"] - sample["low"]) / 2)
 
 
 def _deviation(sample: dict[str, Any] | None) -> str:

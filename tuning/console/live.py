@@ -1,4 +1,4 @@
-"""How a search is shown while it runs: a live table in a terminal, else one plain line per trial. Always on stderr."""
+"""How a search is shown while it runs: a live table in a terminal or a notebook, else one plain line per trial, on stderr."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import collections
 import contextlib
 import math
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tuning.console.notebook import Output, in_notebook
+from tuning.console.sparkline import BARS, sparkline
 from tuning.names import counted
 from tuning.results.statistics import Summary, plus_minus, summary
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 SHOWN_TRIALS, SHOWN_NOTES = 8, 4  # in the live table
+RECENT_EPOCHS, RECENT_SECONDS = 200, 30.0  # of which the speed is
 
 
 class View:
@@ -31,6 +35,7 @@ class View:
         trials: how many there will be; `None`: not known.
         stream: where to write; `None`: nowhere.
         confirms: all trials are of one setting: it is not shown again and again, and none of them is the best.
+        samples: how many an epoch trains on; `None`: not known.
     """
 
     def __init__(
@@ -41,7 +46,10 @@ class View:
         stream: TextIO | None,
         symbols: Mapping[str, str] | None = None,
         confirms: bool = False,
+        samples: int | None = None,
     ):
+        self._samples = samples
+        self._epoch_times: collections.deque[float] = collections.deque(maxlen=RECENT_EPOCHS)
         self._symbols = dict(symbols or {})
         self._names = [] if confirms else list(self._symbols)
         self._confirms = confirms
@@ -64,12 +72,10 @@ class View:
         self._took: list[tuple[float, float]] = []  # by each trial of this session, with and without its first epoch's share
 
     @classmethod
-    def of_space(
-        cls, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, confirms: bool = False
-    ) -> View:
+    def of_space(cls, space: Space, problem: str, objective, trials: int | None, stream: TextIO | None, **options: Any) -> View:
         """The view of a search of a space on a problem of this name; the rest is as above."""
         symbols = {name: ("" if axis.of else axis.symbol) or axis.name for name, axis in space.axes.items()}
-        return cls(f"{space.title} on {problem}", objective, trials, stream, symbols, confirms)
+        return cls(f"{space.title} on {problem}", objective, trials, stream, symbols, **options)
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -86,6 +92,9 @@ class View:
             yield
         elif self._stream.isatty():
             with self._live_table():
+                yield
+        elif self._stream is sys.stderr and in_notebook():
+            with self._in_notebook():
                 yield
         else:
             many = counted(self._trials, "trial") if self._trials else "some trials"
@@ -105,8 +114,10 @@ class View:
             "trained": 0,
             "scores": [],
             "epochs_ended": [],
+            "curve": [],
         }
         self._at_once = max(self._at_once, len(self._running))
+        self._changed()
 
     def epoch_ended(self, event: EpochEnded) -> None:
         """See `tuning.study.ledger.Listener`."""
@@ -116,9 +127,12 @@ class View:
         value = event.metrics.get(self._objective.name)
         running["trained"] = event.epoch + 1
         running["epochs_ended"].append(time.monotonic())
+        self._epoch_times.append(time.monotonic())
+        running["curve"] = [*(running["curve"] if event.epoch else []), value]
         repeat = f"run {event.execution + 1}, " if event.execution else ""
         of = f"/{running['epochs']}" if running["epochs"] else ""
         running["now"] = f"{repeat}epoch {event.epoch + 1}{of}" + ("" if value is None else f"  {_score(value)}")
+        self._changed()
 
     def execution_ended(self, event: ExecutionEnded) -> None:
         """See `tuning.study.ledger.Listener`."""
@@ -140,6 +154,7 @@ class View:
         self._notes.append(text)
         if self._live is None:
             self._line(text)
+        self._changed()
 
     def trial_grew(self, number: int, hyperparameters: dict[str, Any]) -> None:
         """See `tuning.study.ledger.Listener`."""
@@ -164,6 +179,7 @@ class View:
         self._note(number, running["hyperparameters"], running["epochs"], state, score, seconds, interval)
         if message:
             self._failure = f"trial {number} failed: {message}"
+        self._changed()
         if self._stream is None or self._live is not None:
             return
         names = () if self._confirms else running["hyperparameters"]
@@ -194,11 +210,15 @@ class View:
 
     @property
     def _sign(self) -> str:
+        return "±" if self._writes("±") else "+/-"
+
+    def _writes(self, text: str) -> bool:
+        """Whether the stream can say it."""
         try:
-            "±".encode(getattr(self._stream, "encoding", None) or "utf-8")
+            text.encode(getattr(self._stream, "encoding", None) or "utf-8")
         except UnicodeEncodeError:
-            return "+/-"
-        return "±"
+            return False
+        return True
 
     def _symbol(self, name: str) -> str:
         return self._symbols.get(name, name)
@@ -222,18 +242,43 @@ class View:
         warm = [seconds for seconds, _ in self._took[self._at_once :]] or [without for _, without in self._took]
         return statistics.fmean(warm) / self._at_once * max(self._trials - self._ended, 0)
 
+    def _speed(self) -> str:
+        """Epochs, and samples if their number is known, in a second of the last while, of all trials together."""
+        now = time.monotonic()
+        times = [each for each in self._epoch_times if each > now - RECENT_SECONDS]
+        if len(times) < 3 or times[-1] <= times[0]:
+            return ""
+        rate = (len(times) - 1) / (times[-1] - times[0])
+        samples = "" if self._samples is None else f", {rate * self._samples:,.0f} samples/s"
+        return f"{rate:.3g} epochs/s{samples}"
+
     def _remaining(self) -> str:
         eta = self._eta()
         return f", about {_duration(eta)} left" if eta else ""
 
     # -- the live table ---------------------------------------------------------------------------
 
+    def _changed(self) -> None:
+        """A terminal's table is drawn again by itself, and a notebook's when something has happened."""
+        if isinstance(self._live, Output):
+            self._live.changed()
+
+    @contextlib.contextmanager
+    def _in_notebook(self) -> Iterator[None]:
+        self._live = Output(self._render)
+        self._live.refresh()
+        try:
+            yield
+        finally:
+            self._live.refresh()
+            self._live = None
+
     @contextlib.contextmanager
     def _live_table(self) -> Iterator[None]:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(file=self._stream, highlight=False)
+        console = Console(file=self._stream, highlight=False, markup=False, emoji=False)  # names are not Rich's markup
         view = self
 
         class Now:
@@ -309,7 +354,9 @@ class View:
             row(number, hyperparameters, epochs, outcome, seconds, "green" if is_best else styles.get(state, ""))
         for number, running in sorted(self._running.items()):
             seconds = time.monotonic() - running["begun"]
-            row(number, running["hyperparameters"], running["epochs"], running["now"] or "starts", seconds, "cyan")
+            curve = sparkline(running["curve"], (8 if width < 120 else 24) if with_time and self._writes(BARS) else 0)
+            now = f"{running['now'] or 'starts'}  {curve}".rstrip()
+            row(number, running["hyperparameters"], running["epochs"], now, seconds, "cyan")
         parts.append(table)
 
         if self._best is not None:
@@ -322,6 +369,8 @@ class View:
             others.append(f"{self._resumed} from before")
         if self._failure:
             parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
+        if self._running and (speed := self._speed()):
+            others.append(speed)
         if others:
             parts.append(Text(", ".join(others), style="dim"))
         parts += [Text(note, style="dim") for note in self._notes[-SHOWN_NOTES:]]

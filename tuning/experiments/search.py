@@ -81,6 +81,7 @@ def run(
         from tuning.engines.here import HereEngine
         from tuning.oracles.confirmation import ConfirmationOracle, fresh_seed
         from tuning.problems import make_problem
+        from tuning.problems.streams import is_stream
         from tuning.space.optimizers import public_name
         from tuning.space.space import Space
         from tuning.study.tuner import Tuner
@@ -160,7 +161,9 @@ def run(
     if chosen_engine is None:
         model.load()
     stream = sys.stderr if progress else None
-    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None)
+    counted = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
+    samples = samples_of(model.load()) if counted else None
+    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None, samples=samples)
     tuner = Tuner(
         oracle,
         model,

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import SearchError
-from tuning.names import folder_name
+from tuning.names import counted, folder_name
+from tuning.results.notebook import html_of
 from tuning.results.search import SearchResult, TrialRecord, json_ready, write_json
-from tuning.results.statistics import SIGNIFICANT, difference, holm, summary
+from tuning.results.statistics import SIGNIFICANT, difference, holm, plus_minus, summary
 from tuning.store import database as stores
 
 FILE_NAME = "comparison.json"
@@ -41,6 +42,18 @@ class Comparison:
     def __repr__(self) -> str:
         names = ", ".join(entry["optimizer"] for entry in self.optimizers)
         return f"Comparison({self.directory}, {self.content['problem']}: {names})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: each optimizer's mean with its interval, and its best setting."""
+        metric = self.content.get("test_metric") or self.content["objective"]
+        rows = [
+            [entry["optimizer"], with_interval(entry["test"] or entry["validation"]), entry["line"] or "none completed"]
+            for entry in self.optimizers
+        ]
+        differ = [f"{pair['one']} is better than {pair['other']}" for pair in self.differences if pair["significant"]]
+        notes = ["Significant: " + "; ".join(differ) if differ else "No difference is significant.", f"in {self.directory}"]
+        title = f"{counted(len(rows), 'optimizer')} on {self.content['problem']}"
+        return html_of(title, ["optimizer", metric, "best setting"], rows, notes=notes)
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> Comparison:
@@ -116,6 +129,13 @@ class Comparison:
     def write(self) -> None:
         """Writes `comparison.json`, all of it or nothing."""
         write_json(self.directory / FILE_NAME, self.content)
+
+
+def with_interval(sample: Mapping[str, Any] | None) -> str:
+    """`0.9708 ± 0.0075`; a dash where there is no value."""
+    if sample is None:
+        return "-"
+    return plus_minus(sample["mean"], None if sample["low"] is None else (sample["high"] - sample["low"]) / 2)
 
 
 def test_metric(objective: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, StoreError, one_line
 from tuning.names import JIT_WAYS, counted
+from tuning.results.notebook import html_of, text_of
 from tuning.results.statistics import Summary, summary
 from tuning.space.axes import Axis, axes_of
 from tuning.space.scale import SCALES
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 STATES = ("completed", "pruned", "diverged", "failed", "running")
+SHOWN = 10  # trials in a notebook
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Execution:
     seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class TrialRecord:
     """One trial.
 
@@ -80,6 +82,21 @@ class TrialRecord:
     line: str
     traceback: str | None = None
     directory: pathlib.Path | None = None
+
+    def __repr__(self) -> str:
+        score = "" if self.score is None else f", {self.score:.6g}"
+        setting = "".join(f", {name}={text_of(value)}" for name, value in self.hyperparameters.items())
+        return f"TrialRecord({self.number}, {self.state}{score}{setting})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the setting, and what came of it."""
+        score = text_of(self.score) if self.summary is None or len(self.executions) < 2 else str(self.summary)
+        rows = [*([name, text_of(value)] for name, value in self.hyperparameters.items()), ["state", self.state]]
+        rows += [["score", score]] if score else []
+        rows += [["epochs", self.epochs_text], ["seeds", ", ".join(map(str, self.seeds))]]
+        rows += [] if self.seconds is None else [["seconds", f"{self.seconds:.1f}"]]
+        rows += [["message", self.message]] if self.message else []
+        return html_of(f"Trial {self.number}", ["", ""], [row for row in rows if row[1]], self.line)
 
     def model(self, **arguments: Any) -> keras.Model:
         """The trained model at the epoch that its score is of, if it is one of those that the search keeps.
@@ -188,6 +205,24 @@ class SearchResult:
         best = self.best
         found = f"best {self.objective} {best.score:.6g}: {best.line}" if best and best.score is not None else "none completed"
         return f"SearchResult({self.directory}, {counted(len(self.trials), 'trial')}, {found})"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the best trials, and the best setting to copy."""
+        ranked, names = self.ranking(), [axis.name for axis in self.axes]
+        rows = [
+            [
+                str(trial.number),
+                *(text_of(trial.hyperparameters.get(name)) for name in names),
+                trial.epochs_text,
+                str(trial.summary) if len(trial.executions) > 1 else text_of(trial.score),
+            ]
+            for trial in ranked[:SHOWN]
+        ]
+        counts = ", ".join(f"{self.count(state)} {state}" for state in STATES if self.count(state))
+        notes = [f"the best {SHOWN} of {len(ranked)} completed trials"] if len(ranked) > SHOWN else []
+        heads = ["trial", *names, "epochs", self.objective]
+        title = f"{self.name}: {counted(len(self.trials), 'trial')} ({counts or 'none began'})"
+        return html_of(title, heads, rows, ranked[0].line if ranked else "", [*notes, f"in {self.directory}"])
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> SearchResult:
