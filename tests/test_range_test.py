@@ -38,6 +38,7 @@ def swept(losses, values=None, **changes):
 # -- what follows from the losses -----------------------------------------------------------------
 
 
+@pytest.mark.backend("tensorflow")
 def test_the_steepest_descent_and_the_minimum_of_a_known_curve_are_found():
     place = np.linspace(-4, 0, 100)  # log10 of the rate: falls around -2, rises behind -1
     losses = 2 - 1.5 / (1 + np.exp(-6 * (place + 2))) + 3 / (1 + np.exp(-8 * (place + 0.5)))
@@ -54,6 +55,7 @@ def test_the_steepest_descent_and_the_minimum_of_a_known_curve_are_found():
     assert swept(noisy - 5).minimum == sweep.minimum  # losses may be negative
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize("losses", [[1.0] * 50, np.random.default_rng(1).normal(size=50) + 5, np.linspace(1, 2, 50), [3.0, 2.0]])
 def test_nothing_is_suggested_where_the_loss_does_not_clearly_fall(losses):
     sweep = swept(losses)
@@ -61,6 +63,7 @@ def test_nothing_is_suggested_where_the_loss_does_not_clearly_fall(losses):
     assert "nothing is suggested" in str(sweep)
 
 
+@pytest.mark.backend("tensorflow")
 def test_values_are_rounded_on_their_scale_and_a_divergence_at_once_is_said():
     values = 1 - np.geomspace(1, 1e-4, 60)
     sweep = swept(np.linspace(2, 1, 60), values, scale="log1m", hyperparameter="momentum")
@@ -73,6 +76,7 @@ def test_values_are_rounded_on_their_scale_and_a_divergence_at_once_is_said():
     assert at_once.to_json()["losses"] == [None]
 
 
+@pytest.mark.backend("tensorflow")
 def test_markup_in_a_name_is_text_in_a_notebook():
     sweep = swept(np.linspace(2, 1, 40), hyperparameter="<script>x</script>")
     assert "<script>" not in sweep._repr_html_()
@@ -193,6 +197,7 @@ def test_half_precision_with_a_loss_scale(request):
 # -- what is refused ------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -210,6 +215,7 @@ def test_wrong_arguments_are_one_sentence(arguments, message):
         keras_optims.RangeTest(**arguments)
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     ("optimizer", "arguments", "message"),
     [
@@ -234,6 +240,7 @@ def test_what_cannot_be_swept_is_one_sentence(optimizer, arguments, message):
         fit(model, epochs=9, callbacks=[keras_optims.RangeTest(**arguments)])
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_training_that_ends_early_is_said():
     model = compiled(keras_optims.Adam(), dense_model())
     stops = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", True))
