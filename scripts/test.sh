@@ -53,7 +53,7 @@ for name in "${environments[@]}"; do
     keras-between) selection=(tests/test_{keras_seam,loading_state,saving}.py) ;;
     peers) selection=(tests/peers) ;;
     tensorflow-2.19.1) # what depends on TensorFlow's version
-      selection=(-m 'not slow' tests/test_{kernels,metal,protection,reference,sparse}.py tests/tuning/test_{doctor,warm}.py)
+      selection=(-m 'not slow' tests/test_{kernels,metal,protection,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;
     *) # what depends on the backend
       selection=(-m 'not slow' tests/tuning/test_{engines,ray,search,together,warm}.py)
