@@ -99,6 +99,13 @@ class Frame:
         """λ in the dtype of a variable's arithmetic."""
         return self.once(("decay", dtype), lambda: ops.cast(ops.convert_to_tensor(self.optimizer.weight_decay), dtype))
 
+    def compute(self, place):
+        """Computes here what depends on the settings alone, so that a function which is traced by itself has it from outside."""
+        self.scalars(place.dtype)
+        self.rate_in(place.dtype)
+        if place.decays:
+            self.decay_in(place.dtype)
+
     def scalars(self, dtype: str, learning_rate=None) -> types.SimpleNamespace:
         """`begin_step`'s and `step_scalars`'s scalars in a dtype; for another learning rate than the step's, if one is given."""
         if any(learning_rate is own for own in (None, self.rate(), self.memo.get((self.settings, ("rate", dtype))))):

@@ -1,4 +1,8 @@
-"""Small variables of one shape as one, on torch: what a formula that is not elementwise gives, and what keeps it from that."""
+"""Small variables of one shape as one, on TensorFlow and torch: what a formula that is not elementwise gives, and when it is not
+run so.
+"""
+
+import sys
 
 import keras
 import numpy as np
@@ -7,13 +11,18 @@ from keras import ops
 
 import keras_optims
 from keras_optims import Rule
-from keras_optims.testing.compiled_step import as_numpy
-from tests.variants import VARIANTS
+from keras_optims.testing.compiled_step import CompiledStep, EagerStep, as_numpy
+from tests.variants import ONE_EACH, VARIANTS
 
-pytestmark = pytest.mark.backend("torch")
+BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.skipif(BACKEND == "jax", reason="JAX compiles the whole step")
 
 SHAPES = [(6, 4)] * 3 + [(5,)] * 2 + [(3, 2, 4)] * 2 + [(), (), (300, 250)]
-BY_VARIABLE = [variant for variant in VARIANTS if not (variant.make.elementwise or variant.make.overrides("update_steps"))]
+BY_VARIABLE = [
+    variant
+    for variant in (ONE_EACH if BACKEND == "tensorflow" else VARIANTS)
+    if not (variant.make.elementwise or variant.make.overrides("update_steps"))
+]
 
 
 def made(optimizer, dtype="float32"):
@@ -29,9 +38,10 @@ def trained(optimizer, dtype="float32", one_by_one=False, steps=4):
     if one_by_one:
         optimizer._untracked.not_stacked = "a test"
     optimizer.exclude_from_weight_decay(variables[:1]) if not optimizer.built else None
+    train = (EagerStep if one_by_one else CompiledStep)(optimizer, variables)
     for step in range(steps):
         gradients = [10.0 ** (i % 3) * rng.normal(size=shape) * (i + step > 0) for i, shape in enumerate(SHAPES)]
-        optimizer.apply([ops.convert_to_tensor(gradient.astype("float32")) for gradient in gradients], variables)
+        train([gradient.astype("float32") for gradient in gradients])
     return [as_numpy(ops.cast(variable, "float32")) for variable in [*variables, *optimizer.variables]]
 
 
@@ -111,7 +121,7 @@ class Draws(ByVariable):
     [
         (GoesByPath, "path or name"),
         (GoesByName, "path or name"),
-        (GoesByNumbers, "data-dependent"),
+        pytest.param(GoesByNumbers, "data-dependent", marks=pytest.mark.backend("torch")),  # graphs refuse it
         (Counts, "all variables share"),
     ],
 )
@@ -128,7 +138,7 @@ def test_a_formula_that_draws_numbers_draws_them_for_each_variable():
     optimizer = Draws(0.1)
     trained(optimizer)
     assert optimizer.explain()[0].path == "formula"
-    assert "random" in optimizer.explain()[0].why
+    assert ("random" if BACKEND == "torch" else "draws numbers") in optimizer.explain()[0].why
 
 
 def test_a_mistake_in_a_formula_is_told_as_without_stacks():
@@ -138,3 +148,21 @@ def test_a_mistake_in_a_formula_is_told_as_without_stacks():
 
     with pytest.raises(AttributeError, match="no_such_thing"):
         trained(Wrong(0.1))
+
+
+class Prints(ByVariable):
+    """Has an effect."""
+
+    def length(self, gradient, variable):
+        import tensorflow as tf
+
+        tf.print("a step", output_stream=sys.stderr)
+        return 1.0
+
+
+@pytest.mark.backend("tensorflow")
+def test_a_formula_with_an_effect_has_it_for_each_variable(capfd):
+    optimizer = Prints(0.1)
+    trained(optimizer, steps=2)
+    assert set(paths(optimizer)) == {"formula"}
+    assert capfd.readouterr().err.count("a step") == 2 * len(SHAPES)

@@ -95,11 +95,7 @@ def run(frame, targets: list[Target]):
 
 
 def _run_alike(frame, targets, decays, dtype, slots):
-    arithmetic = StandIn(_rounding(Place(targets[0].variable, decays), dtype)).dtype
-    frame.scalars(arithmetic)  # computed here, and captured
-    frame.rate_in(arithmetic)
-    if decays:
-        frame.decay_in(arithmetic)
+    frame.compute(targets[0].stand_in().place)
     offset_of_step(frame.optimizer)
     at_hand: list = []  # the variable outside whose turn it is; what is traced depends on its shape, and not on itself
 

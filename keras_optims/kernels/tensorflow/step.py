@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from keras_optims import keras_seam
 from keras_optims.dtypes import arithmetic_dtype, is_half
-from keras_optims.kernels.tensorflow import fused, loops, rows
+from keras_optims.kernels import stacks
+from keras_optims.kernels.tensorflow import alike, fused, loops, rows
 from keras_optims.kernels.tensorflow.groups import Groups, groups_of
 from keras_optims.kernels.tensorflow.loops import Target
 from keras_optims.metal import protection
@@ -154,7 +155,8 @@ def path_of(optimizer, variable) -> Path:
     else:
         why = f"the kernels serve float32, and this is {dtype}"
     if not optimizer.elementwise:
-        return Path("formula", f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why)
+        why = f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why
+        return _path_by_variable(optimizer, variable, why)
     if is_grouped:
         return Path("grouped", f"the formula once, for all small variables; {why}")
     if fused.is_distributed(optimizer):
@@ -162,6 +164,16 @@ def path_of(optimizer, variable) -> Path:
     if protection.on_metal():
         return Path("formula", f"{why}; TensorFlow compiles nothing on the Mac's GPU")
     return Path("compiled", f"XLA makes one loop of the formula in a compiled step; {why}")
+
+
+def _path_by_variable(optimizer, variable, why) -> Path:
+    if fused.is_distributed(optimizer):
+        return Path("formula", why)
+    if stacks.is_stacked(optimizer, variable):
+        return Path("stacked", f"small variables of one shape at once, in a compiled step; {why}")
+    if optimizer._untracked.not_stacked is not None:
+        return Path("formula", f"{why}; not several variables at once: {optimizer._untracked.not_stacked}")
+    return Path("formula", why)
 
 
 def _dtype(variable) -> str:
@@ -202,11 +214,15 @@ def _update(frame, targets: list[Target]):
         _update_fused(frame, served)
     if not others:
         return
-    if optimizer.elementwise and loops.are_possible() and not fused.is_distributed(optimizer):
+    if fused.is_distributed(optimizer):
+        left = others
+    elif optimizer.elementwise and loops.are_possible():
         loops.run(frame, others)
+        left = []
     else:
-        for target in others:
-            frame.run(target.gradient, target.stand_in())
+        left = alike.left_by_stacks(frame, others)
+    for target in left:
+        frame.run(target.gradient, target.stand_in())
 
 
 def _update_fused(frame, targets: list[Target]):

@@ -8,6 +8,7 @@ from keras import ops
 from torch._C import _functorch as functorch
 
 from keras_optims.dtypes import arithmetic_dtype
+from keras_optims.kernels import stacks
 from keras_optims.kernels.torch import alike, fused, pieces
 from keras_optims.kernels.torch.listed import Listed
 from keras_optims.paths import Path
@@ -120,7 +121,7 @@ def _path_of_formula(optimizer, variable, why) -> Path:
         why = f"{why}, which is not declared elementwise" if optimizer.fused_kernel is None else why
         if optimizer._untracked.not_stacked is not None:
             return Path("formula", f"{why}; not several variables at once: {optimizer._untracked.not_stacked}")
-        if not optimizer.overrides("update_steps") and alike.is_stacked(optimizer, variable):
+        if stacks.is_stacked(optimizer, variable):
             return Path("stacked", f"small variables of one shape at once; {why}")
         return Path("formula", why)
     if not (pieces.is_memory(variable) and pieces.are_possible(variable)):
