@@ -32,7 +32,7 @@ from tuning.training.trainer import Trainer  # noqa: E402
 class InstantTrainer(Trainer):
     """Says that it has trained."""
 
-    def run(self, trial, hp, report, **hooks):
+    def run(self, trial, hp, report, asked=None, **hooks):
         """One epoch and one execution, at once."""
         metrics = {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.9}
         report(EpochEnded(trial, 0, 0, metrics))

@@ -12,10 +12,12 @@ ORACLES = {
     "quasirandom": "points of a scrambled Sobol sequence: chance without gaps and clusters",
     "grid": "the finest regular grid that fits the number of trials",
     "hyperband": "many short trials, of which the best go on for longer (Hyperband)",
+    "asha": "Hyperband's idea without waiting: whoever is among the best so far goes on (asynchronous successive halving)",
     "bayesian": "a Gaussian process of the scores proposes the next point",
     "optuna": "a sampler of Optuna proposes the next point (--sampler)",
 }
 DEFAULT_ORACLE = "quasirandom"
+HALVING = ("hyperband", "asha")  # these say themselves how many trials there are, and for how many epochs each trains
 
 SAMPLERS = {
     "tpe": "tree-structured Parzen estimators: what good trials have in common",

@@ -9,6 +9,7 @@ from tuning.engines import work
 from tuning.oracles import GridOracle
 from tuning.results.search import SearchResult
 from tuning.study.ledger import Listener
+from tuning.training.assignment import Assignment
 
 ORACLES = {
     "random": keras_tuner.oracles.RandomSearchOracle,
@@ -84,7 +85,7 @@ def test_the_row_of_a_trial_has_what_it_used(name, tmp_path):
 
 def test_a_worker_says_what_its_trial_has_declared_also_if_it_fails():
     class Trainer:
-        def run(self, number, hp, report, least):
+        def run(self, number, hp, report, asked):
             if number:
                 hp.Int("late", 1, 9, default=7)
             if number == 2:
@@ -95,7 +96,7 @@ def test_a_worker_says_what_its_trial_has_declared_also_if_it_fails():
     hp = keras_tuner.HyperParameters()
     hp.Float("early", 0.0, 1.0, default=0.5)
     for number in range(3):
-        work.train(Trainer(), number, hp.get_config(), None, None, said.append, None)
+        work.train(Trainer(), number, hp.get_config(), Assignment(number), said.append, None)
     assert [kind for kind, _ in said] == ["done", "done", "failed"]
     assert said[0][1][-1] is None
     for _, content in said[1:]:

@@ -19,6 +19,7 @@ from tuning.engines.local import _Process, cores, worker_environment
 from tuning.problems import make_problem
 from tuning.results.search import SearchResult
 from tuning.training import epochs
+from tuning.training.assignment import Assignment
 from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
 
 # -- the dispatcher, with workers that are scripts --------------------------------------------------
@@ -41,10 +42,10 @@ class ScriptedWorker:
     def __init__(self, pool, messages):
         self.pool, self.messages = pool, collections.deque(messages)
 
-    def train(self, number, config, ways, least):
+    def train(self, number, config, asked):
         self.messages.extend(self.pool.script(number))
         self.pool.began.append(number)
-        self.pool.ways.append(ways)
+        self.pool.ways.append(asked.ways)
 
     def answer(self, stop):
         self.pool.answers.append(stop)
@@ -233,7 +234,7 @@ def test_no_other_trial_begins_before_the_first_one_has_measured_how_epochs_are_
 class Epochs:
     """A trainer that reports three epochs, as long as it is not stopped."""
 
-    def run(self, number, hp, report, least):
+    def run(self, number, hp, report, asked):
         stops = [report(EpochEnded(number, 0, epoch, {"val_loss": 0.0})) for epoch in range(3)]
         report(ExecutionEnded(number, 0, 1, 0.0, 0, 0.0, 1.0))
         if number == 1:
@@ -244,17 +245,17 @@ class Epochs:
 def test_a_worker_waits_for_an_answer_to_each_epoch_only_if_there_will_be_one():
     said = []
     answers = iter([False, True, False])
-    work.train(Epochs(), 0, space().get_config(), None, None, said.append, lambda: next(answers))
+    work.train(Epochs(), 0, space().get_config(), Assignment(0), said.append, lambda: next(answers))
     assert [kind for kind, _ in said] == ["event"] * 4 + ["done"]
     assert said[-1][1] == ([False, True, False], None)
     said.clear()
-    work.train(Epochs(), 0, space().get_config(), None, None, said.append, None)
+    work.train(Epochs(), 0, space().get_config(), Assignment(0), said.append, None)
     assert said[-1][1] == ([False] * 3, None)
 
 
 def test_a_worker_says_why_a_trial_failed_but_not_if_nobody_listens():
     said = []
-    work.train(Epochs(), 1, space().get_config(), None, None, said.append, None)
+    work.train(Epochs(), 1, space().get_config(), Assignment(0), said.append, None)
     assert said[-1][0] == "failed"
     assert said[-1][1][0] == "RuntimeError: not this one"
     assert "Traceback" in said[-1][1][1]
@@ -263,7 +264,7 @@ def test_a_worker_says_why_a_trial_failed_but_not_if_nobody_listens():
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        work.train(Epochs(), 0, space().get_config(), None, None, gone, None)
+        work.train(Epochs(), 0, space().get_config(), Assignment(0), gone, None)
 
 
 def test_what_a_worker_cannot_load_is_one_sentence():

@@ -15,6 +15,7 @@ CASES = {
     "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
     "grid": {"oracle": "grid", "trials": 64, "kills": 14},
     "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14},
+    "asha": {"oracle": "asha", "trials": 40, "kills": 14},
     "bayesian": {"oracle": "bayesian", "trials": 7, "kills": 4},
     "tpe": {"oracle": "optuna", "trials": 30, "kills": 14, "pruner": "median"},
     "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14},

@@ -20,6 +20,7 @@ VERSION = importlib.import_module("keras_tuner.src.version").__version__
 ORACLE = keras_tuner.oracles.RandomSearchOracle
 BAYESIAN = keras_tuner.oracles.BayesianOptimizationOracle
 GRID = keras_tuner.oracles.GridSearchOracle
+HYPERBAND = keras_tuner.oracles.HyperbandOracle
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ GRID = keras_tuner.oracles.GridSearchOracle
         for cls, methods in (
             (keras_tuner.Oracle, keras_tuner_seam.OF_ORACLES),
             (BAYESIAN, keras_tuner_seam.OF_BAYESIAN),
+            (HYPERBAND, keras_tuner_seam.OF_HYPERBAND),
             (keras_tuner.Tuner, keras_tuner_seam.OF_TUNERS),
         )
         for name, (arguments, _) in methods.items()
@@ -150,6 +152,7 @@ def test_private_names_stand_in_the_seams_alone():
         *keras_tuner_seam.ATTRIBUTES_OF_ORACLES,
         *keras_tuner_seam.ATTRIBUTES_OF_GRIDS,
         *keras_tuner_seam.OF_BAYESIAN,
+        *keras_tuner_seam.OF_HYPERBAND,
         *keras_tuner_seam.ATTRIBUTES_OF_BAYESIAN,
         *keras_tuner_seam.OF_TUNERS,
         *keras_seam.OF_MODELS,

@@ -74,6 +74,7 @@ def test_the_line_reproduces_the_result(command, tiny):
     "oracle",
     [
         "hyperband",
+        pytest.param("asha", marks=pytest.mark.slow),
         pytest.param("random", marks=pytest.mark.slow),
         pytest.param("quasirandom", marks=pytest.mark.slow),
         pytest.param("grid", marks=pytest.mark.slow),
@@ -84,12 +85,19 @@ def test_the_line_reproduces_the_result(command, tiny):
 def test_every_oracle_searches(oracle, command, tiny):
     result, _ = tune(command, "gradient_descent", "--oracle", oracle, "--trials", 5, "--epochs", 3, "--seed", 0)
     assert len(result["trials"]) == 5
-    assert len({json.dumps(trial["hyperparameters"]) for trial in result["trials"]}) >= (3 if oracle == "hyperband" else 5)
+    settings = {json.dumps(trial["hyperparameters"]) for trial in result["trials"]}
+    assert len(settings) >= (3 if oracle in ("hyperband", "asha") else 5)
     for trial in result["trials"]:
         assert len(trial["curves"][0]["loss"]) == trial["epochs"]
     if oracle == "hyperband":
         assert result["best"]["epochs"] == 3
         assert {trial["epochs"] for trial in result["trials"]} == {1, 3}
+        promoted = next(trial for trial in result["trials"] if trial["epochs"] == 3)
+        root = next(trial for trial in result["trials"] if trial["hyperparameters"] == promoted["hyperparameters"])
+        assert (root["epochs"], promoted["seeds"]) == (1, root["seeds"])
+        optimizer = eval(promoted["line"], {"keras_optims": keras_optims})
+        alone = tuning.train(tiny, optimizer, seed=promoted["seeds"][0], epochs=3, way=SearchResult.load("out").way)
+        assert alone.history.history == promoted["curves"][0]
 
 
 @pytest.mark.slow

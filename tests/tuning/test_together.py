@@ -8,6 +8,7 @@ import tuning
 from tests.tuning.conftest import load
 from tests.tuning.test_warm import CASES, OnlyBuild, settings, trainer
 from tuning.results.search import SearchResult
+from tuning.training.assignment import Assignment
 from tuning.training.together import TrialsTogether
 
 pytestmark = pytest.mark.backend("jax")
@@ -48,6 +49,8 @@ def test_epochs_of_hyperband_may_differ_within_a_group(command, tiny):
     first = [trial for trial in alone if trial["epochs"] == 1]
     assert_same_trials(together[: len(first)], first)
     assert [len(trial["curves"][0]["loss"]) for trial in together] == [trial["epochs"] for trial in together]
+    with tuning.Store.open("together", read_only=True) as store:
+        assert {row["from_epoch"] for row in store.rows("trials") if row["continues"] is not None} == {1}  # as they do alone
 
 
 def test_a_diverged_trial_does_not_disturb_its_group(command, tiny):
@@ -90,7 +93,7 @@ def test_trials_that_average_their_weights_train_one_by_one():
     """A group would validate the weights themselves."""
     build = CASES["adam averaged and accumulated"]
     group = TrialsTogether(trainer(OnlyBuild(build)), 2)
-    assert group.run([(number, settings(build, number), None) for number in (0, 1)], lambda event: None) is None
+    assert group.run([(number, settings(build, number), Assignment(number)) for number in (0, 1)], lambda event: None) is None
 
 
 def test_models_of_different_structure_train_one_by_one(tmp_path):

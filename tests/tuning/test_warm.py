@@ -1,5 +1,7 @@
 """A trial that gets a model compiled for another one computes what it computes alone."""
 
+import dataclasses
+
 import keras
 import keras_tuner
 import numpy as np
@@ -7,7 +9,8 @@ import pytest
 
 import keras_optims
 from tuning.training import epochs
-from tuning.training.events import EpochEnded
+from tuning.training.assignment import Assignment
+from tuning.training.events import EpochEnded, ExecutionEnded, Left
 from tuning.training.problem_model import _TestData as EvaluationOfTestData
 from tuning.training.trainer import Trainer
 from tuning.training.warm import COMPILED_BYTES, WarmModels, structure
@@ -182,6 +185,68 @@ def test_a_warm_trial_is_the_trial_alone_bit_for_bit(case, hypermodel):
     assert again == alone
     for one, other in zip(weights, warm_weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@keras.saving.register_keras_serializable("test_warm")
+class Jitter(LAYERS.Layer):
+    """Noise without a generator of its own: it is of the global one."""
+
+    def call(self, x, training=False):
+        return x + keras.random.normal(keras.ops.shape(x), stddev=0.1) if training else x
+
+
+CONTINUED = {
+    **CASES,
+    "noise of the global generator": lambda hp: compiled(
+        keras.Sequential([keras.Input((6,)), Jitter(), LAYERS.Dense(1)]), keras_optims.Adam(rate(hp))
+    ),
+}
+CONTINUED_QUICKLY = ("adam averaged and accumulated", "a formula by rule", "noise of the global generator")
+
+
+def continued():
+    for case in CONTINUED:
+        if case.startswith("noise") and keras.backend.backend() == "jax":
+            continue  # whose compiled functions cannot change it
+        yield pytest.param(case, marks=[] if case in CONTINUED_QUICKLY else pytest.mark.slow, id=case)
+
+
+def reported(made, epochs, asked, number=7):
+    """All that a trial of so many epochs reports."""
+    hp, events = settings(made.hypermodel.build, 2), []
+    hp.values["tuner/epochs"] = epochs
+    results = made.run(number, hp, events.append, asked)
+    return {
+        "curve": {event.epoch: event.metrics for event in events if isinstance(event, EpochEnded)},
+        "ended": [dataclasses.replace(event, begun=0, seconds=0) for event in events if isinstance(event, ExecutionEnded)],
+        "left": [event for event in events if isinstance(event, Left)],
+        "results": results,
+    }
+
+
+@pytest.mark.parametrize("case", list(continued()))
+def test_a_training_that_continues_is_its_root_s_training_further_on_bit_for_bit(case):
+    """In two steps, with the models of two processes, as it were."""
+    here, there = (trainer(OnlyBuild(CONTINUED[case])) for _ in range(2))
+    whole = reported(here, 4, Assignment(7, leaves=True))
+    (root,) = reported(there, 1, Assignment(7, leaves=True))["left"]
+    np.random.seed(5)  # wherever generators stand
+    middle = reported(here, 2, Assignment(7, begin=(root.content,), leaves=True), number=9)
+    assert list(middle["curve"]) == [1]
+    end = reported(there, 4, Assignment(7, begin=(middle["left"][0].content,), leaves=True), number=9)
+    assert end["curve"] == {epoch: whole["curve"][epoch] for epoch in (2, 3)}
+    assert end["results"] == whole["results"]
+    assert end["ended"] == [dataclasses.replace(event, trial=9) for event in whole["ended"]]
+    assert end["left"][0].content == whole["left"][0].content  # weights, slots, generators, the best epoch and the curve
+
+
+def test_a_snapshot_that_is_damaged_or_of_another_training_is_as_none():
+    made = trainer(OnlyBuild(CASES["no input"]))
+    (left,) = reported(made, 1, Assignment(7, leaves=True))["left"]
+    whole = reported(made, 2, Assignment(7))
+    (other,) = reported(trainer(OnlyBuild(CASES["a subclass"])), 1, Assignment(7, leaves=True))["left"]
+    for content in (left.content[:-40], b"", left.content.replace(b"curve", b"curse"), other.content):
+        assert reported(made, 2, Assignment(7, begin=(content,))) == whole
 
 
 @pytest.mark.parametrize("hypermodel", [OnlyBuild, pytest.param(FitByKeras, marks=pytest.mark.slow)])

@@ -26,6 +26,7 @@ from tuning.engines.dispatch import InFlight
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, one_line
 from tuning.runtime.interruption import Interruption
+from tuning.training.assignment import Assignment
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -181,8 +182,8 @@ class Chief:
         trial = self._in_flight.begin(seat)
         if trial is not None and trial.status != "IDLE":
             self._seats[worker], self._heard[seat] = seat, set()
-            known = {"least": self._source.least(trial), "ways": self._source.ways}
-            return {"status": "RUNNING", "trial": trial.get_state(), **known}
+            asked = self._source.assignment(trial)
+            return {"status": "RUNNING", "trial": trial.get_state(), "asked": asked.to_json()}
         self._free.insert(0, seat)
         if self._in_flight.trials:  # also after the last trial has begun: its worker may die
             return {"status": "IDLE"}
@@ -229,8 +230,7 @@ class Link:
         trial_began, trial_ended: called with each trial.
     """
 
-    prunes, measuring = True, False
-    ways: tuple[str, ...] | None = None  # of the last trial
+    prunes, measuring, ways = True, False, None
     choices: dict[str, Any] = {}  # noqa: RUF012  the chief's
 
     def __init__(
@@ -248,7 +248,7 @@ class Link:
         self._run = uuid.uuid4().hex
         self._serial = itertools.count()
         self._trial_id: str | None = None
-        self._least: float | None = None
+        self._asked = Assignment(0)
         self._before: dict[str, Any] = {}  # the configuration with which the trial began
         self._left = threading.Event()
 
@@ -281,13 +281,13 @@ class Link:
             return None
         trial = Trial.from_state(answer["trial"])
         self._trial_id, self._before = trial.trial_id, trial.hyperparameters.get_config()
-        self._least, self.ways = answer["least"], None if answer["ways"] is None else tuple(answer["ways"])
+        self._asked = Assignment.from_json(answer["asked"])
         self._trial_began(trial)
         return trial
 
-    def least(self, trial: Trial) -> float | None:
+    def assignment(self, trial: Trial) -> Assignment:
         """As the chief said when it gave the trial."""
-        return self._least
+        return self._asked
 
     def record(self, event: Event) -> bool:
         """Sends what a trial reports; whether it is to stop."""

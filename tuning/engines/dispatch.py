@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError
+from tuning.training.assignment import Assignment
 from tuning.training.events import EpochEnded
 
 if TYPE_CHECKING:
@@ -62,8 +63,8 @@ class InFlight:
 class Worker(Protocol):
     """A process somewhere."""
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
-        """Begins a trial, whose epochs may be compiled in these ways, and whose model is wanted if it scores `least`.
+    def train(self, number: int, config: dict[str, Any], asked: Assignment) -> None:
+        """Begins a trial.
 
         If the worker is dead, `Pool.listen` will say so.
         """
@@ -146,7 +147,7 @@ class _Dispatch:
             worker, seat = self.idle.pop(0), self.waiting.pop(0)
             self.busy[worker] = seat
             trial = self.in_flight.trials[seat]
-            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.ways, self.source.least(trial))
+            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.assignment(trial))
 
     def _timeout(self) -> float | None:
         """Until when it is enough to listen: for ever, unless a worker is to be started later."""

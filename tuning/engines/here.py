@@ -96,7 +96,7 @@ def _alone(source: Source, objective, trial: Trial, run_trial: Callable[[Trial],
 def _together(source: Source, group: together.TrialsTogether, trials: list[Trial]) -> list[list[dict[str, float]]] | None:
     """The results of trials that train together; `None` if they have to run one by one."""
     try:
-        members = [(int(trial.trial_id), trial.hyperparameters, source.least(trial)) for trial in trials]
+        members = [(int(trial.trial_id), trial.hyperparameters, source.assignment(trial)) for trial in trials]
         results = group.run(members, source.record)
     except (keras_tuner.errors.FatalError, FatalError):
         raise

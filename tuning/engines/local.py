@@ -20,6 +20,7 @@ from tuning.engines import work
 from tuning.engines.dispatch import dispatch
 from tuning.engines.source import Source
 from tuning.errors import SearchError, one_line
+from tuning.training.assignment import Assignment
 
 if TYPE_CHECKING:
     from tuning.training.trainer import Trainer
@@ -90,8 +91,8 @@ class _Process:
             self._process.start()
         theirs.close()
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
-        self._send((number, config, ways, least))
+    def train(self, number: int, config: dict[str, Any], asked: Assignment) -> None:
+        self._send((number, config, asked))
 
     def answer(self, stop: bool) -> None:
         self._send(stop)
@@ -192,8 +193,8 @@ def _work(pipe, job: bytes, answers: bool) -> None:
             return
         pipe.send(("ready", None))
         while True:
-            number, config, ways, least = pipe.recv()
-            work.train(trainer, number, config, ways, least, pipe.send, pipe.recv if answers else None)
+            number, config, asked = pipe.recv()
+            work.train(trainer, number, config, asked, pipe.send, pipe.recv if answers else None)
 
 
 def _end_with_parent() -> None:

@@ -30,6 +30,7 @@ from tuning.engines.local import worker_environment
 from tuning.engines.source import Source
 from tuning.errors import SearchError, missing_packages_explained, one_line
 from tuning.runtime.quiet import stderr_kept_back
+from tuning.training.assignment import Assignment
 
 if TYPE_CHECKING:
     from tuning.training.trainer import Trainer
@@ -233,8 +234,8 @@ class _Actor:
     def listen(self) -> None:
         self.owed = self._handle.listen.remote()
 
-    def train(self, number: int, config: dict[str, Any], ways: tuple[str, ...] | None, least: float | None) -> None:
-        self._handle.tell.remote((number, config, ways, least))
+    def train(self, number: int, config: dict[str, Any], asked: Assignment) -> None:
+        self._handle.tell.remote((number, config, asked))
 
     def answer(self, stop: bool) -> None:
         self._handle.tell.remote(stop)
@@ -371,8 +372,8 @@ class _Training:
                 return
             self._said.put(("ready", None))
             while True:
-                number, config, ways, least = self._told.get()
-                work.train(trainer, number, config, ways, least, self._said.put, self._told.get if answers else None)
+                number, config, asked = self._told.get()
+                work.train(trainer, number, config, asked, self._said.put, self._told.get if answers else None)
         except BaseException:
             traceback.print_exc()
             os._exit(1)  # the thread alone would leave a worker that says nothing any more

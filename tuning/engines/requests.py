@@ -85,7 +85,7 @@ def check_of_trial(kind: str, content: Any, number: int, source, heard: set[tupl
         raise ValueError(f"the trial of this worker is {number}")
     if isinstance(content, events.Chosen) and content.name == "way" and content.value not in (None, *(source.ways or ())):
         raise ValueError("epochs cannot be compiled in this way")
-    if isinstance(content, (events.EpochEnded, events.ExecutionEnded)):
+    if isinstance(content, (events.EpochEnded, events.ExecutionEnded, events.Left)):
         said = (type(content), content.execution, getattr(content, "epoch", None))
         if said in heard:
             raise ValueError("this was said before")
@@ -177,6 +177,7 @@ _FIELDS: dict[type, dict[str, Callable[[Any], Any]]] = {
     },
     events.Chosen: {"name": _name, "value": _choice, "seconds_per_step": _numbers},
     events.BestModel: {"trial": _whole, "content": _bytes},
+    events.Left: {"trial": _whole, "execution": _whole, "epoch": _whole, "content": _bytes},
     events.Noted: {"text": _text},
 }
 _PARTS: dict[str, Sequence[Callable[[Any], Any]]] = {"done": (_results, _grown), "failed": (_text, _text, _grown)}

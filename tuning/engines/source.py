@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tuning.errors import SearchError
+from tuning.training.assignment import Assignment
 from tuning.training.events import Event
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Source(Protocol):
     def next_trial(self, seat: str) -> Trial | None:
         """The next trial for `seat`: `None` if there are no more; with status IDLE if it must wait for others to end."""
 
-    def least(self, trial: Trial) -> float | None:
-        """What a trial must score at least for its model to be kept; `None`: it is not kept, whatever the trial scores."""
+    def assignment(self, trial: Trial) -> Assignment:
+        """How a trial that has begun is to train."""
 
     def record(self, event: Event) -> bool:
         """Takes what a running trial reports; whether the trial is to stop here."""

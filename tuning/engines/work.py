@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tuning.errors import SearchError, one_line
+from tuning.training.assignment import Assignment
 
 Send = Callable[[tuple[str, Any]], None]
 
@@ -42,17 +43,14 @@ def load(job: bytes):
     return trainer
 
 
-def train(
-    trainer, number: int, config: dict[str, Any], ways, least: float | None, send: Send, answer: Callable[[], bool] | None
-) -> None:
+def train(trainer, number: int, config: dict[str, Any], asked: Assignment, send: Send, answer: Callable[[], bool] | None) -> None:
     """Trains one trial and sends what comes of it.
 
     Args:
         trainer: the `tuning.training.trainer.Trainer`.
         number: of the trial.
         config: of its KerasTuner HyperParameters.
-        ways: how epochs may be compiled; see `tuning.training.epochs`.
-        least: what the trial must score at least for its model to be wanted; `None`: it is not wanted.
+        asked: how it is to train.
         send: takes the messages. If it raises an OSError, whoever wanted the trial is gone, and the error goes up.
         answer: waits for the answer to an epoch; `None`: there is none.
     """
@@ -67,9 +65,8 @@ def train(
     hp = keras_tuner.HyperParameters.from_config(config)
     before = hp.get_config()
     content: tuple[Any, ...]
-    trainer.ways = ways
     try:
-        kind, content = "done", (trainer.run(number, hp, report, least=least),)
+        kind, content = "done", (trainer.run(number, hp, report, asked),)
     except (BrokenPipeError, ConnectionError, EOFError):
         raise
     except Exception as error:

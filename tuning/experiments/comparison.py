@@ -16,7 +16,7 @@ from tuning.errors import NoUsableTrialError, SearchError, missing_packages_expl
 from tuning.experiments.arguments import DEFAULT_TRIALS, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
 from tuning.experiments.search import run
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, folder_name
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, HALVING, folder_name
 from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
@@ -76,7 +76,7 @@ def compare(
     folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
     if stores.exists(folder):
         raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
-    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle != "hyperband" else plan.trials
+    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle not in HALVING else plan.trials
     confirmations = max(LEAST_CONFIRMATIONS, plan.repeats) if plan.confirmations is None else plan.confirmations
     identity = plan.settled(made.epochs).identity("comparison") | of_problem(plan.problem, made, objective_of(made))
     header = {

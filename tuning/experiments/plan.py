@@ -130,13 +130,14 @@ class Plan:
         optimizers: names in `keras_optims.OPTIMIZERS`, `"keras:NAME"` of Keras's own, or classes. Of several, a search chooses
             one in each trial, and a comparison searches each.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
-        trials: how many settings to try; 16, or one sweep of Hyperband. A search that is resumed with more goes on.
-        epochs: of a trial, with Hyperband of the longest; by default what the problem suggests.
+        trials: how many settings to try; 16, or one sweep of Hyperband, or as many as it takes until ASHA has trained one for all
+            epochs. A search that is resumed with more goes on.
+        epochs: of a trial, with Hyperband and ASHA of the longest; by default what the problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
-            `"bayesian"`, or `"optuna"`.
+            `"asha"`, `"bayesian"`, or `"optuna"`.
         sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
         pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
-            first execution decides. Not with Hyperband, which stops trials itself.
+            first execution decides. Not with Hyperband and ASHA, which stop trials themselves.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, a list of values, or `None` for the declared
             range. A name is one of the optimizer, of its schedule, of the problem's model, or `batch_size`; `OPTIMIZER.NAME` and
             `problem.NAME` are of that one alone.
@@ -180,7 +181,7 @@ class Plan:
         Any,
         Option(PROBLEM, "see `keras-optims problems`; or your own, module:function (default: digits_mlp)", "P", _BOTH),
     ] = "digits_mlp"
-    trials: Annotated[int | None, Option(COUNT, "settings to try (default: 16; hyperband: one sweep)", "N")] = None
+    trials: Annotated[int | None, Option(COUNT, "settings to try (default: 16; hyperband, asha: one sweep)", "N")] = None
     epochs: Annotated[int | None, Option(COUNT, "of a trial (default: what the problem suggests)", "N", _BOTH)] = None
     oracle: Annotated[
         str, Option(Kind.one_of(ORACLES), f"who proposes settings (default: {DEFAULT_ORACLE})", identifies=_BOTH)

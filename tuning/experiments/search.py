@@ -13,6 +13,7 @@ from tuning.console.search_table import without_best
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
+from tuning.names import HALVING
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
@@ -118,7 +119,7 @@ def run(
         if not fresh and stores.exists(folder):  # a larger budget does not change the grid of a search that has begun
             points = SearchResult.load(folder).config.get("grid") or points
         trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
-    elif trials is None and (plan.oracle != "hyperband" or confirm is not None):
+    elif trials is None and (plan.oracle not in HALVING or confirm is not None):
         trials = DEFAULT_TRIALS
     config = {
         "optimizer": ",".join(each if isinstance(each, str) else public_name(each) for each in plan.optimizers),

@@ -13,6 +13,7 @@ from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, Hy
 
 from tuning.errors import SearchError
 from tuning.names import DEFAULT_SAMPLER, ORACLES, check_name
+from tuning.oracles.asha import AshaOracle
 from tuning.oracles.bayesian import BayesianOracle
 from tuning.oracles.grid import GridOracle, find_place
 from tuning.oracles.optuna import OptunaOracle
@@ -20,6 +21,7 @@ from tuning.oracles.quasirandom import QuasirandomOracle
 
 __all__ = [
     "UNDERSTAND_INFINITY",
+    "AshaOracle",
     "BayesianOptimizationOracle",
     "BayesianOracle",
     "GridOracle",
@@ -62,7 +64,8 @@ def make_oracle(
         objective: what to make best, e.g. `"val_accuracy"`.
         hyperparameters: the space; it is taken as it is and not extended.
         trials: how many at most. Hyperband: `None` means one sweep over all its brackets, a number goes on with further sweeps.
-        epochs: of a trial; with Hyperband, of the longest ones.
+            ASHA: `None` means until the first one has trained all epochs.
+        epochs: of a trial; with Hyperband and ASHA, of the longest ones.
         seed: any int >= 0; 0 is a seed like any other.
         sampler: of `optuna` alone: `tpe` (the default), `cmaes`, or an Optuna sampler.
     """
@@ -80,6 +83,8 @@ def make_oracle(
         oracle = HyperbandOracle(max_epochs=epochs, factor=3, hyperband_iterations=1 if trials is None else None, **common)
         oracle.max_trials = trials
         return oracle
+    if name == "asha":
+        return AshaOracle(max_epochs=epochs, max_trials=trials, **common)
     if name == "optuna":
         return OptunaOracle(sampler=DEFAULT_SAMPLER if sampler is None else sampler, max_trials=trials, **common)
     classes = {

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
-from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle
+from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle
 
 OF_ORACLES = {
     "_save_trial": ("self, trial", "writes a file for each trial; the store has them"),
@@ -32,6 +32,11 @@ ATTRIBUTES_OF_GRIDS = {
     "_populate_next": "the tried points from which the next ones follow",
 }
 """Attributes of `keras_tuner.oracles.GridSearchOracle`, and why each is used."""
+
+OF_HYPERBAND = {
+    "_get_size": ("self, bracket_num, round_num", "how many trials a round has places for"),
+}
+"""Methods of `keras_tuner.oracles.HyperbandOracle`: name -> arguments, and why it is used."""
 
 OF_BAYESIAN = {
     "_vectorize_trials": ("self", "the data of the Gaussian process, in which no score may be infinite"),
@@ -98,6 +103,11 @@ def put_in_order(oracle: GridSearchOracle, trial_ids: Iterable[str]) -> None:
         previous = trial_id
 
 
+def round_size(oracle: HyperbandOracle, bracket: int, of_round: int) -> int:
+    """How many trials a round of a bracket of Hyperband has places for."""
+    return oracle._get_size(bracket, of_round)
+
+
 class GaussianProcess(BayesianOptimizationOracle):
     """KerasTuner's Gaussian process, with public names for what ours changes."""
 
@@ -115,6 +125,15 @@ class GaussianProcess(BayesianOptimizationOracle):
 
     def _vectorize_trials(self):
         return self.vectors(*super()._vectorize_trials())
+
+
+class KnowsSettings(keras_tuner.Oracle):
+    """An oracle to which for how many epochs a setting trains is no part of the setting."""
+
+    def _compute_values_hash(self, values):
+        return super()._compute_values_hash(
+            {name: value for name, value in values.items() if name not in ("tuner/epochs", "tuner/initial_epoch")}
+        )
 
 
 # -- tuners ----------------------------------------------------------------------------------------

@@ -241,7 +241,7 @@ class SearchResult:
     def _load(cls, directory: str | os.PathLike) -> SearchResult:
         with stores.Store.open(directory, read_only=True) as store:
             config, trials = store.config, store.rows("trials")
-            executions, epochs = store.rows("executions"), store.rows("epochs")
+            executions, epochs = store.rows("executions"), store.rows("curves")
             oracle, created, choices = store.oracle_state, store.created, store.choices()
         _check_config(config)
         fields = [field.name for field in dataclasses.fields(Execution)]

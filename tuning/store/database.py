@@ -1,6 +1,6 @@
 """The store of a search: one SQLite file, written in transactions as results come.
 
-Anyone may open it. The tables (schema version 2, kept in `PRAGMA user_version`; see docs/store.md for queries):
+Anyone may open it. The tables (schema version 3, kept in `PRAGMA user_version`; see docs/store.md for queries):
 
     search      one row: config (JSON: what is searched, how, with which versions), oracle (JSON: the oracle's state, without
                 what follows from the trials), created (seconds since 1970)
@@ -8,12 +8,18 @@ Anyone may open it. The tables (schema version 2, kept in `PRAGMA user_version`;
                 hyperparameters (JSON: name -> value), epochs (how many this trial trains unless it is pruned), score (the
                 mean over executions of the objective at its best epoch, of a pruned one the best until it was stopped; NULL
                 unless completed or pruned), message and traceback (of a failed one), begun, ended (seconds since 1970),
-                oracle_trial (JSON: KerasTuner's own record), ended_order (0, 1, ... in the order of ending)
+                oracle_trial (JSON: KerasTuner's own record), ended_order (0, 1, ... in the order of ending), continues (the
+                number of the trial whose training this one continues, with its seed; NULL: it begins its own), from_epoch
+                (its own epochs begin here; NULL unless it continues one)
     executions  trial, execution (0, 1, ...), seed, score (NULL if it diverged), best_epoch (from 0), begun, seconds
     epochs      trial, execution, epoch (from 0), metric, value (NULL: not a number)
     choices     name, value (JSON): what the search measured and decided once
+    snapshots   trial, execution, epoch (how many it had trained), bytes, digest (SHA-256, hexadecimal): of the file
+                `snapshots/TRIAL-EXECUTION.npz`, from which another trial may continue this one
+    curves      a view, with the columns of `epochs`: the curve of a trial from its first epoch, also where it continues another
 
-Version 1 had neither `pruned`, `ended_order` nor `choices`. Such a store is read as it is, and upgraded when a search goes on.
+Version 1 had neither `pruned`, `ended_order` nor `choices`, and version 2 neither `continues`, `from_epoch`, `snapshots` nor
+`curves`. Such a store is read as it is, and upgraded when a search goes on.
 
 The journal is a write-ahead log: readers never wait for the search, and a process that is killed at any moment leaves a
 valid file with everything up to the last transaction. Such a log does not work where several machines share the
@@ -29,29 +35,48 @@ import os
 import pathlib
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tuning.errors import SearchError, StoreError, plain
 from tuning.store.filesystem import shared_filesystem
 from tuning.store.lock import make_directory
 from tuning.store.models import Models
+from tuning.store.snapshots import Snapshots
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x4B4F5054  # "KOPT", so that `file` and we can tell this file from another SQLite file
 FILE_NAME = "search.sqlite"
 
+_CHOICES = "CREATE TABLE choices (name TEXT PRIMARY KEY, value TEXT NOT NULL)"
+_SNAPSHOTS = (
+    "CREATE TABLE snapshots (trial INTEGER NOT NULL, execution INTEGER NOT NULL, epoch INTEGER NOT NULL, bytes INTEGER NOT NULL, "
+    "digest TEXT NOT NULL, PRIMARY KEY (trial, execution)) WITHOUT ROWID"
+)
+_CURVES = """
+CREATE VIEW curves AS
+WITH RECURSIVE parts (trial, part, "before") AS (
+    SELECT number, number, 9223372036854775807 FROM trials
+    UNION ALL
+    SELECT parts.trial, trials.continues, min(trials.from_epoch, parts."before") FROM parts
+    JOIN trials ON trials.number = parts.part WHERE trials.from_epoch > 0 AND trials.continues < trials.number
+)
+SELECT parts.trial AS trial, execution, epoch, metric, value FROM parts
+JOIN epochs ON epochs.trial = parts.part AND epoch < parts."before"
+"""
 _SCHEMA = (
     "CREATE TABLE search (id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, oracle TEXT NOT NULL, "
     "created REAL NOT NULL)",
     "CREATE TABLE trials (number INTEGER PRIMARY KEY, state TEXT NOT NULL, hyperparameters TEXT NOT NULL, epochs INTEGER, "
     "score REAL, message TEXT, traceback TEXT, begun REAL NOT NULL, ended REAL, oracle_trial TEXT NOT NULL, "
-    "ended_order INTEGER)",
+    "ended_order INTEGER, continues INTEGER, from_epoch INTEGER)",
     "CREATE TABLE executions (trial INTEGER NOT NULL, execution INTEGER NOT NULL, seed INTEGER NOT NULL, score REAL, "
     "best_epoch INTEGER, begun REAL NOT NULL, seconds REAL NOT NULL, PRIMARY KEY (trial, execution)) WITHOUT ROWID",
     "CREATE TABLE epochs (trial INTEGER NOT NULL, execution INTEGER NOT NULL, epoch INTEGER NOT NULL, metric TEXT NOT NULL, "
     "value REAL, PRIMARY KEY (trial, execution, epoch, metric)) WITHOUT ROWID",
-    "CREATE TABLE choices (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    _CHOICES,
+    _SNAPSHOTS,
+    _CURVES,
 )
 
 
@@ -101,14 +126,22 @@ class Store:
             return store
 
     def _upgrade(self) -> None:
-        """Brings a store of version 1 to this one, all or nothing."""
-        if self._row("PRAGMA user_version")[0] >= 2:
+        """Brings a store of an older version to this one, all or nothing."""
+        if self._version >= 3:
             return
         with self._transaction():
-            self._connection.execute("ALTER TABLE trials ADD COLUMN ended_order INTEGER")
-            self._connection.execute(_SCHEMA[-1])
-            for order, trial_id in enumerate(self.oracle_state["end_order"]):  # version 1 had the order there only
-                self._connection.execute("UPDATE trials SET ended_order = ? WHERE number = ?", (order, int(trial_id)))
+            if self._version < 2:
+                self._connection.execute("ALTER TABLE trials ADD COLUMN ended_order INTEGER")
+                self._connection.execute(_CHOICES)
+                for order, trial_id in enumerate(self.oracle_state["end_order"]):  # version 1 had the order there only
+                    self._connection.execute("UPDATE trials SET ended_order = ? WHERE number = ?", (order, int(trial_id)))
+            for statement in (
+                "ALTER TABLE trials ADD COLUMN continues INTEGER",
+                "ALTER TABLE trials ADD COLUMN from_epoch INTEGER",
+                _SNAPSHOTS,
+                _CURVES,
+            ):
+                self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _check(self) -> None:
@@ -161,22 +194,32 @@ class Store:
 
     def ended(self) -> list[int]:
         """The numbers of the trials that ended, in the order in which they did."""
-        order = "ended_order" if self._row("PRAGMA user_version")[0] >= 2 else "ended"
+        order = "ended_order" if self._version >= 2 else "ended"
         with explained(self.path):
             rows = self._connection.execute(f"SELECT number FROM trials WHERE {order} IS NOT NULL ORDER BY {order}").fetchall()
         return [row[0] for row in rows]
 
     def choices(self) -> dict[str, Any]:
         """What the search has measured and decided once, by name."""
-        if self._row("PRAGMA user_version")[0] < 2:
+        if self._version < 2:
             return {}
         with explained(self.path):
             rows = self._connection.execute("SELECT name, value FROM choices ORDER BY name").fetchall()
             return {name: json.loads(value) for name, value in rows}
 
+    @property
+    def _version(self) -> int:
+        return self._row("PRAGMA user_version")[0]
+
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """All rows of `trials`, `executions` or `epochs`, in order, as dicts of column -> value."""
-        order = {"trials": "number", "executions": "trial, execution", "epochs": "trial, execution, epoch, metric"}[table]
+        """All rows of a table or of the view `curves`, in order, as dicts of column -> value."""
+        if self._version < 3 and table in ("curves", "snapshots"):
+            return self.rows("epochs") if table == "curves" else []
+        of_epoch = "trial, execution, epoch, metric"
+        order = {
+            **{"trials": "number", "executions": "trial, execution", "snapshots": "trial, execution"},
+            **{"epochs": of_epoch, "curves": of_epoch},
+        }[table]
         with explained(self.path):
             cursor = self._connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
             names = [column[0] for column in cursor.description]
@@ -208,14 +251,28 @@ class Store:
         with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?)", (name, json.dumps(value)))
 
-    def begin_trial(self, number: int, hyperparameters: dict, epochs: int | None, oracle_trial: dict, oracle_state: dict) -> None:
-        """A trial begins, or begins again: what an interrupted run of it left is removed."""
+    def begin_trial(
+        self,
+        number: int,
+        hyperparameters: dict,
+        epochs: int | None,
+        oracle_trial: dict,
+        oracle_state: dict,
+        continues: int | None = None,
+    ) -> None:
+        """A trial begins, or begins again: what an interrupted run of it left is removed.
+
+        `continues`: the number of the trial whose training it continues.
+        """
         with self._transaction():
             self._delete_curves(number)
             self._connection.execute(
-                "INSERT OR REPLACE INTO trials (number, state, hyperparameters, epochs, begun, oracle_trial) "
-                "VALUES (?, 'running', ?, ?, ?, ?)",
-                (number, json.dumps(hyperparameters), epochs, time.time(), json.dumps(oracle_trial)),
+                "INSERT OR REPLACE INTO trials (number, state, hyperparameters, epochs, begun, oracle_trial, continues, "
+                "from_epoch) VALUES (?, 'running', ?, ?, ?, ?, ?, ?)",
+                (
+                    *(number, json.dumps(hyperparameters), epochs, time.time(), json.dumps(oracle_trial)),
+                    *(continues, None if continues is None else 0),
+                ),
             )
             self._save_oracle(oracle_state)
 
@@ -237,8 +294,18 @@ class Store:
             self._delete_curves(number)
 
     def _delete_curves(self, number: int) -> None:
-        for table in ("executions", "epochs"):
+        for table in ("executions", "epochs", "snapshots"):
             self._connection.execute(f"DELETE FROM {table} WHERE trial = ?", (number,))
+
+    def begin_from(self, number: int, epoch: int) -> None:
+        """A trial that continues another one trains from this epoch on."""
+        with self._transaction():
+            self._connection.execute("UPDATE trials SET from_epoch = ? WHERE number = ?", (epoch, number))
+
+    def drop_snapshots(self, trials: Iterable[int]) -> None:
+        """Forgets the snapshots of these trials."""
+        with self._transaction():
+            self._connection.executemany("DELETE FROM snapshots WHERE trial = ?", [(number,) for number in trials])
 
     def add_epoch(self, trial: int, execution: int, epoch: int, metrics: dict[str, float]) -> None:
         """One point of a learning curve."""
@@ -268,10 +335,13 @@ class Store:
         message: str | None = None,
         traceback: str | None = None,
         hyperparameters: dict | None = None,
+        snapshots: Iterable[tuple[int, int, int, str]] = (),
     ) -> None:
         """A trial is over: `completed` or `pruned` with a score, `diverged`, or `failed` with a message.
 
-        `hyperparameters`: all of them, if it has declared some after it began.
+        Args:
+            hyperparameters: all of them, if it has declared some after it began.
+            snapshots: that it leaves: of each (execution, epoch, bytes, digest).
         """
         texts = [None if text is None else plain(text) for text in (message, traceback)]
         with self._transaction():
@@ -284,6 +354,9 @@ class Store:
                 self._connection.execute(
                     "UPDATE trials SET hyperparameters = ? WHERE number = ?", (json.dumps(hyperparameters), number)
                 )
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?)", [(number, *each) for each in snapshots]
+            )
             self._save_oracle(oracle_state)
         self._ended += 1
 
@@ -316,13 +389,14 @@ def exists(directory: str | os.PathLike) -> bool:
             return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
         finally:
             connection.close()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # also of SQLite's own message, which quotes what is damaged
         return True  # something is there, and opening it will say what is wrong
 
 
 def remove(directory: str | os.PathLike) -> None:
-    """Deletes the store in `directory` and what came from it, the best setting and the kept models, and nothing else."""
+    """Deletes the store in `directory` and what came from it: best setting, kept models, snapshots; and nothing else."""
     Models(directory).remove()
+    Snapshots(directory).remove()
     for name in ("best.json", *(f"{FILE_NAME}{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))):
         try:
             (pathlib.Path(directory) / name).unlink(missing_ok=True)
@@ -357,7 +431,7 @@ def _open(uri: str, read_only: bool) -> sqlite3.Connection:
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             return connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             if mode == modes[-1] or not isinstance(error, sqlite3.OperationalError):
                 raise

@@ -29,10 +29,12 @@ from tuning.schedulers.pruning import Pruning
 from tuning.store import database
 from tuning.store.lock import Lock
 from tuning.store.models import Models
+from tuning.study.continuing import Continuing
 from tuning.study.identity import check_same_search
 from tuning.study.listening import Careful
 from tuning.training import epochs
-from tuning.training.events import BestModel, Chosen, EpochEnded, Event, ExecutionEnded, Noted
+from tuning.training.assignment import Assignment
+from tuning.training.events import BestModel, Chosen, EpochEnded, Event, ExecutionEnded, Left, Noted
 from tuning.training.trainer import diverged
 
 SAME_FAILURES = 3  # trials that fail alike, and none that does not: the error is not in the hyperparameters
@@ -124,7 +126,9 @@ class Ledger:
         self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
         self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
         self._ended = 0
+        self._unfinished: list[int] = []  # the numbers of the trials that were running when the search ended
         self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run
+        self._continuing = Continuing(oracle, directory)
         keras_tuner_seam.keeps_nothing(oracle)
         if pruning is not None:
             self._oracles_best = oracle.get_best_trials
@@ -186,7 +190,9 @@ class Ledger:
             if self._seed_note is not None and self.listener is not None:
                 self.listener.noted(self._seed_note)
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
+            self._continuing.sweep(self._opened, self._unfinished)
             yield self
+            self._continuing.sweep(self._opened, list(self._begun_with))
 
     @property
     def _opened(self) -> database.Store:
@@ -207,6 +213,8 @@ class Ledger:
             ) from error
         if self.oracle.seed != seed:  # without one, KerasTuner's oracles draw it anew in each program
             self._seed_note = f"the oracle goes on with the seed {self.oracle.seed}, with which the search began"
+        self._continuing.restore(rows, store.rows("snapshots"))
+        self._unfinished = [row["number"] for row in rows if row["state"] == "running"]
         self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
         self._ended, self._failed_last, self._outcomes = 0, 0, set()
         by_number = {row["number"]: row for row in rows}
@@ -236,7 +244,18 @@ class Ledger:
     def _rank(self, number: int, epochs: int | None, score: float | None) -> tuple[int, float, int]:
         return rank(number, epochs, score, self.oracle.objective.direction)
 
-    def least(self, trial: Trial) -> float | None:
+    def assignment(self, trial: Trial) -> Assignment:
+        """How a trial that has begun is to train."""
+        number = int(trial.trial_id)
+        return Assignment(
+            root=self._continuing.root(number),
+            ways=self.ways,
+            least=self._least(trial),
+            begin=self._continuing.begin(number, self._opened),
+            leaves=self._continuing.leaves(trial.hyperparameters.values),
+        )
+
+    def _least(self, trial: Trial) -> float | None:
         """What a trial must score at least for its model to be kept; `None`: it is not kept, whatever the trial scores."""
         if self._keep_models == 0:
             return None
@@ -302,7 +321,8 @@ class Ledger:
         number = int(trial.trial_id)
         state, record = oracle_state.split(self.oracle, trial)
         self._begun_with[number] = values
-        self._opened.begin_trial(number, values, trained, record, state)
+        continues = self._continuing.began(number, trial.hyperparameters.values)
+        self._opened.begin_trial(number, values, trained, record, state, continues)
         if self.pruning is not None:
             self._pruned.discard(number)
             self.pruning.began(number, trained)
@@ -317,6 +337,7 @@ class Ledger:
         """Writes what a running trial reports to the store; whether the trial is to stop here."""
         self.check_interruption()
         if isinstance(event, EpochEnded):
+            self._continuing.trained(event.trial, event.epoch, self._opened)
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
@@ -332,6 +353,9 @@ class Ledger:
             return False
         if isinstance(event, BestModel):
             self._models.put(event.trial, event.content)
+            return False
+        if isinstance(event, Left):
+            self._continuing.take(event)
             return False
         if isinstance(event, Noted):
             if self.listener is not None:
@@ -398,7 +422,9 @@ class Ledger:
         oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
         values, _ = split_values(trial.hyperparameters.values, self._epochs)
         grown = values if values != self._begun_with.pop(number, None) else None
-        self._opened.end_trial(number, state, score, record, oracles, message, trace, grown)
+        snapshots = self._continuing.ends(number, state)
+        self._opened.end_trial(number, state, score, record, oracles, message, trace, grown, snapshots)
+        self._continuing.sweep(self._opened, list(self._begun_with))
         if grown is not None and self.listener is not None:
             self.listener.trial_grew(number, grown)
         if state == "completed":

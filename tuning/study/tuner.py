@@ -24,6 +24,7 @@ from tuning.engines.local import LocalEngine
 from tuning.engines.source import Source
 from tuning.errors import SearchError
 from tuning.oracles import QuasirandomOracle, oracle_seed
+from tuning.oracles.halving import HALVING
 from tuning.oracles.keras_tuner_seam import TunerOfKerasTuner
 from tuning.results.search import SearchResult, rank
 from tuning.runtime.interruption import Interruption
@@ -182,9 +183,10 @@ class Tuner(TunerOfKerasTuner):
         self._check_engine()
         self.oracle = oracle  # for a worker of a chief, KerasTuner has put its own client in its place
         pruning = make_pruning(pruner, self.oracle.objective)
-        if pruning is not None and isinstance(self.oracle, HyperbandOracle):
+        if pruning is not None and isinstance(self.oracle, HALVING):
+            name = "Hyperband" if isinstance(self.oracle, HyperbandOracle) else "ASHA"
             raise SearchError(
-                f"Hyperband stops trials itself and takes no pruner: leave it out, or choose another oracle; "
+                f"{name} stops trials itself and takes no pruner: leave it out, or choose another oracle; "
                 f"received {pruning.name!r}."
             )
         self.config = config if config is not None else self._default_config(pruning)
@@ -409,13 +411,11 @@ class Tuner(TunerOfKerasTuner):
         """
         if self._overwrites("on_batch_begin") or self._overwrites("on_batch_end"):
             fit_kwargs["callbacks"] = [*(fit_kwargs.get("callbacks") or ()), _Batches(self, trial)]
-        trainer = self.trainer(fit_args, fit_kwargs)
-        trainer.ways = self._searching.ways
-        return trainer.run(
+        return self.trainer(fit_args, fit_kwargs).run(
             int(trial.trial_id),
             trial.hyperparameters,
             self.record,
-            least=self._searching.least(trial),
+            self._searching.assignment(trial),
             epoch_began=lambda model, epoch: self.on_epoch_begin(trial, model, epoch),
             epoch_ended=lambda model, epoch, logs: self.on_epoch_end(trial, model, epoch, logs),
             fit_args=fit_args,

@@ -132,7 +132,7 @@ class BayesianOptimization(Tuner):
 
 
 class Hyperband(Tuner):
-    """Many short trials, of which the best go on for longer. A trial that goes on trains all its epochs again, from the first.
+    """Many short trials, of which the best go on for longer. One that goes on is the same training, further on.
 
     Args:
         max_epochs: of the longest trials.

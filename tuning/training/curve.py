@@ -29,14 +29,15 @@ class Seeds(keras.callbacks.Callback):
 
 
 class Curve(keras.callbacks.Callback):
-    """Reports each epoch, and stops a training that diverged."""
+    """Reports each epoch, and stops a training that diverged. `begun`: the metrics of the epochs that came before."""
 
-    def __init__(self, trial, execution, objective, report, model, epoch_began, epoch_ended):
+    def __init__(self, trial, execution, objective, report, model, epoch_began=None, epoch_ended=None, begun=()):
         super().__init__()
         self.trial, self.execution, self.objective, self.report = trial, execution, objective, report
         self.trained_model = model  # or anything with an attribute stop_training
         self.epoch_began, self.epoch_ended = epoch_began, epoch_ended
-        self.epochs: list[dict[str, float]] = []
+        self.begun = list(begun)
+        self.epochs: list[dict[str, float]] = list(begun)
         self.diverged = False
         self.stopped = False  # by whoever hears the reports
 

@@ -58,6 +58,22 @@ class BestModel:
 
 
 @dataclasses.dataclass(frozen=True)
+class Left:
+    """An execution that is about to end leaves a snapshot, from which another trial may go on.
+
+    Args:
+        trial, execution: whose it is.
+        epoch: how many epochs were trained.
+        content: of an `.npz` file; see `tuning.training.snapshot`.
+    """
+
+    trial: int
+    execution: int
+    epoch: int
+    content: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class Noted:
     """Something that whoever searches should know.
 
@@ -68,5 +84,5 @@ class Noted:
     text: str
 
 
-Event = EpochEnded | ExecutionEnded | Chosen | BestModel | Noted
+Event = EpochEnded | ExecutionEnded | Chosen | BestModel | Left | Noted
 Report = Callable[[Event], bool | None]  # True: the trial is to stop here, as it is not promising

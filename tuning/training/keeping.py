@@ -6,7 +6,7 @@ import contextlib
 import math
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -49,18 +49,24 @@ class BestEpoch(keras.callbacks.Callback):
     Args:
         objective: the KerasTuner Objective.
         least: an epoch that is worse than this one does not count.
+        begun: the metrics of the epochs that came before.
+        best: of these the best one, and the state there; `None`: unknown.
     """
 
-    def __init__(self, objective, least: float):
+    def __init__(self, objective, least: float, begun: Sequence[dict[str, float]] = (), best: tuple[int, State] | None = None):
         super().__init__()
         self._objective, self._least = objective, least
+        self._begun, self._best = begun, best
         self.on_train_begin()
 
     def on_train_begin(self, logs=None):
-        """Nothing is taken yet."""
+        """Nothing is taken yet but what was there before."""
         self.epoch: int | None = None
         self.state: State | None = None
         self._value = math.nan
+        if self._best is not None:
+            epoch, state = self._best
+            self.heard(epoch, self._begun[epoch], lambda: state)
 
     def on_epoch_end(self, epoch, logs=None):
         """Takes the state, if this is the best epoch."""
@@ -84,24 +90,26 @@ class Keeper:
         objective: the KerasTuner Objective.
         least: what the trial must score at least for its model to be kept; `None`: its model is not kept whatever it scores.
         executions: of the trial; its score is their mean.
+        leaves: whether another trial may go on from where it ends, and be the one whose best epoch is of this one.
     """
 
-    def __init__(self, trial: int, objective, least: float | None, executions: int):
-        self._trial, self._objective, self._least = trial, objective, least
+    def __init__(self, trial: int, objective, least: float | None, executions: int, leaves: bool = False):
+        self._trial, self._objective, self._least, self._leaves = trial, objective, least, leaves
         # The mean may be good enough although an execution is not.
         self._least_of_each = -math.inf if objective.direction == "max" else math.inf
-        if executions == 1 and least is not None:
+        if executions == 1 and least is not None and not leaves:
             self._least_of_each = least
         self._score = math.nan
         self._held: tuple[keras.Model, State] | None = None
 
-    def callbacks(self) -> list[BestEpoch]:
-        """The last callbacks of an execution."""
-        return [] if self._least is None else [BestEpoch(self._objective, self._least_of_each)]
+    def callbacks(self, begun: Sequence[dict[str, float]] = (), best: tuple[int, State] | None = None) -> list[BestEpoch]:
+        """The last callbacks of an execution, which goes on after the epochs `begun`, of which `best` is the best."""
+        wanted = self._least is not None or self._leaves
+        return [BestEpoch(self._objective, self._least_of_each, begun, best)] if wanted else []
 
     def execution_ended(self, model: keras.Model, callbacks: list[BestEpoch], score: float, best_epoch: int) -> None:
         """Takes the model if this execution is the best one."""
-        if not callbacks or not math.isfinite(score) or self._objective.better_than(self._least_of_each, score):
+        if self._least is None or not math.isfinite(score) or self._objective.better_than(self._least_of_each, score):
             return
         if self._held is not None and not self._objective.better_than(score, self._score):
             return

@@ -77,6 +77,11 @@ class ProblemModel(keras_tuner.HyperModel):
         """Whether trials have batch sizes of their own."""
         return self.space.searches_batch_size
 
+    @property
+    def follows_schedule(self) -> bool:
+        """Whether the first epochs of a training depend on how many it has."""
+        return self.space.follows_schedule
+
     def declare_hyperparameters(self, hp):
         """The axes of the space."""
         self.space.declare(hp)

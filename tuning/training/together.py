@@ -17,9 +17,11 @@ import numpy as np
 
 from keras_optims.callbacks import averaging_optimizer
 from tuning.training import epochs
+from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve
-from tuning.training.events import Chosen, ExecutionEnded, Report
-from tuning.training.keeping import Keeper
+from tuning.training.events import Chosen, ExecutionEnded, Left, Report
+from tuning.training.keeping import Keeper, put_state
+from tuning.training.snapshot import Snapshot, beginning, taken
 from tuning.training.trainer import Trainer, best_epoch, execution_seed
 
 SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
@@ -62,23 +64,34 @@ class TrialsTogether:
         self.trainer, self.size = trainer, size
         self._compiled: dict[int, Any] = {}
 
-    def run(self, members: Sequence[tuple[int, Any, float | None]], report: Report) -> list[list[dict[str, float]]] | None:
-        """Trains trials, each (number, hyperparameters, least), and returns the results of each as `Trainer.run` does.
+    def run(self, members: Sequence[tuple[int, Any, Assignment]], report: Report) -> list[list[dict[str, float]]] | None:
+        """Trains trials, each (number, hyperparameters, how), and returns the results of each as `Trainer.run` does.
 
         `None` if they cannot train together, as their models have different structures; nothing was trained then.
         """
         results: list[list[dict[str, float]]] = [[] for _ in members]
         running = list(range(len(members)))
         objective, executions = self.trainer.objective, self.trainer.executions
-        keepers = [Keeper(number, objective, least, executions) for number, _, least in members]
+        continued = [self.trainer.continued(asked, report, self.trainer.fit_kwargs) for _, _, asked in members]
+        keepers = [
+            Keeper(number, objective, asked.least, executions, possible and asked.leaves)
+            for (number, _, asked), possible in zip(members, continued, strict=True)
+        ]
         for execution in range(self.trainer.executions):
             begun, clock = time.time(), time.perf_counter()
-            seeds = [execution_seed(self.trainer.search_seed, members[i][0], execution) for i in running]
-            keeping = [keepers[i].callbacks() for i in running]
-            trained = self._train([members[i] for i in running], execution, seeds, keeping, report)
+            seeds = [execution_seed(self.trainer.search_seed, members[i][2].root, execution) for i in running]
+            begins = [self.trainer.begins(members[i][2], execution, members[i][1]) if continued[i] else None for i in running]
+            keeping = [
+                keepers[i].callbacks(*(() if begin is None else (begin.curve, begin.best)))
+                for i, begin in zip(running, begins, strict=True)
+            ]
+            trained = self._train([members[i] for i in running], execution, seeds, begins, keeping, report)
             if trained is None:
                 return None
-            model, curves = trained
+            model, curves, snapshots = trained
+            for i, snapshot in zip(running, snapshots, strict=True):
+                if snapshot is not None and continued[i] and members[i][2].leaves:
+                    report(Left(members[i][0], execution, snapshot.epoch, snapshot.content()))
             seconds = (time.perf_counter() - clock) / len(running)  # each one's share
             going_on = []
             for i, seed, curve, callbacks in zip(running, seeds, curves, keeping, strict=True):
@@ -95,17 +108,24 @@ class TrialsTogether:
             keepers[i].trial_ended(results[i], report)
         return results
 
-    def _train(self, members, execution, seeds, keeping, report) -> tuple[keras.Model, list[Curve]] | None:
+    def _train(
+        self, members, execution, seeds, begins, keeping, report
+    ) -> tuple[keras.Model, list[Curve], list[Snapshot | None]] | None:
         from tuning.training.epochs.together import Together, fit_together, state_of
 
-        trainer, models, states, order_seeds = self.trainer, [], [], []
+        trainer, models, states, order_seeds, beginnings = self.trainer, [], [], [], []
         arguments = _arguments(trainer)
-        for (_, hp, _), seed in zip(members, seeds, strict=True):
+        for (_, hp, _), seed, begin in zip(members, seeds, begins, strict=True):
             models.append(trainer.model(hp, seed))
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
             train = _build(models[0], arguments)
+            beginnings.append(beginning(models[0]))
+            if begin is not None:
+                if begin.beginning != beginnings[-1]:
+                    return None  # alone it trains from its beginning
+                put_state(models[0], begin.state)
             states.append(state_of(models[0]))
         model = models[0]
         if id(model) not in self._compiled:
@@ -113,20 +133,30 @@ class TrialsTogether:
             trainer.settle(report, model)
             self._compiled = {id(model): Together(model, way, self.size)}
         curves = [
-            Curve(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False), None, None)
-            for number, *_ in members
+            Curve(
+                *(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False)),
+                begun=() if begin is None else begin.curve,
+            )
+            for (number, *_), begin in zip(members, begins, strict=True)
         ]
-
-        def epoch_ended(i, epoch, logs, state):
-            curves[i].on_epoch_end(epoch, logs)
-            for callback in keeping[i]:
-                callback.heard(epoch, logs, lambda: [array for group in state()[:3] for array in group])  # without the metrics
-            return curves[i].stopped or curves[i].diverged
-
         trained = arguments.pop("epochs", 1)
         epochs_of = [trainer.epochs_of(hp).get("epochs", trained) for _, hp, _ in members]
-        fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, epochs_of=epochs_of, **arguments)
-        return model, curves
+        snapshots: list[Snapshot | None] = [None] * len(members)
+
+        def epoch_ended(i, epoch, logs, state):
+            def arrays():
+                return [array for group in state()[:3] for array in group]  # without the metrics
+
+            curves[i].on_epoch_end(epoch, logs)
+            for callback in keeping[i]:
+                callback.heard(epoch, logs, arrays)
+            if epoch + 1 == epochs_of[i] and members[i][2].leaves:
+                snapshots[i] = taken(curves[i], arrays(), keeping[i], beginnings[i])
+            return curves[i].stopped or curves[i].diverged
+
+        first = [0 if begin is None else begin.epoch for begin in begins]
+        fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, first=first, epochs_of=epochs_of, **arguments)
+        return model, curves, snapshots
 
 
 def measure_size(trainer: Trainer, hp, report: Report) -> None:

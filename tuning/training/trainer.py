@@ -1,12 +1,15 @@
 """Training one setting: the only place that builds and trains models, in this process or in a worker.
 
 A trial is a setting of hyperparameters; an execution is one training with it. Everything random in an execution follows from
-(search seed, trial number, execution number), so that the same trial alone in a fresh process gives the same numbers.
+(search seed, trial number, execution number), so that the same trial alone in a fresh process gives the same numbers. A trial
+that continues another one is the training of that one, its root, further on: it has the root's number there, and gives the
+numbers of the root trained alone for as many epochs, whether it goes on from a snapshot or trains them all again.
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +21,12 @@ import numpy as np
 
 from tuning.errors import SearchError
 from tuning.training import epochs
+from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve, Seeds, averages_validated
-from tuning.training.events import Chosen, ExecutionEnded, Noted, Report
-from tuning.training.keeping import Keeper
+from tuning.training.events import Chosen, ExecutionEnded, Left, Noted, Report
+from tuning.training.keeping import BestEpoch, Keeper
 from tuning.training.problem_model import ProblemModel
+from tuning.training.snapshot import Continuation, OtherTrainingError, Snapshot
 from tuning.training.tensorboard import placed
 from tuning.training.warm import WarmModels, reseed, seed_everything
 
@@ -73,8 +78,8 @@ class Trainer:
         trial: int,
         hp,
         report: Report,
+        asked: Assignment | None = None,
         *,
-        least: float | None = None,
         epoch_began: Callable[[Any, int], None] | None = None,
         epoch_ended: Callable[[Any, int, dict], None] | None = None,
         fit_args: Sequence[Any] | None = None,
@@ -89,50 +94,98 @@ class Trainer:
             trial: its number.
             hp: the KerasTuner HyperParameters with the setting. Hyperband's "tuner/epochs" says for how many epochs.
             report: hears of every epoch and execution as they end; if it returns True for an epoch, the trial stops.
-            least: what the trial must score at least for its model to be reported; `None`: it is not, whatever it scores.
+            asked: how it is to train; by default from its beginning, and its model is not wanted.
             epoch_began, epoch_ended: called with (model, epoch) and (model, epoch, logs).
             fit_args, fit_kwargs: of this trial's `fit`, in the place of the search's.
 
         Returns:
             For each execution its metrics at the best epoch, with the objective under its name; NaN there if it diverged.
         """
+        asked = Assignment(trial, ways=self.ways) if asked is None else asked
+        self.ways = asked.ways
         fit_args = self.fit_args if fit_args is None else fit_args
         fit_kwargs = self.fit_kwargs if fit_kwargs is None else fit_kwargs
+        continued = self.continued(asked, report, fit_kwargs)
+        keeper = Keeper(trial, self.objective, asked.least, self.executions, continued and asked.leaves)
+        of_trial = _Trial(trial, hp, report, keeper, continued and asked.leaves, epoch_began, epoch_ended, fit_args, fit_kwargs)
         results = []
-        keeper = Keeper(trial, self.objective, least, self.executions)
         for execution in range(self.executions):
             begun, clock = time.time(), time.perf_counter()
-            seed = execution_seed(self.search_seed, trial, execution)
-            model = self.model(hp, seed)
-            curve = Curve(trial, execution, self.objective, report, model, epoch_began, epoch_ended)
-            kwargs = {**fit_kwargs, "verbose": 0}  # the view shows the epochs
-            started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs, model=model: self.settle(report, model))
-            given = copy.deepcopy(kwargs.get("callbacks") or [])
-            own = self.hypermodel.own_callbacks() if isinstance(self.hypermodel, ProblemModel) else []
-            kwargs["callbacks"] = [
-                *placed(own, trial, execution, hp),
-                Seeds(seed),
-                *averages_validated(model),
-                started,
-                *placed(given, trial, execution, hp),
-                curve,
-                *(keeping := keeper.callbacks()),
-            ]
-            kwargs |= self.epochs_of(hp)
+            seed = execution_seed(self.search_seed, asked.root, execution)
+            begin = self.begins(asked, execution, hp) if continued else None
             try:
-                returned = self._fit(hp, model, fit_args, kwargs)
-            except BaseException:
-                self.models.drop(model)
-                raise
-            metrics, best_epoch = best(returned, curve, self.objective)
-            score = metrics[self.objective.name]
-            report(ExecutionEnded(trial, execution, seed, score, best_epoch, begun, time.perf_counter() - clock))
-            results.append(metrics)
-            if curve.stopped or not math.isfinite(score):
+                trained = self._train(of_trial, execution, seed, begin)
+            except OtherTrainingError:
+                trained = self._train(of_trial, execution, seed, None)
+            score = trained.metrics[self.objective.name]
+            if trained.snapshot is not None:
+                report(Left(trial, execution, trained.snapshot.epoch, trained.snapshot.content()))
+            report(ExecutionEnded(trial, execution, seed, score, trained.best_epoch, begun, time.perf_counter() - clock))
+            results.append(trained.metrics)
+            if trained.curve.stopped or not math.isfinite(score):
                 return results
-            keeper.execution_ended(model, keeping, score, best_epoch)
+            keeper.execution_ended(trained.model, trained.keeping, score, trained.best_epoch)
         keeper.trial_ended(results, report)
         return results
+
+    def _train(self, of: _Trial, execution: int, seed: int, begin: Snapshot | None) -> _Trained:
+        model = self.model(of.hp, seed)
+        before = () if begin is None else begin.curve
+        curve = Curve(of.number, execution, self.objective, of.report, model, of.epoch_began, of.epoch_ended, before)
+        keeping = of.keeper.callbacks(before, None if begin is None else begin.best)
+        continuation = [] if begin is None and not of.leaves else [Continuation(begin, of.leaves, curve, keeping)]
+        started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self.settle(of.report, model))
+        kwargs = {**of.fit_kwargs, "verbose": 0}  # the view shows the epochs
+        kwargs["callbacks"] = [
+            *placed(self._own_callbacks(), of.number, execution, of.hp),
+            Seeds(seed),
+            *averages_validated(model),
+            started,
+            *placed(copy.deepcopy(kwargs.get("callbacks") or []), of.number, execution, of.hp),
+            curve,
+            *keeping,
+            *continuation,
+        ]
+        kwargs |= self.epochs_of(of.hp)
+        if begin is not None:
+            kwargs["initial_epoch"] = begin.epoch
+        try:
+            returned = self._fit(of.hp, model, of.fit_args, kwargs)
+        except BaseException:
+            self.models.drop(model)
+            raise
+        snapshot = continuation[0].taken if continuation else None
+        return _Trained(model, curve, keeping, snapshot, *best(returned, curve, self.objective))
+
+    def continued(self, asked: Assignment, report: Report, fit_kwargs: Mapping[str, Any]) -> bool:
+        """Whether trainings go on from snapshots and leave them; reports why not, once, if that is asked for."""
+        reason = self.why_not_continued(fit_kwargs)
+        if reason is not None and (asked.leaves or asked.begin) and reason not in self._told:
+            self._told.add(reason)
+            report(Noted(f"a trial that goes on trains its first epochs again, as {reason}"))
+        return reason is None
+
+    def why_not_continued(self, fit_kwargs: Mapping[str, Any]) -> str | None:
+        """Why a training cannot go on from a snapshot; `None` if it can, as far as is known before it begins."""
+        own_fit = type(self.hypermodel).fit is not keras_tuner.HyperModel.fit and not isinstance(self.hypermodel, ProblemModel)
+        for reason, holds in (
+            ("callbacks may have a state of their own", fit_kwargs.get("callbacks") or self._own_callbacks()),
+            ("the HyperModel has a fit of its own", own_fit),
+            ("its schedule is of all its epochs", isinstance(self.hypermodel, ProblemModel) and self.hypermodel.follows_schedule),
+            ("initial_epoch is given", fit_kwargs.get("initial_epoch")),
+        ):
+            if holds:
+                return reason
+        return None
+
+    def begins(self, asked: Assignment, execution: int, hp) -> Snapshot | None:
+        """From where an execution goes on; `None`: from its beginning."""
+        snapshot = Snapshot.read(asked.begin[execution]) if execution < len(asked.begin) else None
+        planned = self.epochs_of(hp).get("epochs")
+        return snapshot if snapshot is not None and planned is not None and snapshot.epoch < planned else None
+
+    def _own_callbacks(self) -> list[keras.callbacks.Callback]:
+        return self.hypermodel.own_callbacks() if isinstance(self.hypermodel, ProblemModel) else []
 
     def model(self, hp, seed: int) -> keras.Model:
         """The model with this setting, in the state in which its training begins."""
@@ -145,10 +198,7 @@ class Trainer:
         return model
 
     def epochs_of(self, hp) -> dict[str, int]:
-        """For how many epochs a setting trains, where Hyperband says so.
-
-        No weights are kept between trials, so one that Hyperband promotes trains all its epochs again, from epoch 0.
-        """
+        """For how many epochs a setting trains, where Hyperband says so."""
         return {"epochs": hp.values["tuner/epochs"]} if "tuner/epochs" in hp.values else {}
 
     def _fit(self, hp, model, args, kwargs):
@@ -189,6 +239,33 @@ class Trainer:
         self.models = WarmModels(ways=state["models"])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Trial:
+    """What is the same for all executions of a trial; `leaves`: whether they leave snapshots."""
+
+    number: int
+    hp: Any
+    report: Report
+    keeper: Keeper
+    leaves: bool
+    epoch_began: Callable[[Any, int], None] | None
+    epoch_ended: Callable[[Any, int, dict], None] | None
+    fit_args: Sequence[Any]
+    fit_kwargs: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """An execution that has trained."""
+
+    model: keras.Model
+    curve: Curve
+    keeping: list[BestEpoch]
+    snapshot: Snapshot | None
+    metrics: dict[str, float]
+    best_epoch: int
+
+
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
     """Whether the objective of any execution is not finite."""
     return not all(math.isfinite(metrics[objective.name]) for metrics in results)
@@ -218,7 +295,7 @@ def best(returned, curve: Curve, objective) -> tuple[dict[str, float], int]:
     if curve.diverged:
         return best_epoch(curve.epochs, curve, objective)
     if isinstance(returned, keras.callbacks.History):
-        return best_epoch(epochs_of(returned), curve, objective)
+        return best_epoch([*curve.begun, *epochs_of(returned)], curve, objective)
     last = max(len(curve.epochs) - 1, 0)
     if isinstance(returned, dict) and objective.name in returned:
         return {name: float(value) for name, value in returned.items()}, last

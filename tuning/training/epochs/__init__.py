@@ -76,7 +76,7 @@ def fit(
         callbacks: called as by `model.fit`.
         validation_split, validation_data, validation_batch_size: as `model.fit` takes them.
         shuffle: draw a new order for each epoch.
-        epochs, initial_epoch: as `model.fit` takes them.
+        epochs, initial_epoch: as `model.fit` takes them. An epoch has its order of the samples wherever training begins.
         **others: further arguments of `model.fit`.
 
     Returns:
@@ -108,6 +108,8 @@ def fit(
     build(model, train, batch_size)
     compiled = _compiled(model, train, batch_size)
     orders = np.random.default_rng(seed)
+    for _ in range(initial_epoch if shuffle else 0):
+        orders.permutation(count(train))
     compiled.seed(seed)
     called = keras.callbacks.CallbackList(list(callbacks or ()), add_history=True, model=model, epochs=epochs)
     model.stop_training = False

@@ -95,6 +95,7 @@ def fit_together(
     y,
     *,
     batch_size: int | None = None,
+    first: Sequence[int],
     epochs_of: Sequence[int],
     validation_data=None,
     validation_split: float = 0.0,
@@ -109,15 +110,19 @@ def fit_together(
         seeds: of each one's order of the samples.
         epoch_ended: called with (index of the model, epoch, metrics, a function that gives the model's state); returns True if
             this model is to stop.
-        epochs_of: how many epochs each one trains.
+        first: the epoch at which each one begins.
+        epochs_of: how many epochs each one has when it ends.
         x, y, batch_size, validation_data, validation_split, validation_batch_size, shuffle: as of `tuning.training.epochs.fit`.
     """
     batch_size = batch_size or 32
     train, validation = epochs.prepared(x, y, validation_data, validation_split)
     count = epochs.count(train)
     generators = [np.random.default_rng(seed) for seed in seeds]
+    for generator, begun in zip(generators, first, strict=True):
+        for _ in range(begun if shuffle else 0):
+            generator.permutation(count)
     state, running = stacked(states, compiled.size), set(range(len(states)))
-    for epoch in range(max(epochs_of)):
+    for later in range(max(last - begun for begun, last in zip(first, epochs_of, strict=True))):
         orders = [generator.permutation(count) if shuffle else np.arange(count) for generator in generators]
         orders += [orders[-1]] * (compiled.size - len(orders))
         state = compiled.train(compiled.without_metrics(state), train, np.stack(orders).astype("int32"), batch_size)
@@ -127,6 +132,7 @@ def fit_together(
             for log, results in zip(logs, compiled.metrics(state), strict=True):
                 log.update({f"val_{name}": value for name, value in results.items()})
         for i in sorted(running):
+            epoch = first[i] + later
             if epoch_ended(i, epoch, logs[i], functools.partial(_one_of, state, i)) or epoch + 1 >= epochs_of[i]:
                 running.discard(i)
         if not running:

@@ -1,0 +1,80 @@
+"""Asynchronous successive halving: many settings for a few epochs, of which the best go on, and nobody waits for anybody.
+
+After L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020 (https://arxiv.org/abs/1810.05934).
+"""
+
+from __future__ import annotations
+
+import math
+
+from keras_tuner.engine.trial import Trial
+
+from tuning.oracles.keras_tuner_seam import KnowsSettings
+from tuning.oracles.quasirandom import QuasirandomOracle
+
+
+class AshaOracle(KnowsSettings, QuasirandomOracle):
+    """Settings of a scrambled Sobol sequence, promoted from rung to rung.
+
+    A rung is a number of epochs: `max_epochs`, and a `factor`-th of it again and again. A trial that has ended on a rung is
+    promoted if it is among the best 1 / `factor` of all that have ended there so far: another one continues it to the next rung,
+    highest rungs first. If nobody can be promoted, a new setting begins on the lowest rung. So with one worker the search is a
+    function of the seed; with several it follows from the order in which they end as well, and what it decided is in the store.
+
+    Args:
+        max_epochs: of the highest rung.
+        factor: as above, at least 2.
+        max_trials: promoted ones count; `None`: as many as it takes until the first one has trained all epochs.
+        **kwargs: of `keras_tuner.Oracle`.
+    """
+
+    def __init__(self, *, max_epochs: int, factor: int = 3, max_trials: int | None = None, **kwargs):
+        self.rungs = rungs(max_epochs, factor)
+        self.max_epochs, self.factor = max_epochs, factor
+        if max_trials is None:
+            max_trials = sum(factor**i for i in range(len(self.rungs)))
+        super().__init__(max_trials=max_trials, **kwargs)
+
+    def populate_space(self, trial_id):
+        """A promotion, or the next point of the sequence."""
+        for rung in reversed(range(len(self.rungs) - 1)):
+            for trial in self.promotable(rung)[:1]:
+                values = {**trial.hyperparameters.values, "tuner/trial_id": trial.trial_id}
+                return {"status": "RUNNING", "values": {**values, **self._on(rung + 1)}}
+        proposed = super().populate_space(trial_id)
+        if proposed["status"] == "RUNNING":
+            return {**proposed, "values": {**proposed["values"], **self._on(0)}}
+        return {"status": "IDLE", "values": None} if self.ongoing_trials else proposed
+
+    def _on(self, rung: int) -> dict[str, int]:
+        return {"tuner/epochs": self.rungs[rung], "tuner/initial_epoch": self.rungs[rung - 1] if rung else 0}
+
+    def promotable(self, rung: int, more: int = 0) -> list[Trial]:
+        """The trials that have ended on a rung, are among its best, and were not promoted yet; best first.
+
+        `more`: of those that would be so if as many more ended there, all of them worse.
+        """
+        ended = [
+            trial
+            for trial in self.trials.values()
+            if trial.status == "COMPLETED"
+            and trial.score is not None
+            and trial.hyperparameters.values.get("tuner/epochs") == self.rungs[rung]
+        ]
+        above = {trial.hyperparameters.values.get("tuner/trial_id") for trial in self.trials.values()}
+        best = sorted(ended, key=lambda trial: trial.score, reverse=self.objective.direction == "max")
+        best = best[: (len(ended) + more) // self.factor]
+        return [trial for trial in best if math.isfinite(trial.score) and trial.trial_id not in above]
+
+    def ever_promotable(self) -> list[Trial]:
+        """The trials that have ended and may be promoted before the search has all its trials."""
+        to_come = max(0, self.max_trials - len(self.end_order))
+        return [trial for rung in range(len(self.rungs) - 1) for trial in self.promotable(rung, to_come)]
+
+
+def rungs(max_epochs: int, factor: int) -> list[int]:
+    """The epochs of the rungs, ascending: 1, 3, 9, 27 of 27 with factor 3."""
+    found = [max_epochs]
+    while found[0] > 1:
+        found.insert(0, -(-found[0] // factor))
+    return found
