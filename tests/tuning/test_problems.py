@@ -8,7 +8,8 @@ from keras import ops
 from tuning import Data, Problem, SearchError
 from tuning.problems import make_problem
 from tuning.problems.cifar10 import Augmentation
-from tuning.problems.images import scaled
+from tuning.problems.images import images as of_images
+from tuning.problems.images import pixels
 from tuning.problems.problem import validation_batch_size
 
 
@@ -33,15 +34,18 @@ def test_small_networks():
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3)])
-def test_pixels_are_between_0_and_1_and_grey_images_have_a_channel(shape):
+def test_images_stay_bytes_and_models_scale_them(shape):
     images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
     loaded = (images, np.arange(20, dtype=np.uint8) % 10), (images[:5], np.arange(5, dtype=np.uint8))
-    data = scaled(lambda data_dir: loaded, None)
+    data = of_images(lambda data_dir: loaded, None)
     image = shape if len(shape) == 3 else (*shape, 1)
     assert [part[0].shape for part in (data.train, data.validation, data.test)] == [(count, *image) for count in (16, 4, 5)]
-    assert data.test[0].dtype == np.float32
-    np.testing.assert_allclose(data.test[0].reshape(images[:5].shape) * 255, images[:5], rtol=1e-6)
+    assert data.test[0].dtype == np.uint8
+    np.testing.assert_array_equal(data.test[0].reshape(images[:5].shape), images[:5])
     assert (data.test[1].dtype, data.test[1].tolist()) == (np.int32, list(range(5)))
+    given, scaled = pixels(image)
+    assert given.dtype == "uint8"
+    np.testing.assert_allclose(ops.convert_to_numpy(scaled(data.test[0])), data.test[0] / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["mnist_2c2d", "fashion_mnist_2c2d"])
