@@ -88,9 +88,10 @@ def _3c3d(units: int = 512, activation: str = "relu", dropout: float = 0.0) -> k
 def cifar10_resnet20(data_dir=None) -> Problem:
     """CIFAR-10 and the residual net of 20 layers of He et al. (CVPR 2016, section 4.2): 0.27 million weights.
 
-    It has 6·`blocks` + 2 layers. The same as there: 3 stages of `blocks` blocks of two convolutions of 3x3, with 16, 32 and 64 filters, each with batch
-    normalization and no bias; shortcuts without weights, which between stages leave out every other pixel and add channels of
-    zeros; global pooling; He-normal convolutions; batch size 128; crops of images padded by 4 pixels, and mirror images.
+    It has 6·`blocks` + 2 layers. The same as there: 3 stages of `blocks` blocks of two convolutions of 3x3, with 16, 32 and 64
+    filters, each with batch normalization and no bias; shortcuts without weights, which between stages leave out every other
+    pixel and add channels of zeros; global pooling; He-normal convolutions; batch size 128; crops of images padded by 4 pixels,
+    and mirror images.
 
     Different: every image is standardized by itself, in the place of subtracting the mean of all images from each pixel; weight
     decay is the optimizer's (there 0.0001, as L2); a short last batch is left out; 10,000 validation images out of the training
