@@ -1,12 +1,16 @@
 """The built-in problems are what their docstrings say; a user's own is checked."""
 
+import importlib.util
+import json
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from tuning import Data, Problem, SearchError
-from tuning.problems import make_problem
+from tuning.problems import PROBLEMS, make_problem
 from tuning.problems.cifar10 import Augmentation
 from tuning.problems.images import images as of_images
 from tuning.problems.images import pixels
@@ -267,3 +271,29 @@ def test_a_function_that_makes_no_problem_is_named(function, words, tiny):
         make_problem(f"tiny_problem:{function}")
     for word in words:
         assert word in str(raised.value)
+
+
+def test_published_figures_are_printed_beside_what_is_found(monkeypatch, capsys, tmp_path):
+    path = pathlib.Path(__file__).parents[2] / "scripts" / "published_figures.py"
+    specification = importlib.util.spec_from_file_location("published_figures", path)
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    for training in script.TRAININGS.values():
+        assert training["problem"] in PROBLEMS
+        assert training["optimizer"]() is not None
+        assert max(training["published"]) == training["epochs"]
+
+    def load(self, batch_size):
+        x, y = np.zeros((256, 28, 28, 1), np.uint8), np.zeros(256, np.int32)
+        return Data((x, y), (x[:64], y[:64]), (x[:8], y[:8]))
+
+    monkeypatch.setattr(Problem, "load", load)
+    monkeypatch.setattr(Problem, "build", lambda self: keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]))
+    written = tmp_path / "found.json"
+    monkeypatch.setattr(
+        "sys.argv", ["", "--only", "fashion_mnist_2c2d, sgd", "--epochs", "1", "--seeds", "2", "--json", str(written)]
+    )
+    assert script.main() == 0
+    rows = [line.split(" | ")[1:5] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [["0", "1", "1.0000", "0.8545"], ["1", "1", "1.0000", "0.8545"]]
+    assert [json.loads(line)["test"] for line in written.read_text().splitlines()] == [1, 1]
