@@ -76,7 +76,7 @@ def trained_on_digits(make, dtype, seeds):
     accuracies = []
     for seed in range(seeds):
         keras.utils.set_random_seed(seed)
-        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(10)])
+        model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(512, "relu"), keras.layers.Dense(10)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(make(slot_dtype=dtype), loss, metrics=["accuracy"])
         model.fit(x[:1400], y[:1400], batch_size=64, epochs=8, verbose=0)
