@@ -4,9 +4,9 @@
     python scripts/release.py notes v0.1.0 --repository https://github.com/OWNER/NAME > notes.md
     python scripts/release.py readme v0.1.0 --repository https://github.com/OWNER/NAME
 
-`check` fails unless the tag is the version of setup.cfg after a v, and the changelog has a section on that version. `notes` prints
-that section. `readme` rewrites README.md in its place, for the build that follows. In both of these, links to files of the
-repository become addresses of them at that tag. `.github/workflows/release.yml` runs the three.
+`check` fails unless the tag is the version of setup.cfg after a v, and the changelog has a section on that version. `notes`
+prints that section. `readme` rewrites README.md in its place, for the build that follows. In both of these, links to files of
+the repository become addresses of them at that tag. `.github/workflows/release.yml` runs the three.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def unwrapped(markdown: str) -> str:
 
 
 def with_addresses(markdown: str, repository: str, tag: str) -> str:
-    """The same with addresses in the place of links to files: GitHub's pages at this tag, and of pictures the files themselves."""
+    """The same with addresses in the place of links to files: GitHub's pages at this tag, of pictures the files themselves."""
 
     def address(link: re.Match) -> str:
         picture, label, path = link.groups()

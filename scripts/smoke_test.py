@@ -2,8 +2,9 @@
 
     python scripts/smoke_test.py dist/keras_optims-0.1.0-py3-none-any.whl [--python PYTHON ...] [--backend tensorflow]
 
-Without --python, on each of Python 3.11, 3.12 and 3.13 that is on the PATH; a version that is not there is named, and left out. With
-pyenv, `PYENV_VERSION=3.11:3.12:3.13` puts them there. Each takes some minutes: it downloads the backend, and imports it ten times.
+Without --python, on each of Python 3.11, 3.12 and 3.13 that is on the PATH; a version that is not there is named, and left out.
+With pyenv, `PYENV_VERSION=3.11:3.12:3.13` puts them there. Each takes some minutes: it downloads the backend, and imports it ten
+times.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def test_the_notebook_is_a_page_with_its_formulas_and_outputs(site):
 def test_search_finds_pages_and_leaves_source_files_out(site):
     index = json.loads((site / "search/search_index.json").read_text())
     found = {part["location"].partition("#")[0] for part in index["docs"]}
-    assert {"index.html", "story.ko.html", "optimizers/adam.html", "api.html"} <= found
+    assert {"index.html", "story.ko.html", "optimizers/adam.html", "api/tuning.html"} <= found
     assert not any(location.startswith("source/") for location in found)
     assert "ko" in index["config"]["lang"]
 
@@ -166,7 +166,14 @@ def test_the_site_works_in_a_browser_as_files(site, tmp_path):
     browser = browsing.opened(tmp_path)
     try:
         for dark in (False, True):
-            for name in ("index.html", "notebook.html", "story.ko.html", "claims.html", "optimizers/adam.html", "api.html"):
+            for name in (
+                "index.html",
+                "notebook.html",
+                "story.ko.html",
+                "claims.html",
+                "optimizers/adam.html",
+                "api/tuning.html",
+            ):
                 for width in (1280, 390):
                     browsing.visit(browser, site / name, width, dark)
                     assert browsing.errors(browser) == [], name
