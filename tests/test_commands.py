@@ -63,6 +63,8 @@ NOT_RUN = {
     "keras-optims compare adam keras:Adam": "tests/tuning/test_structure.py",
     "ray start": "needs a cluster",
     "pip install": "installs; tests/test_packaging.py",
+    "python -m build": "tests/test_packaging.py",
+    "scripts/check.sh": "is not about the pages",
     "scripts/quickstart.sh": "installs",
     "scripts/setup_mac.sh": "for a Mac; tests/test_mac_setup.py runs it with stubs",
     "scripts/test.sh": "runs these tests",
