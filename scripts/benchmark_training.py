@@ -3,8 +3,9 @@
     python scripts/benchmark_training.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--steps N]
                                          [--rounds N] [--jit auto|on|off] [--json]
 
-The models are those of the built-in problems, and, with synthetic data, ResNet-50 (images of 64x64) and a transformer of 6 layers
-and width 256. Both contestants begin with the same weights, see the same batches, and are trained by Keras's own `fit`; what is
+The models are those of the built-in problems; with synthetic data, ResNet-50 (images of 64x64), a transformer of 6 layers and
+width 256, three dense layers of 2048 (wide), 100 of 32 with layer normalization (deep), and the mean of 20 rows of an embedding
+of 300,000 x 64. Both contestants begin with the same weights, see the same batches, and are trained by Keras's own `fit`; what is
 compared is the optimizer alone. A step's cost hardly shows where the model's own work is large; scripts/benchmark_update.py has
 the step by itself. The first epoch of each, which compiles, is not counted, and printed. Each round trains every contestant for
 an epoch, in turn; what counts is the median of the rounds' ratios.
@@ -22,7 +23,7 @@ PROBLEMS = (
     *("digits_mlp", "mnist_mlp", "mnist_cnn", "fashion_mnist_2c2d", "cifar10_cnn", "cifar10_3c3d", "cifar10_resnet20"),
     "shakespeare_gpt",
 )
-SYNTHETIC = ("resnet50", "transformer")
+SYNTHETIC = ("resnet50", "transformer", "wide", "deep", "embedding")
 
 
 def main() -> int:
@@ -47,16 +48,16 @@ def main() -> int:
     report = {"backend": arguments.backend, "optimizer": arguments.optimizer, "machine": machine, "cases": {}}
     if not arguments.json:
         print(f"{arguments.optimizer} on {arguments.backend}, {machine}, {arguments.rounds} rounds\n")
-        print("| problem | weights | steps | ours, s | Keras, s | ours / Keras | first epoch, s |")
-        print("|---|---|---|---|---|---|---|", flush=True)
+        print("| model | weights | ms a step, ours | Keras | times as fast (least, most) | first epoch, s |")
+        print("|---|---|---|---|---|---|", flush=True)
     for case in arguments.case:
         found = measure(case, contestants, arguments)
         report["cases"][case] = found
         if not arguments.json:
-            seconds, first = found["seconds"], found["first"]
+            ms, first = found["milliseconds"], found["first"]
             print(
-                f"| {case} | {found['weights']:,} | {found['steps']} | {seconds['ours']:.3g} | {seconds['keras']:.3g} | "
-                f"{found['ratio']:.2f} ({found['least']:.2f}-{found['most']:.2f}) | {first['ours']:.1f}, {first['keras']:.1f} |",
+                f"| {case} | {found['weights']:,} | {ms['ours']:.3g} | {ms['keras']:.3g} | "
+                f"{found['times']:.2f} ({found['least']:.2f}, {found['most']:.2f}) | {first['ours']:.1f}, {first['keras']:.1f} |",
                 flush=True,
             )
     if arguments.json:
@@ -92,14 +93,14 @@ def measure(case, contestants, arguments):
     for number in range(arguments.rounds):
         for name in sorted(models, reverse=number % 2 == 1):
             taken[name].append(epoch(models[name], x, y, batch_size))
-    ratios = sorted(ours / theirs for ours, theirs in zip(taken["ours"], taken["keras"], strict=True))
+    times = sorted(theirs / ours for ours, theirs in zip(taken["ours"], taken["keras"], strict=True))
+    steps = len(x) // batch_size
     return {
         "weights": sum(int(np.prod(variable.shape)) for variable in models["ours"].trainable_variables),
-        "steps": len(x) // batch_size,
-        "seconds": {name: statistics.median(each) for name, each in taken.items()},
-        "ratio": statistics.median(ratios),
-        "least": ratios[0],
-        "most": ratios[-1],
+        "milliseconds": {name: 1e3 * statistics.median(each) / steps for name, each in taken.items()},
+        "times": statistics.median(times),
+        "least": times[0],
+        "most": times[-1],
         "first": first,
     }
 
@@ -122,18 +123,52 @@ def task(case, steps):
         problem = make_problem(case)
         x, y = (side[: steps * problem.batch_size] for side in problem.load().train)
         return problem.build, x, y, problem.batch_size, problem.loss
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    make, shape, batch_size = synthetic(case)
     rng = np.random.default_rng(0)
-    if case == "resnet50":
-        x = rng.normal(size=(steps * 16, 64, 64, 3)).astype("float32")
+    count = steps * batch_size
+    if case in HIGHEST:
+        x = rng.integers(HIGHEST[case], size=(count, *shape)).astype("int32")
+    else:
+        x = rng.normal(size=(count, *shape)).astype("float32")
+    y = rng.integers(10, size=(count, *shape) if case == "transformer" else count)
+    return make, x, y, batch_size, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-        def resnet50():
-            return keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None)
 
-        return resnet50, x, rng.integers(10, size=len(x)), 16, loss
-    problem = make_problem("shakespeare_gpt")
-    x = rng.integers(65, size=(steps * 8, 128)).astype("uint8")
-    return lambda: problem.build({"layers": 6, "width": 256}), x, rng.integers(65, size=x.shape), 8, loss
+HIGHEST = {"transformer": 65, "embedding": 300_000}
+
+
+def synthetic(case):
+    """A function that makes the model, the shape of a sample, and the batch size."""
+    import keras
+    from keras import layers
+
+    from tuning.problems import make_problem
+
+    def chain(shape, *hidden, dtype="float32"):
+        return keras.Sequential([keras.Input(shape, dtype=dtype), *hidden, layers.Dense(10)])
+
+    def resnet50():
+        return keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10, classifier_activation=None)
+
+    def transformer():
+        return make_problem("shakespeare_gpt").build({"layers": 6, "width": 256})
+
+    def wide():
+        return chain((1024,), *[layers.Dense(2048, activation="relu") for _ in range(3)])
+
+    def deep():
+        return chain((32,), *[layer for _ in range(100) for layer in (layers.Dense(32, "relu"), layers.LayerNormalization())])
+
+    def embedding():
+        return chain((20,), layers.Embedding(300_000, 64), layers.GlobalAveragePooling1D(), dtype="int32")
+
+    return {
+        "resnet50": (resnet50, (64, 64, 3), 16),
+        "transformer": (transformer, (128,), 8),
+        "wide": (wide, (1024,), 64),
+        "deep": (deep, (32,), 64),
+        "embedding": (embedding, (20,), 64),
+    }[case]
 
 
 if __name__ == "__main__":

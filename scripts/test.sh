@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests, after making the environments that they need in .venvs/.
 #
-#     scripts/test.sh [--all] [--quick] [ARGUMENTS of pytest]
+#     scripts/test.sh [--all | --on NAME] [--quick] [ARGUMENTS of pytest]
 #
 #     (nothing)  on the newest TensorFlow
 #     --all      also, without the `slow` ones, on TensorFlow 2.19.1 (what depends on its version), JAX and torch, keras_optims
 #                alone on the lowest Keras and on one between, and the algorithms beside independent implementations; each in an
 #                environment of its own
+#     --on NAME  on one of these alone, as scripts/environment.sh calls it
 #     --quick    without the tests marked `slow`
 #
 # Tests on real data sets run where KERAS_OPTIMS_DATA names a folder with them. The last line sums up all environments.
@@ -18,16 +19,21 @@ unset PYTHONDONTWRITEBYTECODE
 
 environments=(tensorflow)
 arguments=()
-for argument in "$@"; do
-  case $argument in
+while [ $# -gt 0 ]; do
+  case $1 in
     --all) environments=(tensorflow tensorflow-2.19.1 jax torch keras-lowest keras-between peers) ;;
+    --on)
+      environments=("${2:?--on wants the name of an environment, such as jax}")
+      shift
+      ;;
     --quick) arguments+=(-m 'not slow') ;;
     --help | -h)
       sed -n '2,/^set/s/^# \{0,1\}//p' scripts/test.sh
       exit 0
       ;;
-    *) arguments+=("$argument") ;;
+    *) arguments+=("$1") ;;
   esac
+  shift
 done
 
 backend_of() {

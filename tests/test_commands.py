@@ -38,6 +38,7 @@ RUN = {
     "keras-optims range-test": "--train-samples 512",
     "keras-optims compare": f"{SEARCH} --confirmations 2 --directory results/compare-{{problem}}",
     "python scripts/benchmark_step_log.py": "--steps 45",
+    "python scripts/benchmark_training.py": "--case digits_mlp --rounds 1 --steps 5",
     "python scripts/benchmark_update.py": "--case mlp --rounds 2",
     "python scripts/picture_step_log.py": "--epochs 3 --output step_log.png",
     "python scripts/picture_report.py": "--output compare-mnist_mlp.png",
@@ -62,6 +63,8 @@ NOT_RUN = {
     "keras-optims compare adam keras:Adam": "tests/tuning/test_structure.py",
     "ray start": "needs a cluster",
     "pip install": "installs; tests/test_packaging.py",
+    "python -m build": "tests/test_packaging.py",
+    "scripts/check.sh": "is not about the pages",
     "scripts/quickstart.sh": "installs",
     "scripts/setup_mac.sh": "for a Mac; tests/test_mac_setup.py runs it with stubs",
     "scripts/test.sh": "runs these tests",
@@ -111,7 +114,7 @@ MADE_BY = {
 # Indented blocks that are no commands begin so, and a test compares what is printed, or runs these lines of a program, in
 OTHER_BLOCKS = {
     ("README.md", "Adam on digits_mlp: 12 trials"): "test_commands.py",
-    ("README.md", "4 optimizers on digits_mlp"): "test_commands.py",
+    ("comparing.md", "4 optimizers on digits_mlp"): "test_commands.py",
     ("distribution.md", "strategy = tf.distribute.MultiWorkerMirroredStrategy()"): "distribution/workers.py",
     ("distribution.md", "devices = keras.distribution.DeviceMesh"): "distribution/sharded.py",
     ("distribution.md", "torch.distributed.init_process_group"): "distribution/data_parallel.py",
@@ -218,7 +221,7 @@ def test_the_extras_that_pip_is_told_to_install_exist():
                     others |= set() if ours else {requirement}
     assert wanted <= set(setup["options.extras_require"])
     assert len(wanted) > 5
-    assert others == {"optax", "tf_keras", "tensorflow", "tensorflow-metal"}
+    assert others == {"optax", "tf_keras", "tensorflow", "tensorflow[and-cuda]", "tensorflow-metal", "jax[cuda13]"}
 
 
 def test_ray_takes_the_arguments():
@@ -268,7 +271,8 @@ def test_the_commands_of_a_page_run(page, own, tmp_path, forks):
         committed = ROOT / "docs/pictures" / picture.name
         assert not committed.exists() or size_of(picture) == size_of(committed), picture.name
     if page.name == "README.md":
-        search, comparison = (block for block in pages.indented_blocks(page) if not pages.is_command(block[0]))
+        (search,) = (block for block in pages.indented_blocks(page) if not pages.is_command(block[0]))
+        comparison = pages.lines_beginning("docs/comparing.md", "4 optimizers on digits_mlp").splitlines()
         assert_is_that_search(search, outputs["keras-optims tune adam --problem digits_mlp --trials 12"])
         comparing = "keras-optims compare momentum adagrad rmsprop adam --problem digits_mlp --trials 8"
         assert_has_that_form(comparison, outputs[comparing])

@@ -33,6 +33,12 @@ FETCHED = {
 }
 
 
+BROWSED = (
+    *("index.html", "install.html", "notebook.html", "story.ko.html", "claims.html", "performance.html"),
+    *("optimizers/adam.html", "api/tuning.html"),
+)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The folder with the site."""
@@ -150,7 +156,7 @@ def test_the_notebook_is_a_page_with_its_formulas_and_outputs(site):
 def test_search_finds_pages_and_leaves_source_files_out(site):
     index = json.loads((site / "search/search_index.json").read_text())
     found = {part["location"].partition("#")[0] for part in index["docs"]}
-    assert {"index.html", "story.ko.html", "optimizers/adam.html", "api.html"} <= found
+    assert {"index.html", "story.ko.html", "optimizers/adam.html", "api/tuning.html"} <= found
     assert not any(location.startswith("source/") for location in found)
     assert "ko" in index["config"]["lang"]
 
@@ -166,7 +172,7 @@ def test_the_site_works_in_a_browser_as_files(site, tmp_path):
     browser = browsing.opened(tmp_path)
     try:
         for dark in (False, True):
-            for name in ("index.html", "notebook.html", "story.ko.html", "claims.html", "optimizers/adam.html", "api.html"):
+            for name in BROWSED:
                 for width in (1280, 390):
                     browsing.visit(browser, site / name, width, dark)
                     assert browsing.errors(browser) == [], name
@@ -174,12 +180,19 @@ def test_the_site_works_in_a_browser_as_files(site, tmp_path):
                     assert too_wide <= 0, (name, width)
                     scheme = browser.execute_script("return document.body.dataset.mdColorScheme")
                     assert scheme == ("slate" if dark else "default")
+                    assert turned_over(browser) <= {dark}
         for words, where in {"inertia": "claims.html", "모멘텀": "story.ko.html"}.items():
             browsing.visit(browser, site / "index.html", 1280, False)
             assert where in found(browser, words)
             assert browsing.errors(browser) == []
     finally:
         browser.quit()
+
+
+def turned_over(browser):
+    """Whether the pictures of a page, which are drawn on white, are shown with their lightness turned over."""
+    filters = browser.execute_script("return [...document.querySelectorAll('article img')].map(i => getComputedStyle(i).filter)")
+    return {"invert(1)" in each for each in filters}
 
 
 def found(browser, words):
