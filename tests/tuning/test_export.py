@@ -9,7 +9,7 @@ import pytest
 from tests.tuning.conftest import load, one_sentence
 from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_search
 from tuning import SearchError, Store
-from tuning.results.export import export_search as export
+from tuning.export import export_search as export
 from tuning.results.search import SearchResult
 
 pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
