@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tuning.errors import SearchError, one_line
 from tuning.names import TRACKERS
 from tuning.results.search import SearchResult, python_line
 from tuning.trackers import checked, make_tracker
@@ -64,7 +65,12 @@ class Trackers:
             for each in self._all:
                 note(f"runs are logged to {TRACKERS[each.name]}: {each.where}")
             self._was_said = True
-        following = Following(self, pathlib.Path(directory))
+        try:
+            following = Following(self, pathlib.Path(directory))
+        except SearchError as error:  # the store does not say what is searched
+            warn(f"no runs are logged, as {one_line(error)}")
+            yield None
+            return
         try:
             yield following
         finally:

@@ -28,7 +28,9 @@ class MLflow:
     """See `tuning.trackers.tracker.Tracker`."""
 
     def __init__(self, place: Place):
-        with _told(f"MLflow cannot be used for the runs of {place.directory}"):
+        # Else the client prints an address for each run that ends, to stdout.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        with _told("MLflow cannot be used", "mend that"):
             with _quiet():
                 import mlflow
 
@@ -37,8 +39,10 @@ class MLflow:
             database = (folder / "mlflow.db").absolute()
             self._uri = mlflow.get_tracking_uri() if given else f"sqlite:///{database.as_posix()}"
         self._is_ours = not given
-        self.where = self._uri if given else f"mlflow ui --backend-store-uri sqlite:///{(folder / 'mlflow.db').as_posix()}"
-        with _told(f"MLflow cannot be reached at {self._uri}, which MLFLOW_TRACKING_URI may change"):
+        shown = re.sub(r"//[^/@]*@", "//", self._uri)  # without a password
+        self.where = shown if given else f"mlflow ui --backend-store-uri sqlite:///{(folder / 'mlflow.db').as_posix()}"
+        remedy = "make that a folder that can be written to" if self._is_ours else "start it, change MLFLOW_TRACKING_URI"
+        with _told(f"MLflow cannot be reached at {shown}", remedy):
             if self._is_ours:
                 folder.mkdir(parents=True, exist_ok=True)
             with _quiet(), _impatient():
@@ -161,14 +165,17 @@ def _milliseconds(seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[None]:
+def _told(what: str, remedy: str) -> Iterator[None]:
     """Turns whatever MLflow raises when it begins into one sentence."""
     try:
         yield
     except (SearchError, ModuleNotFoundError):
         raise
     except Exception as error:
-        raise SearchError(f"{what} ({one_line(error)}): mend that, or leave out --log mlflow.") from error
+        first: BaseException = error
+        while (before := first.__cause__ or first.__context__) is not None:
+            first = before
+        raise SearchError(f"{what} ({one_line(first)}): {remedy}, or leave out --log mlflow.") from error
 
 
 @contextlib.contextmanager

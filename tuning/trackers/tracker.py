@@ -57,12 +57,13 @@ class Tracked:
     def of(cls, result: SearchResult, group: str = "") -> Tracked:
         """A stored search."""
         config = result.config
-        named = {name: config.get(name) for name in ("optimizer", "problem", "oracle", "seed", "backend", "command")}
+        named = {name: config.get(name) for name in ("optimizer", "problem", "oracle", "backend", "command")}
+        named["search_seed"] = config.get("seed")
         about = {name: str(value) for name, value in named.items() if value is not None}
         about["phase"] = "search" if config.get("confirms") is None else "confirmation"
         content = repr((result.created, config.get("optimizer"), config.get("problem"), config.get("seed"), about["phase"]))
         identity = hashlib.sha256(content.encode()).hexdigest()[:16]
-        return cls(identity, group, result.objective, int(config.get("repeats") or 1), about)
+        return cls(identity, group, result.objective, config.get("repeats", 1), about)
 
     def name(self, trial: int, execution: int) -> str:
         """What a run is called."""
