@@ -463,6 +463,10 @@ def test_a_finished_search_is_exported_once(command, here):
     assert in_tensorboard(here / "elsewhere/tensorboard")["3/execution1"]["val_accuracy"] == points(
         result.trials[3].curves[1]["val_accuracy"]
     )
+    make_search(here / "other", ("completed",) * 2)
+    status, _, stderr = command("export", "other", "--to", "tensorboard", "--output", "elsewhere")
+    assert status == 2
+    assert one_sentence(stderr) == "elsewhere/tensorboard has the runs of another search: choose another folder."
     with Store.open(directory) as store:
         add_trial(store, len(MIXED))
     command("export", "search", "--to", "tensorboard", "--output", "elsewhere")

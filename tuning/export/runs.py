@@ -29,6 +29,8 @@ def to_tracker(name: str, found: SearchResult | Comparison, output: pathlib.Path
     try:
         for group, search in _searches(found):
             catch_up(tracker, Tracked.of(search, group), search)
+    except SearchError:
+        raise
     except Exception as error:
         raise SearchError(f"The export to {TRACKERS[name]} failed: {one_line(error)}; the same command goes on.") from error
     return tracker.where

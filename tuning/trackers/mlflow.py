@@ -38,11 +38,11 @@ class MLflow:
             folder = place.directory / "mlflow"
             database = (folder / "mlflow.db").absolute()
             self._uri = mlflow.get_tracking_uri() if given else f"sqlite:///{database.as_posix()}"
-        self._is_ours = not given
-        shown = re.sub(r"//[^/@]*@", "//", self._uri)  # without a password
-        self.where = shown if given else f"mlflow ui --backend-store-uri sqlite:///{(folder / 'mlflow.db').as_posix()}"
+        self._is_ours, self._replaces = not given, not given and not place.only_here
+        self._shown = re.sub(r"//[^/@]*@", "//", self._uri)  # without a password
+        self.where = self._shown if given else f"mlflow ui --backend-store-uri sqlite:///{(folder / 'mlflow.db').as_posix()}"
         remedy = "make that a folder that can be written to" if self._is_ours else "start it, change MLFLOW_TRACKING_URI"
-        with _told(f"MLflow cannot be reached at {shown}", remedy):
+        with _told(f"MLflow cannot be reached at {self._shown}", remedy):
             if self._is_ours:
                 folder.mkdir(parents=True, exist_ok=True)
             with _quiet(), _impatient():
@@ -61,7 +61,7 @@ class MLflow:
             return self._client.create_experiment(name, artifact_location=artifacts)
         if there.lifecycle_stage == "deleted":
             raise SearchError(
-                f"The MLflow experiment {name!r} at {self._uri} is deleted: restore it "
+                f"The MLflow experiment {name!r} at {self._shown} is deleted: restore it "
                 f"(mlflow experiments restore --experiment-id {there.experiment_id}), or name another in MLFLOW_EXPERIMENT_NAME."
             )
         return there.experiment_id
@@ -70,7 +70,7 @@ class MLflow:
         """Those that have the search's tag."""
         self._search = search
         self._runs, self._waiting, states = {}, {}, {}
-        if self._is_ours:  # runs of a search that was deleted, or of a setting that was surpassed
+        if self._replaces:  # runs of a search that was deleted, or of a setting that was surpassed
             for run in self._found(f"tags.`{GROUP}` = '{search.group}' and tags.`{SEARCH}` != '{search.id}'"):
                 self._client.delete_run(run.info.run_id)
         for run in self._found(f"tags.`{SEARCH}` = '{search.id}'"):
@@ -99,7 +99,8 @@ class MLflow:
         search = self._search
         tags = {f"keras_optims.{name}": value for name, value in search.about.items()}
         tags |= {SEARCH: search.id, GROUP: search.group, TRIAL: str(run.trial), EXECUTION: str(run.execution)}
-        tags |= {"optimizer": search.about.get("optimizer", ""), "phase": search.about["phase"]}
+        optimizer = run.hyperparameters.get("optimizer") or search.about.get("optimizer")  # of several, that of the trial
+        tags |= {"phase": search.about["phase"], **({} if optimizer is None else {"optimizer": str(optimizer)})}
         tags |= {"mlflow.note.content": run.line} if run.line else {}
         made = self._client.create_run(
             self._experiment,
@@ -108,7 +109,7 @@ class MLflow:
             tags={name: value[:LONGEST] for name, value in tags.items()},
         )
         self._runs[run.key] = made.info.run_id
-        own = {"epochs": run.epochs, "optimizer": search.about.get("optimizer")}
+        own = {"epochs": run.epochs, "optimizer": optimizer}
         self._log_parameters(run, {name: value for name, value in own.items() if value is not None} | dict(run.hyperparameters))
 
     def _log_parameters(self, run: Run, values: Mapping[str, Any]) -> None:

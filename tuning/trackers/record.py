@@ -9,6 +9,8 @@ import json
 import pathlib
 from typing import Any
 
+from tuning.errors import SearchError
+
 FILE_NAME = "keras-optims.jsonl"
 
 
@@ -18,9 +20,13 @@ class Record:
     Args:
         folder: where the file is.
         owner: of the runs: what must be the same for the record to go on.
+        replaces: whether it may take the place of another owner's.
+
+    Raises:
+        SearchError: another owner's is there, and is not to be replaced.
     """
 
-    def __init__(self, folder: pathlib.Path, owner: dict[str, Any]):
+    def __init__(self, folder: pathlib.Path, owner: dict[str, Any], replaces: bool = True):
         self._path = folder / FILE_NAME
         self.runs: dict[tuple[int, int], str] = {}
         self.before: tuple[dict[str, Any], list[tuple[int, int]]] = ({}, [])  # another owner that was there, and its runs
@@ -31,6 +37,8 @@ class Record:
                 self.runs.pop((line["trial"], line["execution"]), None)
             else:
                 self.runs[line["trial"], line["execution"]] = line["state"]
+        if there and there != owner and not replaces:
+            raise SearchError(f"{folder} has the runs of another search: choose another folder.")
         if there != owner:
             self.before, self.runs = (there, list(self.runs)), {}
             folder.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ class TensorBoard:
         from tuning.training import tensorboard
 
         self._make_file, self._forms = EventFile, tensorboard
-        self._root = place.directory / "tensorboard"
+        self._root, self._replaces = place.directory / "tensorboard", not place.only_here
         self.where = f"tensorboard --logdir {self._root}"
         self._files: dict[tuple[int, int], tuple[EventFile, EventFile]] = {}  # of the setting, and of the curves
         self._written: dict[tuple[int, int], dict] = {}  # the settings
@@ -35,7 +35,7 @@ class TensorBoard:
     def begin(self, search: Tracked) -> dict[tuple[int, int], str]:
         """Those that the folder's record has."""
         self._search, self._folder = search, self._root / search.group
-        self._record = Record(self._folder, {"search": search.id})
+        self._record = Record(self._folder, {"search": search.id}, self._replaces)
         for key in self._record.before[1]:
             shutil.rmtree(self._folder_of(key), ignore_errors=True)
         return dict(self._record.runs)

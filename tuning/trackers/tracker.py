@@ -21,7 +21,7 @@ class Place:
     Args:
         directory: of the search or the comparison, in which the clients' own folders are.
         experiment: what all its runs belong to.
-        only_here: whether they go there whatever the environment says.
+        only_here: whether they go there whatever the environment says, beside what is there already.
     """
 
     directory: pathlib.Path
