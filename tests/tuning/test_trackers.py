@@ -13,14 +13,14 @@ import pytest
 
 import tuning
 from tests.tuning.conftest import load, one_sentence
-from tests.tuning.hand_made import CONFIG, MIXED, add_trial, make_comparison, make_search
+from tests.tuning.hand_made import CONFIG, add_trial, make_comparison, make_search
 from tests.tuning.test_callbacks import hparams_in
 from tests.tuning.test_engines import ScriptedPool, trained
 from tuning import SearchError, Store
 from tuning.results.search import SearchResult
 from tuning.trackers import following
 from tuning.trackers.following import Trackers
-from tuning.training.events import EpochEnded, ExecutionEnded
+from tuning.training.events import EpochEnded, ExecutionEnded, Left
 
 pytestmark = [
     pytest.mark.backend("tensorflow"),  # what hears of a search uses no backend; once is enough
@@ -28,6 +28,7 @@ pytestmark = [
     *(pytest.mark.filterwarnings(f"ignore::{kind}Warning") for kind in ("Deprecation", "PendingDeprecation", "Future")),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+FEW = ("completed", "diverged", "failed", "completed", "pruned", "running")
 NAMES = ("tensorboard", "mlflow", "wandb")
 
 
@@ -264,11 +265,12 @@ def test_every_state_is_recorded(here):
     failed = next(run for (_, trial, _), run in runs.items() if found[trial] == "failed")
     assert failed.data.tags["message"] == "RuntimeError: no luck"
     assert all(math.isnan(run.data.metrics["val_loss"]) for (_, n, _), run in runs.items() if found[n] == "diverged")
+    trials = SearchResult.load(here).trials
+    assert trials[0].hyperparameters["late"] == "later"  # declared while it ran
     for number, state in found.items():
         folder = here / f"tensorboard/{number}/execution0"
         assert status_in_tensorboard(folder) == (2 if state == "failed" else 1)
-        late = {} if state == "failed" else {"late": "later"}
-        assert hparams_in(folder) == {"x": SearchResult.load(here).trials[number].hyperparameters["x"], **late}
+        assert hparams_in(folder) == trials[number].hyperparameters
     assert {execution for (_, n, execution) in runs if found[n] == "completed"} == {0, 1}
 
 
@@ -346,9 +348,10 @@ def test_a_trial_that_continues_another_has_the_whole_curve(here):
     class Continues(Light):
         def run_trial(self, trial, *args, **kwargs):
             number, asked = int(trial.trial_id), self.ledger.assignment(trial)
-            first = 1 if asked.root != number else 0
-            for epoch in range(first, trial.hyperparameters.values["tuner/epochs"]):
+            first, last = int(asked.begin[0]) if asked.begin else 0, trial.hyperparameters.values["tuner/epochs"]
+            for epoch in range(first, last):
                 self.record(EpochEnded(number, 0, epoch, {"val_loss": 1.0 + number + epoch}))
+            self.record(Left(number, 0, last, str(last).encode()))
             self.record(ExecutionEnded(number, 0, number, 1.0 + number, 0, time.time(), 0.1))
             return 1.0 + number
 
@@ -392,8 +395,9 @@ def test_a_client_that_fails_is_said_once_and_the_search_goes_on(hangs, words, h
     monkeypatch.setattr(following, "make_tracker", lambda name, place: Broken(hangs) if name == "mlflow" else make(name, place))
     with pytest.warns(RuntimeWarning) as warned:
         light(here, ("mlflow", "tensorboard")).search(verbose=0)
-    assert [str(each.message) for each in warned if "MLflow is told no more" in str(each.message)] == [str(warned[0].message)]
-    assert words in str(warned[0].message)
+    (said,) = (str(each.message) for each in warned if "MLflow" in str(each.message))
+    assert said.startswith("MLflow is told no more of the search, as ")
+    assert words in said
     assert states(here) == states(here / "alone")
     assert len(in_tensorboard(here / "tensorboard")) == 6  # whoever else is told is told on
 
@@ -442,13 +446,13 @@ def test_a_server_that_is_not_there_is_one_sentence_before_anything_is_done(tmp_
 
 
 def test_a_finished_search_is_exported_once(command, here):
-    directory = make_search(here / "search", MIXED)
+    directory = make_search(here / "search", FEW)
     shutil.copytree(here / "mlflow", directory / "mlflow")
     for _ in range(2):
         status, stdout, _ = command("export", "search", "--to", "mlflow", "--json")
         assert (status, load(stdout)) == (0, {"files": ["mlflow ui --backend-store-uri sqlite:///search/mlflow/mlflow.db"]})
         runs, client = in_mlflow(directory)
-        ended = [number for number, state in enumerate(MIXED) if state != "running"]
+        ended = [number for number, state in enumerate(FEW) if state != "running"]
         assert {key[1] for key in runs} == set(ended)
         ids = {key: run.info.run_id for key, run in runs.items()}
     assert {key: run.info.run_id for key, run in in_mlflow(directory)[0].items()} == ids
@@ -468,9 +472,9 @@ def test_a_finished_search_is_exported_once(command, here):
     assert status == 2
     assert one_sentence(stderr) == "elsewhere/tensorboard has the runs of another search: choose another folder."
     with Store.open(directory) as store:
-        add_trial(store, len(MIXED))
+        add_trial(store, len(FEW))
     command("export", "search", "--to", "tensorboard", "--output", "elsewhere")
-    assert f"{len(MIXED)}/execution0" in in_tensorboard(here / "elsewhere/tensorboard")
+    assert f"{len(FEW)}/execution0" in in_tensorboard(here / "elsewhere/tensorboard")
 
 
 def test_a_comparison_is_one_experiment(command, here):
