@@ -340,6 +340,21 @@ def test_the_trial_of_a_worker_that_died_is_one_run(here):
     assert in_tensorboard(here / "tensorboard")["1/execution0"]["val_loss"] == [(0, 0.5)]
 
 
+def test_a_trial_that_begins_again_has_none_of_what_it_reported_before(here):
+    """As one that was trained together with others, which failed."""
+
+    class Again(Light):
+        def run_trial(self, trial, *args, **kwargs):
+            self.record(EpochEnded(int(trial.trial_id), 0, 0, {"val_loss": 9.0}))
+            self.ledger.begin_again(trial)
+            return super().run_trial(trial, *args, **kwargs)
+
+    oracle = keras_tuner.oracles.GridSearchOracle("val_loss", 1, hyperparameters=space())
+    Again(oracle, directory=here.parent, project_name=here.name, log="tensorboard").search(verbose=0)
+    (trial,) = SearchResult.load(here).trials
+    assert in_tensorboard(here / "tensorboard")["0/execution0"]["val_loss"] == points(trial.curves[0]["val_loss"])
+
+
 def test_a_trial_that_continues_another_has_the_whole_curve(here):
     hyperparameters = keras_tuner.HyperParameters()
     hyperparameters.Choice("x", [0.3, 0.4, 0.5])
