@@ -71,7 +71,7 @@ def comparison_to_csv(comparison: Comparison, path: pathlib.Path) -> list[pathli
 def _optimizer_rows(comparison: Comparison) -> Iterable[list]:
     content = comparison.content
     for entry in comparison.optimizers:
-        test, validation = entry["test"], entry["validation"]
+        test, validation = entry.get("test"), entry.get("validation")
         shown = test or validation or {}
         yield [
             entry["optimizer"],
@@ -80,17 +80,17 @@ def _optimizer_rows(comparison: Comparison) -> Iterable[list]:
             shown.get("count"),
             content["objective"],
             *((validation or {}).get(name) for name in _SAMPLE),
-            entry["search_score"],
-            *(entry["trials"].get(state, 0) for state in ("completed", "diverged", "failed", "pruned")),
-            entry["seconds"],
-            entry["line"],
+            entry.get("search_score"),
+            *((entry.get("trials") or {}).get(state, 0) for state in ("completed", "diverged", "failed", "pruned")),
+            entry.get("seconds"),
+            entry.get("line"),
         ]
 
 
 def _seed_rows(comparison: Comparison) -> Iterable[list]:
     for entry in comparison.optimizers:
-        tests = _by_seed(entry["test"])
-        for seed, value in _by_seed(entry["validation"]).items():
+        tests = _by_seed(entry.get("test"))
+        for seed, value in _by_seed(entry.get("validation")).items():
             yield [entry["optimizer"], seed, value, tests.get(seed)]
 
 

@@ -59,7 +59,7 @@ class Background:
                 self._done += 1
                 if self._jobs.empty():
                     self._tracker.flush()
-        except Exception as error:
+        except BaseException as error:  # a client may even want to exit
             self.failure = one_line(error)
             with contextlib.suppress(queue.Empty):
                 while True:
