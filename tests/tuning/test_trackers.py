@@ -446,6 +446,7 @@ def test_a_name_that_there_is_not_is_one_sentence(command, tmp_path):
     with pytest.raises(SearchError, match=r"log must be one or several of .*; received 3"):
         tuning.Plan(optimizers=["adam"], log=3)
     assert tuning.Plan(optimizers=["adam"], log=["mlflow", "mlflow"]).log == ("mlflow",)
+    assert tuning.Plan(optimizers=["adam"], log=None).log == ()
 
 
 def test_a_server_that_is_not_there_is_one_sentence_before_anything_is_done(tmp_path, monkeypatch):

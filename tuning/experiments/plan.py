@@ -55,10 +55,10 @@ class Kind:
 
     @classmethod
     def some_of(cls, names: Iterable[str]) -> Kind:
-        """One of these names, or a list of such."""
+        """One of these names, a list of such, or `None`."""
         return cls(
             f"one or several of {', '.join(names)}",
-            lambda value: all(each in names for each in ([value] if isinstance(value, str) else _listed_names(value))),
+            lambda value: all(each in names for each in _listed_names(value)),
             names=names,
         )
 
@@ -69,8 +69,9 @@ class Kind:
 
 
 def _listed_names(value: Any) -> list[Any]:
-    """What a list or a tuple has; of anything else, something that is no name."""
-    return [each if isinstance(each, str) else None for each in value] if isinstance(value, (list, tuple)) else [None]
+    """What a list or a tuple has, or a name alone; of anything else, something that is no name."""
+    listed = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
+    return [each if isinstance(each, str) else None for each in listed]
 
 
 def _int(value: Any) -> bool:
