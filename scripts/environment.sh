@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 name=${1:?usage: scripts/environment.sh NAME}
 case $name in
-  tensorflow) packages=('.[tensorflow,ray,docs,notebook,release,dev]') ;;
+  tensorflow) packages=('.[tensorflow,ray,docs,notebook,release,dev,mlflow,wandb]') ;;
   # The versions that the Mac GPU runs with: see the extra `metal` in setup.cfg.
   tensorflow-2.19.1) packages=('.[tensorflow,dev]' tensorflow==2.19.1 'keras>=3.15,<3.16' 'numpy>=1.26,<2.2' 'protobuf<6') ;;
   jax) packages=('.[jax,dev]') ;;

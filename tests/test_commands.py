@@ -59,6 +59,8 @@ NOT_RUN = {
     "keras-optims tune adam --trials 2000 --engine ray": "needs a cluster; tests/tuning/test_ray.py",
     "keras-optims tune --plan": "tests/tuning/test_plan.py",
     "keras-optims tune adam --problem digits_mlp --search units": "tests/tuning/test_structure.py searches such axes",
+    "keras-optims tune adam --problem digits_mlp --trials 8 --log": "tests/tuning/test_trackers.py",
+    "keras-optims compare adam momentum --trials 8 --log": "tests/tuning/test_trackers.py",
     "keras-optims tune adam,momentum": "tests/tuning/test_structure.py",
     "keras-optims compare adam keras:Adam": "tests/tuning/test_structure.py",
     "ray start": "needs a cluster",

@@ -35,6 +35,7 @@ def test_metadata_says_what_it_is(metadata):
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
     extras = {"tensorflow", "jax", "torch", "tuning", "pictures", "ray", "notebook", "metal", "docs", "release", "dev"}
+    extras |= {"mlflow", "wandb"}
     assert set(metadata.get_all("Provides-Extra")) >= extras
 
 

@@ -35,7 +35,7 @@ _HOMES = {
     "OptunaOracle": "tuning.oracles.optuna",
     "Store": "tuning.store.database",
     "write_report": "tuning.report",
-    "export_search": "tuning.results.export",
+    "export_search": "tuning.export",
 }
 
 # KerasTuner's own, so that a program of KerasTuner's runs after `import tuning as keras_tuner`.

@@ -42,6 +42,7 @@ class NoUsableTrialError(SearchError):
 # What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
 _TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes", "jinja2", "plotly"}
 _PICTURES_EXTRA = {"matplotlib", "PIL"}
+_OWN_EXTRAS = {"ray", "mlflow", "wandb"}  # each is named after its package
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -60,7 +61,7 @@ def missing_packages_explained(what: str = "A search"):
             extra = "tuning"
         elif package in _PICTURES_EXTRA:
             extra = "pictures"
-        elif package in BACKENDS or package == "ray":
+        elif package in BACKENDS or package in _OWN_EXTRAS:
             extra = package
         else:
             raise

@@ -62,6 +62,9 @@ KINDS = {
 }
 DEFAULT_KIND = "classification"
 
+TRACKERS = {"tensorboard": "TensorBoard", "mlflow": "MLflow", "wandb": "Weights & Biases"}
+EXPORTS = ("csv", "json", "optuna", "tensorboard", "mlflow")
+
 ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}
 
 

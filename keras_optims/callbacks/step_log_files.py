@@ -6,12 +6,10 @@ import csv
 import io
 import os
 import pathlib
-import socket
-import time
-from typing import Any
 
 import numpy as np
 
+from keras_optims.callbacks.event_file import EventFile
 from keras_optims.callbacks.step_recorder import RecordedVariable
 
 QUANTITIES = ("gradient_norm", "update_norm", "weight_norm", "update_to_weight", "rate_min", "rate_mean", "rate_max")
@@ -82,32 +80,15 @@ class TensorBoardFile:
 
     def __init__(self, folder):
         try:
-            from tensorboard.compat.proto import event_pb2, summary_pb2
-            from tensorboard.summary.writer import record_writer
+            self._file = EventFile(folder, "steps")
         except ImportError as error:
             raise ImportError("StepLogger(tensorboard=...) needs the package tensorboard: pip install tensorboard") from error
-        self._event, self._summary, self._writer = event_pb2.Event, summary_pb2.Summary, record_writer.RecordWriter
-        self.folder = pathlib.Path(folder)
-        self._path: Any = None
 
     def open(self):
         """Called as a training begins; the next one with this callback goes on."""
-        if self._path is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # TensorBoard reads files with "tfevents" in their names, in the order of the names.
-            name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}.steps"
-            self._path = self.folder / name
-            self._add(self._event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._file.open()
 
     def write(self, step: int, epoch: int, recorded: list[RecordedVariable]):
         """Adds a record."""
-        values = [
-            self._summary.Value(tag=f"{name}/{variable.variable}", simple_value=getattr(variable, name))
-            for name in QUANTITIES
-            for variable in recorded
-        ]
-        self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
-
-    def _add(self, event):
-        with self._path.open("ab") as file:
-            self._writer(file).write(event.SerializeToString())
+        charts = {f"{name}/{each.variable}": getattr(each, name) for name in QUANTITIES for each in recorded}
+        self._file.scalars(step, charts)

@@ -57,7 +57,7 @@ def compare(directory, optimizers=("momentum", "adam"), made=None, **options):
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """A comparison that several tests look at, and leave as it is."""
-    return compare(tmp_path_factory.mktemp("compared"))
+    return compare(tmp_path_factory.mktemp("compared"), log="tensorboard")
 
 
 def query(directory, sql):
@@ -100,6 +100,13 @@ def test_the_confirmation_has_fresh_seeds_the_same_for_all(compared):
     for entry in compared.optimizers:
         assert entry["validation"]["seeds"] == entry["test"]["seeds"] == seeds[0]
     assert all(pair["paired"] for pair in compared.differences)
+
+
+def test_its_trackers_hear_of_each_of_its_trainings(compared):
+    """What they make of it: tests/tuning/test_trackers.py."""
+    folders = {f"{name}{part}/{trial}" for name in ("momentum", "adam") for part in ("", "-confirmation") for trial in (0, 1)}
+    places = {path.parents[1] for path in (compared.directory / "tensorboard").rglob("*.curves")}
+    assert {place.relative_to(compared.directory / "tensorboard").as_posix() for place in places} == folders
 
 
 def test_the_numbers_are_those_of_the_stores(compared):

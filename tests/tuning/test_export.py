@@ -7,9 +7,9 @@ import os
 import pytest
 
 from tests.tuning.conftest import load, one_sentence
-from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_search
+from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_search
 from tuning import SearchError, Store
-from tuning.results.export import export_search as export
+from tuning.export import export_search as export
 from tuning.results.search import SearchResult
 
 pytestmark = pytest.mark.backend("tensorflow")  # what reads a store uses no backend; once is enough
@@ -42,6 +42,41 @@ def test_csv_holds_no_formulas(tmp_path):
     assert row["name"] == "'=HYPERLINK(1)"
     assert row["x"] == "-1"
     assert row["message"] == HOSTILE
+
+
+def test_csv_of_a_comparison_has_its_optimizers_seeds_and_differences(command, tmp_path):
+    content = json.loads((make_comparison(tmp_path / "compared") / "comparison.json").read_text())
+    for entry in content["optimizers"]:
+        for name, shift in (("validation", 0), ("test", 0.5)):
+            values = [value + shift for value in entry[name]["values"]]
+            entry[name] = {**entry[name], "values": values, "seeds": [1, 2, 3, 4]}
+    content["optimizers"].append(
+        {**entry, "optimizer": "=none", "line": None, "search_score": None, "validation": None, "test": None}
+    )
+    (tmp_path / "compared" / "comparison.json").write_text(json.dumps(content))
+    status, stdout, _ = command("export", "compared", "--to", "csv")
+    assert status == 0
+    names = ["comparison.csv", "comparison-seeds.csv", "comparison-differences.csv"]
+    assert stdout.split() == [os.path.join("compared", name) for name in names]
+    optimizers, seeds, (difference,) = (read(tmp_path / "compared" / name) for name in names)
+    assert [row["optimizer"] for row in optimizers] == ["adam", "momentum", "'=none"]
+    first = content["optimizers"][0]
+    assert (optimizers[0]["metric"], float(optimizers[0]["mean"]), optimizers[0]["seeds"]) == (
+        "test_accuracy",
+        first["test"]["mean"],
+        "4",
+    )
+    assert (optimizers[0]["validation_metric"], float(optimizers[0]["search_score"])) == ("val_accuracy", 0.95)
+    assert (optimizers[0]["completed"], optimizers[0]["line"]) == ("16", first["line"])
+    assert (optimizers[2]["mean"], optimizers[2]["line"]) == ("", "")
+    assert len(seeds) == 8
+    assert (seeds[0]["optimizer"], seeds[0]["seed"]) == ("adam", "1")
+    assert float(seeds[0]["test"]) == pytest.approx(float(seeds[0]["validation"]) + 0.5)
+    assert (difference["one"], difference["other"], difference["significant"]) == ("adam", "momentum", "False")
+    assert command("export", "compared", "--to", "csv")[0] == 0
+    status, _, stderr = command("export", "compared", "--to", "json")
+    assert status == 2
+    assert "can be exported to csv, tensorboard, mlflow; for json export its searches one by one" in one_sentence(stderr)
 
 
 def test_json_is_what_show_prints(command, tmp_path):

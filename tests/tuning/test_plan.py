@@ -37,6 +37,7 @@ EVERY = {
     "batch_trials": 4,
     "callbacks": "my_module:callbacks",
     "keep_models": 3,
+    "log": ["mlflow", "tensorboard"],
     "directory": "out",
     "data_dir": "data",
     "confirm": {"learning_rate": 0.1},
@@ -101,6 +102,7 @@ def test_what_identifies_a_search_and_a_comparison():
         "directory": "x",
         "data_dir": "x",
         "callbacks": "my_module:others",
+        "log": "wandb",
     }
     for name in plans.OPTIONS:
         if name in ("engine", "address", "cpus_per_worker", "gpus_per_worker"):

@@ -114,7 +114,7 @@ def test_a_comparison_and_a_search_do_not_hide_each_other(command, tiny, tmp_pat
     status, _, stderr = command("tune", "adam", *given, "both")
     assert status == 2
     assert "holds a comparison" in one_sentence(stderr)
-    status, _, stderr = command("export", "both", "--to", "csv")
+    status, _, stderr = command("export", "both", "--to", "json")
     assert status == 2
     assert "such as both/adam" in one_sentence(stderr)
     assert command("tune", "adam", *given, "search")[0] == 0

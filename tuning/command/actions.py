@@ -40,12 +40,14 @@ def _check_names(plan: Plan) -> None:
     from tuning.problems import PROBLEMS, check_problem
     from tuning.space.catalogue import check_optimizer, names_of, optimizers
     from tuning.space.setting import Holders
+    from tuning.trackers import checked
 
     names = [name for name in plan.optimizers if isinstance(name, str)]
     for name in names:
         check_optimizer(name)
     if isinstance(plan.problem, str):
         check_problem(plan.problem)
+    checked(plan.log)
     ours = all(name in optimizers() for name in names)  # others say what they have when they are imported
     if ours and plan.problem in PROBLEMS:
         problem = str(plan.problem)
@@ -164,8 +166,8 @@ def report(options) -> int:
 
 
 def export(options) -> int:
-    """Writes a search in another format."""
-    from tuning.results.export import export_search
+    """Writes a search or a comparison in another format."""
+    from tuning.export import export_search
 
     paths = [str(path) for path in export_search(options.directory, options.to, options.output)]
     if options.json:

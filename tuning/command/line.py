@@ -13,7 +13,7 @@ from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, reading
 from tuning.errors import BACKENDS, SearchError
 from tuning.experiments.plan import COUNT, OPTIONS, SEED, Option
-from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, KINDS, meant
+from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, EXPORTS, KINDS, meant
 
 RESUMABLE = "finished trials are kept. To go on"
 
@@ -153,13 +153,19 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser(
         "export",
-        help="write a search as tables, JSON or an Optuna study",
+        help="write a search or a comparison as tables, JSON, an Optuna study, or runs of TensorBoard or MLflow",
         description="Writes a search in another format: csv is a table of the trials and one of the learning curves, json is "
-        "what `show --json` prints, optuna is a database that optuna-dashboard opens.",
+        "what `show --json` prints, optuna is a database that optuna-dashboard opens; tensorboard and mlflow are what --log "
+        "writes, as far as it is not there yet. A comparison goes to csv, tensorboard and mlflow.",
     )
     export.add_argument("directory", metavar="DIR")
-    export.add_argument("--to", choices=("csv", "json", "optuna"), required=True, help="the format")
-    export.add_argument("--output", metavar="PATH", help="the file (default: trials.csv, search.json or optuna.db in DIR)")
+    export.add_argument("--to", choices=EXPORTS, required=True, help="the format")
+    export.add_argument(
+        "--output",
+        metavar="PATH",
+        help="the file (default: trials.csv, comparison.csv, search.json or optuna.db in DIR); for tensorboard and mlflow the "
+        "folder (default: DIR, or where MLFLOW_TRACKING_URI says)",
+    )
     export.add_argument("--json", action="store_true", help='print {"files": [PATH, ...]} on stdout')
     export.set_defaults(run=actions.export)
 
@@ -262,7 +268,8 @@ def _option_argument(parser: argparse.ArgumentParser, option: Option, directory:
     if option.reads is not None:
         parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
     elif kind.names is not None:
-        parser.add_argument(option.flag, type=reading(kind), metavar=f"{{{','.join(kind.names)}}}", help=help)
+        action, names = "append" if option.repeats else "store", f"{{{','.join(kind.names)}}}"
+        parser.add_argument(option.flag, action=action, type=reading(kind), metavar=names, help=help)
     else:
         parser.add_argument(option.flag, type=reading(kind), metavar=option.metavar, help=help)
 

@@ -22,6 +22,8 @@ from tuning.runtime.machine import versions
 from tuning.store import database as stores
 from tuning.store.lock import Lock
 from tuning.study.identity import check_same_search
+from tuning.trackers import checked
+from tuning.trackers.following import Trackers
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
 
@@ -63,6 +65,7 @@ def compare(
     plan = plan_of(optimizers, problem, options)
     if plan.confirm is not None:
         raise SearchError("confirm is for a search alone: a comparison confirms the best settings itself.")
+    checked(plan.log)
     deadline = math.inf if plan.max_minutes is None else time.monotonic() + 60 * plan.max_minutes
     with missing_packages_explained():
         from tuning.problems import make_problem
@@ -88,7 +91,7 @@ def compare(
         "command": command,
         "complete": False,
     }
-    with Lock(folder):
+    with Lock(folder), Trackers(plan.log, folder) as trackers:
         if fresh:
             _remove(folder, contestants)
         elif (folder / FILE_NAME).is_file():
@@ -96,7 +99,7 @@ def compare(
             check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
         _check_budgets(folder, contestants, trials)
 
-        contest = _Contest(folder, header, contestants, deadline, progress, retry_failed)
+        contest = _Contest(folder, header, contestants, deadline, progress, retry_failed, trackers)
         each = dataclasses.replace(plan, confirmations=None)
         for name, one in contestants.items():
             place = folder / folder_name(name)
@@ -135,6 +138,7 @@ class _Contest:
         deadline: float,
         progress: bool,
         retry_failed: bool,
+        trackers: Trackers,
     ):
         self.folder = folder
         self.header = header
@@ -142,6 +146,7 @@ class _Contest:
         self.deadline = deadline
         self.progress = progress
         self.retry_failed = retry_failed
+        self.trackers = trackers
         self.complete = True
 
     def phase(self, name: str, what: str, plan: Plan) -> None:
@@ -157,6 +162,7 @@ class _Contest:
                     progress=self.progress,
                     command=self.header["command"],
                     choices=self._choices(),
+                    trackers=self.trackers,
                 )
             except NoUsableTrialError as error:
                 self._say(str(error))

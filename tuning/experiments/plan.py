@@ -21,6 +21,7 @@ from tuning.names import (
     ORACLES,
     PRUNERS,
     SAMPLERS,
+    TRACKERS,
     meant,
 )
 from tuning.space.schedules import SCHEDULES
@@ -52,10 +53,25 @@ class Kind:
             names=names,
         )
 
+    @classmethod
+    def some_of(cls, names: Iterable[str]) -> Kind:
+        """One of these names, a list of such, or `None`."""
+        return cls(
+            f"one or several of {', '.join(names)}",
+            lambda value: all(each in names for each in _listed_names(value)),
+            names=names,
+        )
+
     def check(self, name: str, value: Any) -> None:
         """Raises `SearchError` if it is not allowed."""
         if not self.holds(value):
             raise SearchError(f"{name} must be {self.allowed}; received {value!r}.")
+
+
+def _listed_names(value: Any) -> list[Any]:
+    """What a list or a tuple has, or a name alone; of anything else, something that is no name."""
+    listed = [] if value is None else value if isinstance(value, (list, tuple)) else [value]
+    return [each if isinstance(each, str) else None for each in listed]
 
 
 def _int(value: Any) -> bool:
@@ -95,6 +111,7 @@ class Option:
         help, metavar: on the command line; without help it is not there.
         identifies: `"search"`, `"comparison"`: whether such a one with another value is another one.
         reads: of a mapping, makes a name and a value of a word of the command line.
+        repeats: whether it is given once for each of its values.
         compares: whether only a comparison has it.
         name, default: of the field.
     """
@@ -104,6 +121,7 @@ class Option:
     metavar: str | None = None
     identifies: tuple[str, ...] = ()
     reads: Callable[[str], tuple[str, Any]] | None = None
+    repeats: bool = False
     compares: bool = False
     name: str = ""
     default: Any = None
@@ -164,6 +182,8 @@ class Plan:
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: 1 on a CPU, on a GPU as
             many as the first one measures to be fastest.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` in the directory.
+        log: where each training is logged besides, live: `"tensorboard"`, `"mlflow"`, `"wandb"`, or several of them. The runs
+            are in the directory, unless the client's own environment variables say otherwise (docs/tracking.md).
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
         confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
@@ -269,6 +289,10 @@ class Plan:
     keep_models: Annotated[
         int, Option(COUNT_OR_0, "keep the models of so many of the best trials, as trial-N.keras (default: 1)", "N")
     ] = 1
+    log: Annotated[
+        Sequence[str] | str | None,
+        Option(Kind.some_of(TRACKERS), "log each training there besides, live; may be given several times", repeats=True),
+    ] = ()
     directory: Annotated[str | os.PathLike | None, Option(PATH, "of the results (default: {directory})", "DIR")] = None
     data_dir: Annotated[
         str | os.PathLike | None, Option(PATH, "with the data sets (default: the environment's KERAS_OPTIMS_DATA)", "DIR")
@@ -292,6 +316,8 @@ class Plan:
                 option.kind.check(name, value)
             if isinstance(value, Mapping):
                 object.__setattr__(self, name, dict(value))
+            elif option.repeats:
+                object.__setattr__(self, name, tuple(dict.fromkeys([value] if isinstance(value, str) else value or ())))
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(

@@ -7,7 +7,7 @@ import pathlib
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.console.search_table import without_best
 from tuning.errors import SearchError, missing_packages_explained
@@ -18,6 +18,10 @@ from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
 from tuning.store import database as stores
+from tuning.trackers import checked
+
+if TYPE_CHECKING:
+    from tuning.trackers.following import Trackers
 
 
 @shows_options
@@ -68,12 +72,18 @@ def run(
     progress: bool = True,
     command: str | None = None,
     choices: Mapping[str, Any] | None = None,
+    trackers: Trackers | None = None,
 ) -> SearchResult:
-    """What `search` does, by its plan; `choices` are those of another search, which this one need not measure."""
+    """What `search` does, by its plan.
+
+    `choices` are those of another search, which this one need not measure; `trackers` are those of the comparison to which it
+    belongs.
+    """
     problem, trials, confirm = plan.problem, plan.trials, plan.confirm
     if plan.confirmations is not None:
         raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
     chosen_engine = engine_of(plan)
+    checked(plan.log)
     with missing_packages_explained():
         import keras
 
@@ -181,7 +191,9 @@ def run(
         pruner=plan.pruner,
         keep_models=plan.keep_models,
         jit=plan.jit,
+        log=plan.log,
     )
+    tuner.trackers, tuner.is_shown = trackers, progress
     tuner.ledger.given = choices or {}
     tuner.ledger.scores_are_of_epochs = True
     already = SearchResult.load(folder) if stores.exists(folder) else None

@@ -44,7 +44,7 @@ class Listener(Protocol):
     """What hears how a search goes: the live view, or anything else."""
 
     def trial_began(self, number: int, hyperparameters: dict[str, Any], epochs: int | None) -> None:
-        """A trial begins; it will train `epochs` epochs, if that is known."""
+        """A trial begins, or begins again; it will train `epochs` epochs, if that is known."""
 
     def epoch_ended(self, event: EpochEnded) -> None:
         """A running trial has trained one more epoch."""
@@ -378,7 +378,10 @@ class Ledger:
 
     def begin_again(self, trial: Trial) -> None:
         """Drops what a running trial has reported."""
-        self._opened.forget(int(trial.trial_id))
+        number = int(trial.trial_id)
+        self._opened.forget(number)
+        if self.listener is not None:
+            self.listener.trial_began(number, *split_values(trial.hyperparameters.values, self._epochs))
 
     def trial_done(self, trial: Trial, results: list[dict[str, float]]) -> None:
         """A trial came to its end: completed, stopped by `record`, or diverged."""

@@ -1,4 +1,4 @@
-"""A listener that cannot end the search that it hears of."""
+"""Listeners that cannot end the search that they hear of, and several in the place of one."""
 
 from __future__ import annotations
 
@@ -30,5 +30,23 @@ class Careful:
                 self._hears = False
                 what = f"{type(self._listener).__name__}.{name} raised {one_line(error)}"
                 warnings.warn(f"The listener hears no more of the search, as {what}", RuntimeWarning, stacklevel=3)
+
+        return passed_on
+
+
+class Several:
+    """Passes on what happens to several listeners, each of which may fail by itself.
+
+    Args:
+        *listeners: each a `tuning.study.ledger.Listener`.
+    """
+
+    def __init__(self, *listeners: Any):
+        self._listeners = [Careful(listener) for listener in listeners]
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def passed_on(*arguments: Any) -> None:
+            for listener in self._listeners:
+                getattr(listener, name)(*arguments)
 
         return passed_on

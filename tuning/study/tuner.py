@@ -6,7 +6,8 @@ import contextlib
 import math
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -33,6 +34,9 @@ from tuning.schedulers.pruning import make_pruning
 from tuning.store import database
 from tuning.store.models import load_model, model_path
 from tuning.study.ledger import Ledger, Listener
+from tuning.study.listening import Several
+from tuning.trackers import checked
+from tuning.trackers.following import Trackers
 from tuning.training import keras_seam
 from tuning.training.events import Event
 from tuning.training.problem_model import ProblemModel, anew
@@ -82,6 +86,8 @@ class Tuner(TunerOfKerasTuner):
             `"measure"` (the first trial measures what is faster, and all others do the same), or `None`: as each model was
             compiled.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` beside the store.
+        log: where each training is logged besides, live: `"tensorboard"`, `"mlflow"`, `"wandb"`, or several of them
+            (docs/tracking.md).
 
     Raises:
         SearchError: an argument is wrong, or the store in the directory is of another search, damaged, or in use.
@@ -118,6 +124,7 @@ class Tuner(TunerOfKerasTuner):
         pruner=None,
         jit: bool | str | None = None,
         keep_models: int = KEPT_MODELS,
+        log: str | Iterable[str] | None = None,
         **kwargs,
     ):
         if names := self.without_effect(Tuner):
@@ -162,6 +169,9 @@ class Tuner(TunerOfKerasTuner):
         self._title = of if isinstance(hypermodel, keras_tuner.HyperModel) else getattr(hypermodel, "__name__", of)
         self.engine = engine if workers == 1 else LocalEngine(workers)
         self.max_seconds = max_seconds
+        self.log = checked(log)
+        self.trackers: Trackers | None = None  # of the comparison to which this search belongs
+        self.is_shown = True  # whether what the listener is told reaches a person
         self._trainer: Trainer | None = None
         self._source: Source | None = None
         self._interruption = Interruption()
@@ -388,14 +398,17 @@ class Tuner(TunerOfKerasTuner):
     def _search(self, fit_args, fit_kwargs) -> None:
         engine: Engine
         place: contextlib.AbstractContextManager[Source]
+        trackers: contextlib.AbstractContextManager[Trackers | None] = contextlib.nullcontext(self.trackers)
         if self._role == "worker":
             engine = HereEngine()
             place = chief.Link(self.oracle, self._interruption, self.pre_create_trial, self.on_trial_begin, self.on_trial_end)
         else:
             engine = chief.Chief() if self._role == "chief" else self.engine or HereEngine()
             place = self.ledger.opened(fit_kwargs.get("epochs"), self.max_seconds)
+            if self.trackers is None and self.log:
+                trackers = Trackers(self.log, self.project_dir)
         self._trainer = None
-        with place as self._source, self._interruption.watched():
+        with trackers as following, place as self._source, self._interruption.watched(), self._followed_by(following):
             try:
                 self.on_search_begin()
                 trainer = self.trainer(fit_args, fit_kwargs)
@@ -403,6 +416,29 @@ class Tuner(TunerOfKerasTuner):
                 self.on_search_end()
             finally:
                 self._source = None
+
+    @contextlib.contextmanager
+    def _followed_by(self, trackers: Trackers | None) -> Iterator[None]:
+        """Lets trackers hear of the search, in this block, beside the listener."""
+        if trackers is None:
+            yield
+            return
+        listener = self.ledger.listener
+        note = (lambda text: None) if listener is None else listener.noted
+
+        def warn(text: str) -> None:
+            if listener is not None and self.is_shown:
+                listener.noted(text)
+            else:
+                warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+        with trackers.following(self.project_dir, note, warn) as following:
+            if following is not None:
+                self.ledger.listener = Several(*filter(None, (listener, following)))
+            try:
+                yield
+            finally:
+                self.ledger.listener = listener
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
         """Trains one setting in this process; see `tuning.training.trainer.Trainer`.
