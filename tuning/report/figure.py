@@ -47,6 +47,18 @@ class Chart:
 MARGIN_BELOW_COLOURS = {"l": 64, "r": 14, "t": 76, "b": 52}  # of a chart with a colour bar above it
 
 
+def of_search(chart: Chart | None, index: int) -> Chart | None:
+    """The same chart with the number of its search on the page in each trace, so that trials of several searches differ."""
+    if chart is None or index == 0:
+        return chart
+    marked = {label: _marked(figure, index) for label, figure in chart.choices.items()}
+    return dataclasses.replace(chart, figure=_marked(chart.figure, index), choices=marked)
+
+
+def _marked(figure: dict[str, Any], index: int) -> dict[str, Any]:
+    return {**figure, "data": [{**trace, "meta": index} for trace in figure["data"]]}
+
+
 def plain(text: Any) -> str:
     """A text as Plotly shows it literally: it knows some HTML, entities, and templates such as %{x}."""
     short = " ".join(str(text).split())

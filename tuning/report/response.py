@@ -29,6 +29,7 @@ from tuning.space.axes import Axis, learning_rate_axis, number
 from tuning.space.scale import round_values
 
 MOST_MAPS = 3
+DESK_WIDTH, LEAST_BETWEEN = 1150, 88  # pixels: parallel axes fit a desk, until they would stand too close
 
 
 def main_axes(search: SearchResult) -> list[Axis]:
@@ -97,6 +98,7 @@ def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: A
         "x": [_place(trial, first) for trial in trials],
         "y": [rounded(trial.score) for trial in trials],
         "text": [hover_text(search, trial) for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
@@ -121,6 +123,7 @@ def _strip_below(data, search: SearchResult, trials, first: Axis, y_axis: dict[s
                 "y": [state] * len(of_state),
                 "yaxis": "y2",
                 "text": [hover_text(search, trial) for trial in of_state],
+                "customdata": [trial.number for trial in of_state],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"symbol": STATE_SYMBOL[state], "color": STATE_COLOUR[state], "size": 9},
             }
@@ -187,13 +190,14 @@ def _points(search, trials, first: Axis, other: Axis, marker: dict[str, Any]) ->
         "x": [_place(trial, first) for trial in trials],
         "y": [_place(trial, other) for trial in trials],
         "text": [hover_text(search, trial) for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
 
 
 def parallel(search: SearchResult) -> Chart | None:
-    """Every scored trial as a line across all axes and its score."""
+    """Every scored trial as a line from its score across all axes."""
     trials = [trial for trial in search.trials if trial.score is not None]
     if len(trials) < 2 or not search.axes:
         return None
@@ -207,16 +211,17 @@ def parallel(search: SearchResult) -> Chart | None:
     low, high = min(heights), max(heights)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    last: dict[str, Any] = {"label": y_axis["title"]["text"], "values": list(map(rounded, heights)), "range": [low, high]}
+    score: dict[str, Any] = {"label": y_axis["title"]["text"], "values": list(map(rounded, heights)), "range": [low, high]}
     if logarithmic:
-        last.update(tickvals=[math.log10(tick) for tick in y_axis["tickvals"]], ticktext=y_axis["ticktext"])
+        score.update(tickvals=[math.log10(tick) for tick in y_axis["tickvals"]], ticktext=y_axis["ticktext"])
     else:
-        last.update(tickvals=(ticks := round_values(low, high)), ticktext=[number(tick, 3) for tick in ticks])
+        score.update(tickvals=(ticks := round_values(low, high)), ticktext=[number(tick, 3) for tick in ticks])
     trace = {
         "type": "parcoords",
-        "dimensions": [*dimensions, last],
+        "dimensions": [score, *dimensions],  # the score's axis is in sight however many there are
+        "customdata": [trial.number for trial in trials],
         "line": {"color": scores, "coloraxis": "coloraxis"},
-        "labelangle": 0,
+        "labelangle": -12 if len(dimensions) > 7 else 0,
         "labelfont": {"size": 13},
         "tickfont": {"size": 12},
     }
@@ -224,10 +229,10 @@ def parallel(search: SearchResult) -> Chart | None:
     colours["showscale"] = False
     return Chart(
         figure([trace], coloraxis=colours, height=420, margin={"l": 64, "r": 64, "t": 48, "b": 24}),
-        f"Each line is a trial, across its hyperparameters to its {search.objective}; drag along an axis to select, "
+        f"Each line is a trial, from its {search.objective} across its hyperparameters; drag along an axis to choose trials, "
         "click it to clear.",
         wide=True,
-        least_width=130 * (len(dimensions) + 1),
+        least_width=max(LEAST_BETWEEN, min(130, DESK_WIDTH // len(dimensions))) * (len(dimensions) + 1),
     )
 
 
