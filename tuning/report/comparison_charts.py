@@ -66,7 +66,7 @@ def intervals(metric: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Chart 
     )
 
 
-def progress(searches: Named) -> Chart | None:
+def progress(searches: Named, each: str = "optimizer") -> Chart | None:
     """The best validation score so far against the number of trials."""
     data, scores = [], []
     for i, (name, search) in enumerate(searches):
@@ -90,7 +90,7 @@ def progress(searches: Named) -> Chart | None:
     first = searches[0][1]
     return Chart(
         figure(data, xaxis=titled("trials completed"), yaxis=score_axis(first, scores), showlegend=True),
-        f"The best {first.objective} so far of each optimizer against the number of completed trials.",
+        f"The best {first.objective} so far of each {each} against the number of completed trials.",
     )
 
 
@@ -177,7 +177,7 @@ def best_curves(searches: Named) -> Chart | None:
     )
 
 
-def sensitivities(searches: Named) -> Chart | None:
+def sensitivities(searches: Named, each: str = "optimizer") -> Chart | None:
     """The score of every trial of every optimizer against its learning rate."""
     placed = [(name, search, learning_rate_axis(search.axes)) for name, search in searches]
     known: list[tuple[str, SearchResult, Axis]] = [(name, search, axis) for name, search, axis in placed if axis is not None]
@@ -208,7 +208,7 @@ def sensitivities(searches: Named) -> Chart | None:
     shared = Axis(first.name, first.symbol, scale=first.scale, low=low, high=high)
     return Chart(
         figure(data, xaxis=scaled(shared), yaxis=score_axis(known[0][1], scores), showlegend=True, height=430),
-        f"{known[0][1].objective} of every completed trial of each optimizer against {first.label}.",
+        f"{known[0][1].objective} of every completed trial of each {each} against {first.label}.",
         wide=True,
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import re
+import sys
 import threading
 import urllib.parse
 import webbrowser
@@ -47,6 +48,7 @@ def serve(directories: Sequence[Any], port: int = 0, open_browser: bool = False,
             f"The port {port} of {ADDRESS} cannot be used ({error.strerror}): "
             "choose another --port, or leave it out for a free one."
         ) from error
+    sys.setswitchinterval(0.001)  # seconds: an answer does not wait for what is renewed beside it
     with watched, server:
         ready(server.url)
         if open_browser:

@@ -45,13 +45,13 @@ def make(directories: Sequence[pathlib.Path], live: bool = False) -> Content:
         title=f"{len(searches)} search{'es' * (len(searches) != 1)} side by side",
         searches=pages(searches),
         found=[search for _, search in searches],
-        overview=_overview(searches, live),
+        overview=_overview(searches),
         columns=columns,
         alike=alike,
         objectives=sorted({f"{search.objective} ({search.direction})" for _, search in searches}),
-        progress=comparison_charts.progress(searches) if alike else None,
+        progress=comparison_charts.progress(searches, "search") if alike else None,
         best_curves=comparison_charts.best_curves(searches) if alike else None,
-        sensitivity=comparison_charts.sensitivities(searches) if alike else None,
+        sensitivity=comparison_charts.sensitivities(searches, "search") if alike else None,
     )
 
 
@@ -99,7 +99,7 @@ def _column(name: str, search: SearchResult, index: int, live: bool) -> Column:
     )
 
 
-def _overview(searches: Sequence[tuple[str, SearchResult]], live: bool) -> Table:
+def _overview(searches: Sequence[tuple[str, SearchResult]]) -> Table:
     rows = []
     for index, (name, search) in enumerate(searches):
         best = search.best
@@ -110,7 +110,7 @@ def _overview(searches: Sequence[tuple[str, SearchResult]], live: bool) -> Table
                 Cell(name, name, "name", f"#search-{index}"),
                 Cell(f"{search.objective} ({search.direction})", search.objective, "name"),
                 Cell("" if best is None else score_text(best), None if best is None else best.score),
-                Cell(counts or "none", len(search.trials)),
+                Cell(counts or "none", len(search.trials), "words"),
                 Cell(duration(spent), spent),
                 Cell("" if best is None else best.line, kind="long"),
             ]

@@ -25,6 +25,7 @@ from tuning.store.lock import is_running
 LOOK_EVERY = 0.4  # seconds
 WATCHED_FOR = 30.0  # seconds after the last request: then nobody looks, and nothing is renewed
 MOST_SHARE = 0.25  # of the time goes into renewing, so that a search of thousands of trials keeps its processor
+LONGEST_PAUSE = 10.0  # seconds
 SHOWN_RUNNING = 5.0  # seconds after which a page of a search that runs is renewed even if the store is not
 
 
@@ -58,9 +59,9 @@ class Watched:
         self._folders = list(folders)
         self._importance = _Importance()
         self._asked = time.monotonic()
-        self._wake, self._ended = threading.Event(), False
+        self._wake, self._ended = threading.Event(), threading.Event()
         self._content: Content
-        self._seen = self._fingerprint()
+        self._seen: tuple = ()  # what takes long is not in the first version, which is there at once
         self.version = self._make("")
         self._thread = threading.Thread(target=self._renew, name="report", daemon=True)
 
@@ -69,7 +70,7 @@ class Watched:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._ended = True
+        self._ended.set()
         self._wake.set()
         self._thread.join(timeout=10)
 
@@ -89,19 +90,18 @@ class Watched:
     # -- renewing ---------------------------------------------------------------------------------
 
     def _renew(self) -> None:
-        while not self._ended:
+        while not self._ended.wait(LOOK_EVERY):
             if time.monotonic() - self._asked > WATCHED_FOR:
                 self._wake.clear()
                 self._wake.wait()
-            time.sleep(LOOK_EVERY)
             now, begun = self._fingerprint(), time.monotonic()
-            if now == self._seen or self._ended:
+            if now == self._seen or self._ended.is_set():
                 continue
             try:
                 self.version, self._seen = self._make(""), now
             except Exception as error:  # the page says it, and stays as it was until its stores can be read again
                 self.version, self._seen = self._make(str(error) if isinstance(error, SearchError) else one_line(error)), ()
-            time.sleep((time.monotonic() - begun) / MOST_SHARE)
+            self._ended.wait(min((time.monotonic() - begun) / MOST_SHARE, LONGEST_PAUSE))
 
     def _make(self, trouble: str) -> Version:
         if not trouble:
@@ -125,8 +125,9 @@ class Watched:
 
     def _fingerprint(self) -> tuple:
         """Something that is another whenever a store was written, or a search began or ended."""
-        found: list = []
+        found: list = [self._importance.times]
         for folder in self._folders:
+            found.append(_written(folder / COMPARISON))
             for place in (folder, *_inside(folder)):
                 running = is_running(place)
                 # What runs goes on, also while nothing is written.
@@ -136,20 +137,40 @@ class Watched:
 
 
 class _Importance:
-    """Measuring it takes seconds: it is measured anew when there are a tenth more completed trials, or the search has ended."""
+    """Measuring it takes seconds: it is measured beside, and anew when a tenth more trials have completed or the search ends."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple, Importance] = {}
+        self.times = 0  # that it was measured
+        self._found = Importance(None, "It is being measured.")
+        self._of = (0, False)  # how many completed trials, and whether the search was over
+        self._thread: threading.Thread | None = None
 
     def __call__(self, search: SearchResult) -> Importance:
-        completed = search.count("completed")
-        known = next(iter(self._found), None)
-        over = not search.is_running
-        key = (completed, over)
-        if known is not None and (known == key or (not over and known[0] <= completed < 1.1 * known[0])):
-            return self._found[known]
-        self._found = {key: importance(search)}
-        return self._found[key]
+        """What was measured last."""
+        completed, over = search.count("completed"), not search.is_running
+        before, ended = self._of
+        wanted = completed >= 1.1 * before and completed > before or (over, completed) != (ended, before) and over
+        if (wanted or not self.times) and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._measure, args=(search, (completed, over)), daemon=True)
+            self._thread.start()
+        return self._found
+
+    def _measure(self, search: SearchResult, of: tuple[int, bool]) -> None:
+        try:
+            self._found = importance(search)
+        except Exception as error:
+            self._found = Importance(None, f"It cannot be measured: {one_line(error)}")
+        self._of = of
+        self.times += 1
+
+
+def _written(path: pathlib.Path) -> tuple[int, int] | None:
+    """Which file this is, and when it was written."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _inside(folder: pathlib.Path) -> list[pathlib.Path]:

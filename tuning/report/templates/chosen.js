@@ -18,6 +18,7 @@ function choose(keys, more = false) {
 }
 
 function showChosen() {
+  rounds += 1;
   markRows();
   const keys = [...chosenTrials].sort((one, other) => one.localeCompare(other, undefined, { numeric: true }));
   bar.hidden = !keys.length;
@@ -67,9 +68,13 @@ function markRows() {
 
 let brushed = null; /* the id of the parallel coordinates in which trials were chosen: there Plotly shows it itself */
 
+let rounds = 0; /* of choosing: with each of them Plotly forgets the box that was drawn in a scatter */
+
 marks.push((figure, id) => {
-  if (!chosenTrials.size || !figure.data.some((trace) => trace.customdata)) return figure;
-  const layout = { ...figure.layout, selections: [] };
+  if (!figure.data.some((trace) => trace.customdata)) return figure;
+  const layout = { ...figure.layout, selections: [], selectionrevision: rounds };
+  if (figure.data.some((trace) => trace.customdata && trace.mode === "markers")) layout.dragmode ??= "select";
+  if (!chosenTrials.size) return { ...figure, layout };
   const data = figure.data.flatMap((trace) => {
     if (!trace.customdata) return [{ ...trace, opacity: 0.35 }];
     if (trace.type === "parcoords") return [id === brushed ? trace : parallel(trace, layout)];
@@ -132,9 +137,11 @@ listeners.push((element, id) => {
     choose(keys.slice(0, 1), event.event?.shiftKey || event.event?.ctrlKey || event.event?.metaKey);
   });
   element.on("plotly_selected", (event) => {
-    if (!event) return;
+    const drawn = event?.range || event?.lassoPoints; /* Plotly tells of itself, too, when it draws */
+    if (!drawn) return;
     unbrush();
-    choose(pointed(event));
+    if (event.points.length) choose(pointed(event));
+    else clearChosen();
   });
   element.on("plotly_restyle", () => {
     const trace = element.data?.[0];

@@ -78,10 +78,10 @@ function renew(html) {
   const parts = (place) => [...place.querySelectorAll("section[id]")];
   const alike = parts(main).map((part) => part.id).join() === parts(fresh).map((part) => part.id).join();
   if (!alike) {
-    const state = remember(main);
+    const states = new Map(parts(main).map((part) => [part.id, remember(part)]));
     for (const part of parts(fresh)) bodies.set(part.id, part.innerHTML);
     main.replaceChildren(...fresh.childNodes);
-    restore(main, state);
+    for (const part of parts(main)) if (states.has(part.id)) restore(part, states.get(part.id));
     return;
   }
   for (const part of parts(fresh)) {

@@ -167,13 +167,13 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>
 });
 
 /* On paper everything is light, and as wide as paper. */
-function print(begins) {
+function onPaper(begins) {
   if (!window.Plotly) return;
   printing = begins;
   for (const id of Object.keys(figures)) drawNow(id);
 }
-addEventListener("beforeprint", () => print(true));
-addEventListener("afterprint", () => print(false));
+addEventListener("beforeprint", () => onPaper(true));
+addEventListener("afterprint", () => onPaper(false));
 
 /* -- the list of sections, tables, copying -- */
 
