@@ -61,7 +61,11 @@ class Page(html.parser.HTMLParser):
 
     @property
     def figures(self):
-        return {name: figure for name, entry in self.data["figures"].items() for figure in entry["choices"].values()}
+        data = self.data
+        found = {name: figure for name, entry in data["figures"].items() for figure in entry["choices"].values()}
+        for trace in [trace for figure in found.values() for trace in figure["data"] if isinstance(trace.get("text"), list)]:
+            trace["text"] = [data["texts"][number] for number in trace["text"]]
+        return found
 
 
 def report(directory):
@@ -350,6 +354,11 @@ def test_several_searches_stand_side_by_side(tmp_path, monkeypatch):
     ]
     assert {trace.get("meta") for trace in page.figures["chart-curves-2"]["data"]} == {2}
     assert "different objectives" not in page.text
+    make_search(tmp_path / "both" / "one", ("completed",) * 2)
+    make_search(tmp_path / "both" / "other", ("completed",) * 2)
+    path = write_report("both")  # a folder with searches in it
+    assert path == pathlib.Path("both/report.html")
+    assert Page(path).text.startswith("2 searches side by side")
     make_search(tmp_path / "c", ("completed",) * 3, {"direction": "min", "objective": "loss"})
     page = Page(write_report("a/run", "c", output="two.html"))
     assert "different objectives, loss (min), val_accuracy (max)" in page.text

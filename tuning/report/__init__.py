@@ -26,7 +26,8 @@ def write_report(*directories: str | os.PathLike, output: str | os.PathLike | No
     """Writes a report as one HTML file, and returns its path.
 
     Args:
-        *directories: of a search (running or ended) or a comparison; of several, the searches stand side by side.
+        *directories: of a search (running or ended) or a comparison, or with such in it; of several, the searches stand side by
+            side.
         output: the file; by default `report.html` in the directory, of several directories in the current one.
 
     Raises:
@@ -52,9 +53,22 @@ def content_of(folders: Sequence[pathlib.Path], live: bool = False, **options) -
     from tuning.report import comparison_page, search_page, several_page
     from tuning.results.comparison import is_comparison
 
+    folders = [each for folder in folders for each in _searched(folder)]
     if len(folders) > 1:
         return several_page.make(folders, live)
     return comparison_page.make(folders[0], live) if is_comparison(folders[0]) else search_page.make(folders[0], live, **options)
+
+
+def _searched(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folder itself; or those in it that hold searches or comparisons, if it holds none."""
+    from tuning.results.comparison import is_comparison
+    from tuning.store import database as stores
+
+    def holds(place: pathlib.Path) -> bool:
+        return stores.exists(place) or is_comparison(place)
+
+    inside = [] if holds(folder) or not folder.is_dir() else sorted(place for place in folder.iterdir() if holds(place))
+    return inside or [folder]
 
 
 def checked(directories: Sequence[str | os.PathLike]) -> list[pathlib.Path]:

@@ -66,8 +66,24 @@ class Content:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the page's scripts draw."""
-        return {"figures": self.figures, "searches": list(self.searches)}
+        """What the page's scripts draw; a text that several charts have of a trial is there once, and known by its number."""
+        numbers: dict[str, int] = {}
+        figures = {
+            name: {"choices": {label: _numbered(figure, numbers) for label, figure in entry["choices"].items()}}
+            for name, entry in self.figures.items()
+        }
+        return {"figures": figures, "texts": list(numbers), "searches": list(self.searches)}
+
+
+def _numbered(figure: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+    """The figure with a number for each text of a point, by which it is found in `numbers`."""
+    data = [
+        {**trace, "text": [numbers.setdefault(text, len(numbers)) for text in trace["text"]]}
+        if isinstance(trace.get("text"), list)
+        else trace
+        for trace in figure["data"]
+    ]
+    return {**figure, "data": data}
 
 
 def compose(template: str, title: str, searches=(), found: Sequence[SearchResult] = (), **values: Any) -> Content:

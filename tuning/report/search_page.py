@@ -18,6 +18,7 @@ from tuning.space.axes import number, value_text
 from tuning.store.database import FILE_NAME as STORE
 
 MOST_TRACEBACKS = 20
+MOST_ROWS = 1000  # of a table: with more of them a page opens slowly
 
 
 def make(directory: pathlib.Path, live: bool = False, told: Callable[[SearchResult], Importance] = importance) -> Content:
@@ -73,7 +74,7 @@ def leaderboard(search: SearchResult, most: int | None = None, index: int = 0) -
     heads += [*(axis.label for axis in search.axes), "epochs", "seconds"]
     rows = [_row(search, trial, rank, index) for rank, trial in enumerate(ranked, 1)]
     rows += [_row(search, trial, None, index) for trial in others]
-    count = len(rows) if most is None else min(most, len(rows))
+    count = min(MOST_ROWS if most is None else most, len(rows))
     caption = f"The first {count} of {len(rows)} trials" if count < len(rows) else f"All {len(rows)} trials"
     caption = "The only trial" if len(rows) == 1 else caption
     return Table(
@@ -124,6 +125,8 @@ def _troubles(search: SearchResult) -> Table | None:
     troubled = [trial for trial in search.trials if trial.state in ("failed", "pruned")]
     if not troubled:
         return None
+    left_out = len(troubled) - MOST_ROWS
+    troubled = troubled[:MOST_ROWS]
     rows = []
     for trial in troubled:
         trained = max((len(values) for curve in trial.curves for values in curve.values()), default=0)
@@ -140,7 +143,8 @@ def _troubles(search: SearchResult) -> Table | None:
         )
     heads = ["trial", "state", "epochs trained", search.objective, "setting", "message"]
     keys = [key(trial) for trial in troubled]
-    return Table("Trials that failed or were stopped early.", heads, rows, sortable=True, trials=keys)
+    caption = "Trials that failed or were stopped early" + (f"; {left_out} more are in {STORE}." if left_out > 0 else ".")
+    return Table(caption, heads, rows, sortable=True, trials=keys)
 
 
 def _running(search: SearchResult) -> Table | None:

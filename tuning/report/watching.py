@@ -149,7 +149,7 @@ class _Importance:
         """What was measured last."""
         completed, over = search.count("completed"), not search.is_running
         before, ended = self._of
-        wanted = completed >= 1.1 * before and completed > before or (over, completed) != (ended, before) and over
+        wanted = (completed >= 1.1 * before and completed > before) or ((over, completed) != (ended, before) and over)
         if (wanted or not self.times) and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(target=self._measure, args=(search, (completed, over)), daemon=True)
             self._thread.start()
@@ -174,7 +174,5 @@ def _written(path: pathlib.Path) -> tuple[int, int] | None:
 
 
 def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folders of a comparison's searches."""
-    if not (folder / COMPARISON).is_file():
-        return []
+    """The folders of a comparison's searches, and of others below this one."""
     return sorted(path.parent for path in itertools.islice(folder.glob(f"*/{stores.FILE_NAME}"), 1000))

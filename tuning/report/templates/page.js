@@ -47,6 +47,11 @@ async function loadData() {
 
 function take(data) {
   for (const id of Object.keys(figures)) if (id !== "chart-of-trial") delete figures[id];
+  for (const { choices } of Object.values(data.figures)) {
+    for (const trace of Object.values(choices).flatMap((figure) => figure.data)) {
+      if (Array.isArray(trace.text)) trace.text = trace.text.map((number) => data.texts[number]);
+    }
+  }
   Object.assign(figures, data.figures);
   searches.splice(0, searches.length, ...data.searches);
 }
