@@ -63,7 +63,7 @@ class Page(html.parser.HTMLParser):
     def figures(self):
         data = self.data
         found = {name: figure for name, entry in data["figures"].items() for figure in entry["choices"].values()}
-        for trace in [trace for figure in found.values() for trace in figure["data"] if isinstance(trace.get("text"), list)]:
+        for trace in [trace for one in found.values() for trace in one["data"] if isinstance(trace.get("text"), list)]:
             trace["text"] = [data["texts"][number] for number in trace["text"]]
         return found
 

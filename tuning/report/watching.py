@@ -10,7 +10,6 @@ import pathlib
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from tuning.errors import SearchError, one_line
 from tuning.report import content_of, page
@@ -105,7 +104,7 @@ class Watched:
 
     def _make(self, trouble: str) -> Version:
         if not trouble:
-            self._content = content_of(self._folders, live=True, **self._options())
+            self._content = content_of(self._folders, live=True, told=self._importance)
         content = self._content
         data = page.as_json(
             {
@@ -118,10 +117,6 @@ class Watched:
         ).encode()
         tag = hashlib.sha256(data).hexdigest()[:20]
         return Version(tag, page.render_live(content).encode(), data, gzip.compress(data, 4, mtime=0))
-
-    def _options(self) -> dict[str, Any]:
-        single = len(self._folders) == 1 and stores.exists(self._folders[0])
-        return {"told": self._importance} if single else {}
 
     def _fingerprint(self) -> tuple:
         """Something that is another whenever a store was written, or a search began or ended."""
