@@ -89,7 +89,7 @@ def test_a_metric_can_be_chosen(browser, pages):
     assert browser.execute_script(title).startswith("val_accuracy")
     browser.execute_script(
         "const choice = document.querySelector('#curves select'); choice.selectedIndex = 1; "
-        "choice.dispatchEvent(new Event('change'))"
+        "choice.dispatchEvent(new Event('change', { bubbles: true }))"
     )
     time.sleep(0.5)
     assert browser.execute_script(title).startswith("loss")
@@ -167,7 +167,10 @@ def test_trials_are_chosen_along_a_parallel_axis_by_the_mouse(browser, pages):
     show(browser, pages["mixed"])
     axis = browser.find_elements("css selector", "#chart-parallel .axis-brush")[0]
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", axis)
-    chains(browser).move_to_element_with_offset(axis, 0, -100).click_and_hold().move_by_offset(0, 60).release().perform()
+    drag = chains(browser).move_to_element_with_offset(axis, 0, 100).click_and_hold()
+    for _ in range(4):
+        drag = drag.move_by_offset(0, -50)
+    drag.release().perform()
     for _ in range(100):
         rows = browser.execute_script(ROWS)
         if rows and browser.execute_script(MARKED):
@@ -287,7 +290,8 @@ def test_the_live_page_follows_the_search_and_keeps_what_its_reader_does(browser
             store.add_epoch(12, 0, 1, {"loss": 0.2, "val_accuracy": 0.5})
         wait(browser, "return document.getElementById('trial').textContent.includes('2 of 3')")
         assert errors(browser) == []
-    wait(browser, "return document.getElementById('status').textContent.includes('has ended')")
+        browser.execute_script("window.fetch = () => Promise.reject(new Error('gone'))")
+        wait(browser, "return document.getElementById('status').textContent.includes('has ended')")
 
 
 def wait(browser, holds):

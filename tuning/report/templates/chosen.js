@@ -53,9 +53,7 @@ function unbrush() {
   }
   const plot = document.getElementById(brushed);
   brushed = null;
-  if (!plot) return;
-  Plotly.purge(plot);
-  delete plot.dataset.listened;
+  if (plot) purge(plot);
 }
 
 function markRows() {
@@ -72,12 +70,12 @@ let rounds = 0; /* of choosing: with each of them Plotly forgets the box that wa
 
 marks.push((figure, id) => {
   if (!figure.data.some((trace) => trace.customdata)) return figure;
+  if (figure.data[0].type === "parcoords") return { ...figure, data: figure.data.map((trace) => parallel(trace, figure.layout, id === brushed)) };
   const layout = { ...figure.layout, selections: [], selectionrevision: rounds };
   if (figure.data.some((trace) => trace.customdata && trace.mode === "markers")) layout.dragmode ??= "select";
   if (!chosenTrials.size) return { ...figure, layout };
   const data = figure.data.flatMap((trace) => {
     if (!trace.customdata) return [{ ...trace, opacity: 0.35 }];
-    if (trace.type === "parcoords") return [id === brushed ? trace : parallel(trace, layout)];
     if (trace.mode?.includes("lines")) return lines(trace);
     return [points(trace)];
   });
@@ -89,7 +87,7 @@ function points(trace) {
   const faded = { ...trace, selectedpoints: indices, selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 0.12 } } };
   if (trace.error_y?.array) {
     const only = new Set(indices);
-    faded.error_y = { ...trace.error_y, array: trace.error_y.array.map((value, i) => (only.has(i) ? value : 0)) };
+    faded.error_y = { ...trace.error_y, array: trace.error_y.array.map((value, i) => (only.has(i) ? value : NaN)) };
   }
   return faded;
 }
@@ -109,17 +107,20 @@ function lines(trace) {
   return strong.x.length ? [dim, strong] : [dim];
 }
 
-function parallel(trace, layout) {
+/* Plotly never renews the colour scale of parallel coordinates, so that one scale has both what is chosen and what is not. */
+function parallel(trace, layout, brushes) {
   const { cmin, cmax, reversescale, colorscale } = layout.coloraxis;
   const keys = keysOf(trace);
-  const order = [...keys.keys()].sort((i, j) => chosenTrials.has(keys[i]) - chosenTrials.has(keys[j]) || i - j);
+  const all = brushes || !chosenTrials.size; /* the brush is shown by Plotly itself */
+  const isChosen = keys.map((key) => all || chosenTrials.has(key));
+  const order = [...keys.keys()].sort((i, j) => isChosen[i] - isChosen[j] || i - j);
   const place = (score) => Math.min(1, Math.max(0, reversescale ? (cmax - score) / (cmax - cmin) : (score - cmin) / (cmax - cmin)));
   return {
     ...trace,
     customdata: order.map((i) => trace.customdata[i]),
     dimensions: trace.dimensions.map((dimension) => ({ ...dimension, values: order.map((i) => dimension.values[i]) })),
     line: { /* below 0 what is not chosen */
-      color: order.map((i) => (chosenTrials.has(keys[i]) ? place(trace.line.color[i]) : -1)),
+      color: order.map((i) => (isChosen[i] ? place(trace.line.color[i]) : -1)),
       cmin: -1, cmax: 1, showscale: false,
       colorscale: [[0, theme().faint], [0.499, theme().faint], ...colorscale.map(([at, colour]) => [0.5 + at / 2, colour])],
     },

@@ -117,6 +117,9 @@ function drawNow(id) {
     displaylogo: false,
     displayModeBar: false, // it would cover the legend; a double click resets the zoom
   };
+  const look = printing ? "paper" : root.dataset.theme;
+  if (element.dataset.look !== look && element.data?.[0]?.type === "parcoords") purge(element); /* for its colours */
+  element.dataset.look = look;
   try {
     const { data, layout } = marks.reduce((figure, mark) => mark(figure, id), structuredClone(themed(current(id))));
     const drawn = Plotly.react(element, data, layout, options);
@@ -130,6 +133,12 @@ function drawNow(id) {
     console.warn(error);
     return undefined;
   }
+}
+
+/* The chart begins anew when it is drawn next. */
+function purge(element) {
+  Plotly.purge(element);
+  delete element.dataset.listened;
 }
 
 const draw = (id) => ready.then(() => drawNow(id));
@@ -175,6 +184,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) =>
 function onPaper(begins) {
   if (!window.Plotly) return;
   printing = begins;
+  if (!begins) document.querySelectorAll(".plot").forEach(purge); /* they have the width of paper */
   for (const id of Object.keys(figures)) drawNow(id);
 }
 addEventListener("beforeprint", () => onPaper(true));
