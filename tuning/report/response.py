@@ -232,7 +232,7 @@ def parallel(search: SearchResult) -> Chart | None:
         f"Each line is a trial, from its {search.objective} across its hyperparameters; drag along an axis to choose trials, "
         "click it to clear.",
         wide=True,
-        least_width=max(LEAST_BETWEEN, min(130, DESK_WIDTH // len(dimensions))) * (len(dimensions) + 1),
+        least_width=max(LEAST_BETWEEN, min(130, DESK_WIDTH // (len(dimensions) + 1))) * (len(dimensions) + 1),
     )
 
 

@@ -36,11 +36,10 @@ def serve(directories: Sequence[Any], port: int = 0, open_browser: bool = False,
     Raises:
         SearchError: (a ValueError) a directory cannot be read, or the port is taken.
     """
-    folders = checked(directories)
     with packages_explained():
         from tuning.report.watching import Watched
 
-        watched = Watched(folders)
+        watched = Watched(checked(directories))
     try:
         server = Server(watched, port)
     except OSError as error:
