@@ -19,9 +19,10 @@ from tuning import SearchError, Store, write_report
 from tuning.report import figure
 from tuning.report.curves import learning_curves
 from tuning.report.importance import importance
+from tuning.report.parallel import parallel
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
-from tuning.report.response import divergence, maps, parallel, sensitivity
+from tuning.report.response import divergence, maps, sensitivity
 from tuning.results.search import SearchResult
 from tuning.space.axes import Axis, axes_of, number
 from tuning.store.lock import Lock

@@ -10,8 +10,9 @@ from tuning.report import page, reproduction
 from tuning.report.curves import learning_curves
 from tuning.report.importance import Importance, importance
 from tuning.report.page import Cell, Content, Table, duration, moment
+from tuning.report.parallel import parallel
 from tuning.report.progress import budget
-from tuning.report.response import divergence, main_axes, maps, parallel, sensitivity
+from tuning.report.response import divergence, main_axes, maps, sensitivity
 from tuning.report.trials import key, link, pages, progress_text, score_text
 from tuning.results.search import STATES, SearchResult, TrialRecord
 from tuning.space.axes import number, value_text

@@ -11,7 +11,8 @@ from tuning.report import comparison_charts, page
 from tuning.report.curves import learning_curves
 from tuning.report.figure import Chart, of_search
 from tuning.report.page import Cell, Content, Table, duration
-from tuning.report.response import parallel, sensitivity
+from tuning.report.parallel import parallel
+from tuning.report.response import sensitivity
 from tuning.report.search_page import leaderboard, state_text
 from tuning.report.trials import link, pages, score_text
 from tuning.results.comparison import Comparison, is_comparison
