@@ -79,6 +79,7 @@ NOT_RUN = {
     "python scripts/contract_table.py": "takes ten minutes; tests/test_contract.py",
     "python scripts/measure_accelerator.py": "takes 8 minutes and wants a GPU; tests/test_measure_accelerator.py",
     "python scripts/metal_coverage.py": "takes a minute and writes a page; tests/test_metal.py",
+    "python scripts/published_figures.py": "wants a GPU; tests/tuning/test_problems.py runs it on a few images",
     "python scripts/sensitivity.py": "takes half an hour; tests/tuning/test_sensitivity.py",
     "python scripts/picture_claims.py": "tests/test_claims.py draws each picture; one of them is drawn in here",
     "python scripts/picture_optimizers.py": "tests/test_ideas.py has what each picture shows; one of them is drawn in here",

@@ -207,7 +207,7 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
         ("mnist_mlp", (28, 28, 1), 49_984),
         ("fashion_mnist_2c2d", (28, 28, 1), 49_920),
         ("cifar10_cnn", (32, 32, 3), 40_000),
-        ("cifar10_3c3d", (32, 32, 3), 39_936),
+        ("cifar10_resnet20", (32, 32, 3), 39_936),
     ],
 )
 def test_the_real_sets_split_without_overlap(name, shape, train, data_dir):
@@ -227,10 +227,32 @@ def test_the_real_sets_split_without_overlap(name, shape, train, data_dir):
     assert (again.train[0][:100] == data.train[0][:100]).all()
 
 
+@pytest.mark.data
+def test_the_text_is_cut_into_pieces_that_follow_each_other(data_dir):
+    data = make_problem("shakespeare_gpt", data_dir).load(batch_size=1)
+    assert [part[0].shape for part in (data.train, data.validation, data.test)] == [(7842, 128), (435, 128), (435, 128)]
+    assert (data.train[0].dtype, data.train[0].max(), data.train[1].max()) == (np.uint8, 64, 64)
+    for x, y in (data.train, data.validation, data.test):
+        assert (x[:, 1:] == y[:, :-1]).all()  # what follows a character is the next one
+        assert (x[1:, 0] == y[:-1, -1]).all()
+    with open(data_dir / "tinyshakespeare.txt", "rb") as file:
+        text = file.read()
+    characters = sorted(set(text))
+    assert bytes(characters[number] for number in data.train[0][:2].ravel()) == text[:256]
+    assert bytes(characters[number] for number in data.validation[0][0]) == text[int(0.9 * len(text)) :][:128]
+
+
+def test_a_text_that_is_not_the_published_one_is_refused(tmp_path):
+    (tmp_path / "tinyshakespeare.txt").write_text("To be or not to be")
+    with pytest.raises(SearchError, match="18 bytes that are not those of the published file"):
+        make_problem("shakespeare_gpt", tmp_path).load()
+
+
 def test_every_built_in_problem_is_listed_with_a_description():
-    cifar10 = ["cifar10_cnn", "cifar10_3c3d"]
-    assert list(PROBLEMS) == ["digits_mlp", "mnist_mlp", "mnist_cnn", "mnist_2c2d", "fashion_mnist_2c2d", *cifar10]
+    cifar10 = ["cifar10_cnn", "cifar10_3c3d", "cifar10_resnet20"]
+    mnist = ["mnist_mlp", "mnist_cnn", "mnist_2c2d", "fashion_mnist_2c2d"]
+    assert list(PROBLEMS) == ["digits_mlp", *mnist, *cifar10, "shakespeare_gpt"]
     for name in PROBLEMS:
         problem = make_problem(name)
         assert problem.name == name
-        assert problem.objective == "val_accuracy"
+        assert problem.objective == ("val_loss" if name == "shakespeare_gpt" else "val_accuracy")

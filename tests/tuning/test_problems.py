@@ -1,14 +1,19 @@
 """The built-in problems are what their docstrings say; a user's own is checked."""
 
+import importlib.util
+import json
+import pathlib
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from tuning import Data, Problem, SearchError
-from tuning.problems import make_problem
+from tuning.problems import PROBLEMS, make_problem
 from tuning.problems.cifar10 import Augmentation
-from tuning.problems.images import scaled
+from tuning.problems.images import images as of_images
+from tuning.problems.images import pixels
 from tuning.problems.problem import validation_batch_size
 
 
@@ -33,15 +38,71 @@ def test_small_networks():
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3)])
-def test_pixels_are_between_0_and_1_and_grey_images_have_a_channel(shape):
+def test_images_stay_bytes_and_models_scale_them(shape):
     images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
     loaded = (images, np.arange(20, dtype=np.uint8) % 10), (images[:5], np.arange(5, dtype=np.uint8))
-    data = scaled(lambda data_dir: loaded, None)
+    data = of_images(lambda data_dir: loaded, None)
     image = shape if len(shape) == 3 else (*shape, 1)
     assert [part[0].shape for part in (data.train, data.validation, data.test)] == [(count, *image) for count in (16, 4, 5)]
-    assert data.test[0].dtype == np.float32
-    np.testing.assert_allclose(data.test[0].reshape(images[:5].shape) * 255, images[:5], rtol=1e-6)
+    assert data.test[0].dtype == np.uint8
+    np.testing.assert_array_equal(data.test[0].reshape(images[:5].shape), images[:5])
     assert (data.test[1].dtype, data.test[1].tolist()) == (np.int32, list(range(5)))
+    given, scaled = pixels(image)
+    assert given.dtype == "uint8"
+    np.testing.assert_allclose(ops.convert_to_numpy(scaled(data.test[0])), data.test[0] / 255, rtol=1e-6)
+
+
+def test_resnet20_has_twenty_layers_and_shortcuts_without_weights():
+    model = make_problem("cifar10_resnet20").build()
+    kernels = [shape for shape in shapes(model) if len(shape) > 1]
+    stages = [[(3, 3, size, size)] * 5 for size in (32, 64)]
+    wanted = [(3, 3, 3, 16), *[(3, 3, 16, 16)] * 6, (3, 3, 16, 32), *stages[0], (3, 3, 32, 64), *stages[1], (64, 10)]
+    assert kernels == wanted
+    assert sum(int(np.prod(shape)) for shape in shapes(model)) == 269_722
+    small = make_problem("cifar10_resnet20").build({"blocks": 1, "filters": 9})  # of which no half is a whole number
+    assert small(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 10)
+
+
+def test_without_colours_an_augmented_image_is_a_crop_of_the_image_or_its_mirror_image():
+    images = np.random.default_rng(0).integers(1, 256, (40, 32, 32, 3)).astype("float32")
+    out = ops.convert_to_numpy(Augmentation(padding=4, colours=False)._distort(ops.convert_to_tensor(images)))
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    found = set()
+    for before, after in zip(padded, out, strict=True):
+        for mirrored in (False, True):
+            image = after[:, ::-1] if mirrored else after
+            found |= {
+                (down, right, mirrored)
+                for down in range(9)
+                for right in range(9)
+                if np.allclose(before[down : down + 32, right : right + 32], image)
+            }
+    assert len(found) > 20
+    assert {mirrored for *_, mirrored in found} == {False, True}
+    assert {down for down, *_ in found} == set(range(9))
+
+
+def test_the_transformer_sees_no_character_before_its_turn():
+    model = make_problem("shakespeare_gpt").build({"layers": 2, "width": 32, "heads": 2})
+    text = np.random.default_rng(0).integers(0, 65, (1, 128), dtype=np.uint8)
+    other = text.copy()
+    other[0, 70] = (other[0, 70] + 1) % 65
+    one, two = (ops.convert_to_numpy(model(each)) for each in (text, other))
+    assert one.shape == (1, 128, 65)
+    np.testing.assert_allclose(one[0, :70], two[0, :70], atol=1e-6)
+    assert (abs(one - two)[0, 70:].max(axis=-1) > 1e-6).all()
+    with pytest.raises(SearchError, match="multiple of its heads; received 32 and 3"):
+        make_problem("shakespeare_gpt").build({"width": 32, "heads": 3})
+
+
+@pytest.mark.parametrize("name", ["cifar10_resnet20", "shakespeare_gpt"])
+def test_models_with_layers_of_our_own_are_saved_and_loaded(name, tmp_path):
+    small = {"blocks": 1, "filters": 4} if "resnet" in name else {"layers": 1, "width": 8, "heads": 2}
+    model = make_problem(name).build(small)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    given = np.random.default_rng(0).integers(0, 65, (2, *model.input_shape[1:]), dtype=np.uint8)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(given)), ops.convert_to_numpy(again(given)))
 
 
 @pytest.mark.parametrize("name", ["mnist_2c2d", "fashion_mnist_2c2d"])
@@ -210,3 +271,29 @@ def test_a_function_that_makes_no_problem_is_named(function, words, tiny):
         make_problem(f"tiny_problem:{function}")
     for word in words:
         assert word in str(raised.value)
+
+
+def test_published_figures_are_printed_beside_what_is_found(monkeypatch, capsys, tmp_path):
+    path = pathlib.Path(__file__).parents[2] / "scripts" / "published_figures.py"
+    specification = importlib.util.spec_from_file_location("published_figures", path)
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    for training in script.TRAININGS.values():
+        assert training["problem"] in PROBLEMS
+        assert training["optimizer"]() is not None
+        assert max(training["published"]) == training["epochs"]
+
+    def load(self, batch_size):
+        x, y = np.zeros((256, 28, 28, 1), np.uint8), np.zeros(256, np.int32)
+        return Data((x, y), (x[:64], y[:64]), (x[:8], y[:8]))
+
+    monkeypatch.setattr(Problem, "load", load)
+    monkeypatch.setattr(Problem, "build", lambda self: keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(10)]))
+    written = tmp_path / "found.json"
+    monkeypatch.setattr(
+        "sys.argv", ["", "--only", "fashion_mnist_2c2d, sgd", "--epochs", "1", "--seeds", "2", "--json", str(written)]
+    )
+    assert script.main() == 0
+    rows = [line.split(" | ")[1:5] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [["0", "1", "1.0000", "0.8545"], ["1", "1", "1.0000", "0.8545"]]
+    assert [json.loads(line)["test"] for line in written.read_text().splitlines()] == [1, 1]

@@ -1,6 +1,7 @@
 """A trial that gets a model compiled for another one computes what it computes alone."""
 
 import dataclasses
+import itertools
 
 import keras
 import keras_tuner
@@ -310,6 +311,16 @@ def units(hp):
     )
 
 
+def unknown(hp):
+    """A model that does not say of what it is made."""
+
+    class Own(keras.Model):
+        def get_config(self):
+            raise NotImplementedError
+
+    return compiled(Own(), keras_optims.GradientDescent(0.1))
+
+
 @pytest.mark.backend("tensorflow")
 def test_another_structure_is_built_anew_and_the_cache_has_a_bound():
     warm = trainer(OnlyBuild(units))
@@ -335,6 +346,17 @@ def test_as_many_structures_stay_compiled_as_memory_allows(free, kept, monkeypat
     for model in built:
         assert models.take(model) is model
     assert list(models._kept.values()) == built[-kept:]
+
+
+@pytest.mark.parametrize("kind", [units, unknown], ids=["known", "unknown"])
+@pytest.mark.backend("tensorflow")
+def test_tensorflow_lets_go_what_it_keeps_of_models_that_are_gone(kind, monkeypatch):
+    forgotten = []
+    monkeypatch.setattr("tuning.training.tensorflow_seam.forget_kernels", lambda: forgotten.append(count))
+    models = WarmModels(bound=2)
+    for count in range(1, 40):
+        models.take(kind(settings_of(units=count)))
+    assert [second - first for first, second in itertools.pairwise(forgotten)] == [16]
 
 
 def test_a_large_model_leaves_room_for_fewer(monkeypatch):

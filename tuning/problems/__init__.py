@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, one_line
 from tuning.names import meant
-from tuning.problems.axes import NET_2C2D, NET_3C3D, PERCEPTRON, SMALL_CNN
+from tuning.problems.axes import NET_2C2D, NET_3C3D, PERCEPTRON, RESNET, SMALL_CNN, TRANSFORMER
 
 if TYPE_CHECKING:
     from tuning.problems.problem import Problem
@@ -48,6 +48,16 @@ PROBLEMS = {
         "tuning.problems.cifar10:cifar10_3c3d",
         "CIFAR-10, three convolutions and three dense layers with augmentation and L2, as DeepOBS defines them",
         NET_3C3D,
+    ),
+    "cifar10_resnet20": Entry(
+        "tuning.problems.cifar10:cifar10_resnet20",
+        "CIFAR-10, the residual net of 20 layers of He et al., with augmentation",
+        RESNET,
+    ),
+    "shakespeare_gpt": Entry(
+        "tuning.problems.shakespeare:shakespeare_gpt",
+        "Shakespeare's plays a character at a time, a transformer of 4 layers and width 128",
+        TRANSFORMER,
     ),
 }
 

@@ -9,3 +9,5 @@ PERCEPTRON = {"units": (16, 256, "log"), "layers": (1, 3), "activation": ACTIVAT
 SMALL_CNN = {"filters": (8, 64, "log"), "activation": ACTIVATION, "dropout": DROPOUT}
 NET_2C2D = {"units": (128, 2048, "log"), "activation": ACTIVATION, "dropout": DROPOUT}
 NET_3C3D = {"units": (128, 1024, "log"), "activation": ACTIVATION, "dropout": DROPOUT}
+TRANSFORMER = {"layers": (1, 6), "width": [32, 64, 128, 256], "heads": [1, 2, 4, 8], "dropout": DROPOUT}
+RESNET = {"blocks": (1, 5), "filters": (8, 32, "log")}

@@ -1,4 +1,4 @@
-"""Finding and reading MNIST, Fashion-MNIST and CIFAR-10 in the forms in which people have them on disk.
+"""Finding and reading MNIST, Fashion-MNIST, CIFAR-10 and a text in the forms in which people have them on disk.
 
 Where they are looked for: in the folder that is named (`data_dir`, else the environment variable KERAS_OPTIMS_DATA) and
 nowhere else; else where Keras caches its data sets; else in ./data, where torchvision's users keep theirs; else
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import hashlib
 import io
 import os
 import pathlib
@@ -17,6 +18,7 @@ import pickle
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +69,23 @@ def load_cifar10(data_dir=None) -> Images:
     )
 
 
-def _load(name: str, forms: dict[str, Callable], data_dir, download: Callable, remedy: str) -> Images:
+_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+_SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+
+
+def load_shakespeare(data_dir=None) -> bytes:
+    """1.1 MB of Shakespeare's plays, ASCII, 65 different characters (Karpathy 2015, char-rnn, data/tinyshakespeare/input.txt)."""
+
+    def download(keras):
+        path = keras.utils.get_file("tinyshakespeare.txt", _SHAKESPEARE, file_hash=_SHAKESPEARE_SHA256, hash_algorithm="sha256")
+        return pathlib.Path(path).read_bytes()
+
+    forms = {"tinyshakespeare.txt": pathlib.Path.read_bytes, "tinyshakespeare/input.txt": pathlib.Path.read_bytes}
+    remedy = f"{_SHAKESPEARE} as tinyshakespeare.txt"
+    return _load("tinyshakespeare", forms, data_dir, download=download, remedy=remedy, check=_check_text)
+
+
+def _load(name: str, forms: dict[str, Callable], data_dir, download: Callable, remedy: str, check: Callable | None = None) -> Any:
     source = "--data-dir" if data_dir is not None else ENVIRONMENT_VARIABLE
     named = data_dir if data_dir is not None else os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
@@ -79,12 +97,12 @@ def _load(name: str, forms: dict[str, Callable], data_dir, download: Callable, r
             raise SearchError(
                 f"{name} is not in {folder} (named by {source}), where {' or '.join(forms)} was expected: put {remedy} there."
             )
-        return _read(name, *found)
+        return _read(name, *found, check or _check)
     folders = [_keras_cache(), pathlib.Path("data")]
     for folder in folders:
         found = _find(folder, forms)
         if found is not None:
-            return _read(name, *found)
+            return _read(name, *found, check or _check)
     import keras
 
     try:
@@ -110,11 +128,11 @@ def _keras_cache() -> pathlib.Path:
     return (pathlib.Path(home) if home else pathlib.Path.home() / ".keras") / "datasets"
 
 
-def _read(name: str, path: pathlib.Path, read: Callable) -> Images:
+def _read(name: str, path: pathlib.Path, read: Callable, check: Callable) -> Any:
     try:
-        images = read(path)
-        _check(images)
-        return images
+        content = read(path)
+        check(content)
+        return content
     except SearchError:
         raise
     except PermissionError as error:
@@ -129,6 +147,11 @@ def _check(images: Images) -> None:
             raise ValueError(f"{len(x)} images, {len(y)} labels")
         if x.dtype != np.uint8 or not (y.min() >= 0 and y.max() <= 9):
             raise ValueError("images must be bytes and labels 0 to 9")
+
+
+def _check_text(text: bytes) -> None:
+    if hashlib.sha256(text).hexdigest() != _SHAKESPEARE_SHA256:
+        raise ValueError(f"{len(text):,} bytes that are not those of the published file")
 
 
 def _read_npz(path: pathlib.Path) -> Images:

@@ -18,10 +18,10 @@ VALIDATION_SAMPLES = 10_000  # held out of the training images, as many as the t
 def image_problem(
     name: str, load: Callable[..., Images], data_dir, model, epochs: int, axes: Mapping[str, Any], batch_size: int = 128
 ) -> Problem:
-    """A problem with scaled images and cross-entropy."""
+    """A problem with images and cross-entropy."""
     return Problem(
         name=name,
-        data=functools.partial(scaled, load, data_dir),
+        data=functools.partial(images, load, data_dir),
         model=model,
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         batch_size=batch_size,
@@ -31,16 +31,24 @@ def image_problem(
     )
 
 
-def scaled(load: Callable[..., Images], data_dir, one_hot: bool = False) -> Data:
-    """Pixels as float32 in [0, 1] of shape (n, height, width, channels), also of grey images; labels int32, or one-hot."""
+def images(load: Callable[..., Images], data_dir, one_hot: bool = False) -> Data:
+    """Pixels as uint8 of shape (n, height, width, channels), also of grey images; labels int32, or one-hot.
+
+    As they are on disk: as float32 they would take four times the memory, in each process. The model scales them.
+    """
 
     def ready(part):
         x, y = part
         x = x[..., None] if x.ndim == 3 else x
-        return x.astype("float32") / 255, keras.utils.to_categorical(y, 10) if one_hot else y.astype("int32")
+        return x, keras.utils.to_categorical(y, 10) if one_hot else y.astype("int32")
 
     train, validation, test = parts(load, data_dir)
     return Data(ready(train), ready(validation), ready(test))
+
+
+def pixels(shape: tuple[int, int, int]) -> list:
+    """What a model of these images begins with: pixels of 0..255 come in as uint8, and go on in [0, 1]."""
+    return [keras.Input(shape, dtype="uint8"), keras.layers.Rescaling(1 / 255)]
 
 
 def parts(load: Callable[..., Images], data_dir):
@@ -57,7 +65,7 @@ def small_cnn(shape: tuple[int, int, int], filters: int = 16, activation: str = 
     layers = keras.layers
     return keras.Sequential(
         [
-            keras.Input(shape),
+            *pixels(shape),
             layers.Conv2D(filters, 3, activation=activation, data_format="channels_last"),
             layers.MaxPooling2D(2, data_format="channels_last"),
             layers.Conv2D(2 * filters, 3, activation=activation, data_format="channels_last"),

@@ -6,7 +6,7 @@ import keras
 
 from tuning.problems.axes import NET_2C2D, PERCEPTRON, SMALL_CNN
 from tuning.problems.datasets import load_fashion_mnist, load_mnist
-from tuning.problems.images import image_problem, scaled, small_cnn
+from tuning.problems.images import image_problem, images, pixels, small_cnn
 from tuning.problems.layers import dropped, hidden
 from tuning.problems.problem import Problem
 
@@ -21,7 +21,7 @@ def mnist_mlp(data_dir=None) -> Problem:
     def model(units: int = 128, layers: int = 1, activation: str = "relu", dropout: float = 0.0):
         return keras.Sequential(
             [
-                keras.Input((28, 28, 1)),
+                *pixels((28, 28, 1)),
                 keras.layers.Flatten(),
                 *hidden(units, layers, activation, dropout, kernel_initializer="he_normal"),
                 keras.layers.Dense(10),
@@ -29,7 +29,7 @@ def mnist_mlp(data_dir=None) -> Problem:
         )
 
     def data():
-        return scaled(load_mnist, data_dir, one_hot=True)
+        return images(load_mnist, data_dir, one_hot=True)
 
     return Problem(
         name="mnist_mlp",
@@ -88,7 +88,7 @@ def _2c2d(units: int = 1024, activation: str = "relu", dropout: float = 0.0) -> 
 
     return keras.Sequential(
         [
-            keras.Input((28, 28, 1)),
+            *pixels((28, 28, 1)),
             convolution(32),
             pooling(),
             convolution(64),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import gc
 import json
 import math
 import random
@@ -28,6 +29,7 @@ from tuning.training import epochs, keras_seam, tensorflow_seam
 # Of the models of different structure that a process keeps:
 LEAST_KEPT, MOST_KEPT = 4, 64
 SHARE_OF_MEMORY = 0.25  # of what would be free without them
+FORGET_EVERY = 16  # models that had to go: TensorFlow is then told to let go what it still keeps of them
 COMPILED_BYTES = 32 * 2**20  # what is compiled of one, beside its variables: measured were 6 to 30 MiB
 
 
@@ -44,6 +46,7 @@ class WarmModels:
         self._kept: collections.OrderedDict[str, keras.Model] = collections.OrderedDict()
         self.ways = ways
         self.hits = 0
+        self._gone = 0
 
     def take(self, fresh: keras.Model) -> keras.Model:
         """The model to train in the place of `fresh`, which has just been built and compiled, or `fresh` itself."""
@@ -55,11 +58,21 @@ class WarmModels:
             return kept
         if self.ways is not None:
             epochs.set_way(fresh, self.ways[0] if len(self.ways) == 1 else self.ways)
-        if key is not None:
+        if key is None:
+            self._forget()
+        else:
             self._kept[key] = fresh
             while not self._fit():
                 self._kept.popitem(last=False)
+                self._forget()
         return fresh
+
+    def _forget(self) -> None:
+        """One more model is gone, or will be after its trial."""
+        self._gone += 1
+        if self._gone % FORGET_EVERY == 0 and keras.backend.backend() == "tensorflow":
+            gc.collect()  # a model refers to itself
+            tensorflow_seam.forget_kernels()
 
     def _fit(self) -> bool:
         """Whether there is room for those that are kept."""
