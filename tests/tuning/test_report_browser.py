@@ -221,6 +221,17 @@ def test_a_table_ends_with_a_whole_row_and_a_file_opens_at_once(browser, pages):
     assert browser.execute_script(first) < 1000
 
 
+def test_above_a_colour_bar_is_nothing_but_its_title(browser, pages):
+    show(browser, pages["mixed"])
+    gap = """
+    const plot = document.getElementById(arguments[0]);
+    const title = plot.querySelector(".cbtitle text, [class*=cb][class*=title]");
+    return title.getBoundingClientRect().top - plot.getBoundingClientRect().top;
+    """
+    for chart in ("chart-map-1", "chart-sensitivity"):
+        assert 0 <= browser.execute_script(gap, chart) < 25, chart
+
+
 def test_it_prints_in_black_on_white_as_wide_as_paper(browser, pages):
     show(browser, pages["mixed"], dark=True)
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
