@@ -76,7 +76,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "keras-optims", ""
+    server_version = "keras-optims"
     timeout = TIMEOUT
     disable_nagle_algorithm = True
     server: Server
@@ -166,6 +166,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(body)
             except (ConnectionError, TimeoutError):
                 self.close_connection = True
+
+    def version_string(self) -> str:
+        """In the header of each answer."""
+        return self.server_version
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the terminal is for people."""
