@@ -301,7 +301,7 @@ def test_every_point_knows_its_trial(tmp_path):
         for trace in one["data"]:
             if trace["type"] == "parcoords":
                 assert len(trace["customdata"]) == len(trace["dimensions"][0]["values"])
-            elif name not in ("chart-importance", "chart-divergence-2") and trace["name"] != "best so far":
+            elif name not in ("chart-importance", "chart-divergence-2") and trace.get("name") != "best so far":
                 assert len(trace["customdata"]) == len(trace["x"]), name
                 assert set(trace["customdata"]) <= numbers | {None}
     rows = [attributes["data-trial"] for tag, attributes in page.tags if tag == "tr" and "data-trial" in attributes]
