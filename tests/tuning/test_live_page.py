@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import html
 import http.client
 import json
 import os
@@ -94,7 +95,7 @@ def page(folder):
 def test_the_page_and_what_it_fetches(page):
     whole = page.ask("/")
     assert whole.status == 200
-    text = whole.content.decode()
+    text = html.unescape(whole.content.decode())
     assert "adam on digits_mlp" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "script-src 'self'" in text

@@ -497,7 +497,7 @@ def test_a_comparison_is_escaped_as_well(tmp_path):
     comparison["differences"][0].update(one=HOSTILE, other=HOSTILE, metric=HOSTILE)
     path.write_text(json.dumps(comparison))
     page = report(directory)
-    assert [tag for tag, _ in page.tags].count("script") == 4
+    assert [tag for tag, _ in page.tags].count("script") == 6
     assert not {tag for tag, _ in page.tags} & {"b", "i", "img"}
     for one in page.figures.values():
         for text in texts_of(one):

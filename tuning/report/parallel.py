@@ -23,6 +23,7 @@ def parallel(search: SearchResult) -> Chart | None:
     # The lines of the best are drawn last, on top of the others.
     trials.sort(key=lambda trial: trial.score or 0.0, reverse=search.direction == "min")
     dimensions = [_dimension(axis, trials) for axis in search.axes]
+    slanted = len(dimensions) > 7  # as their names have no room beside each other
     scores = [trial.score for trial in trials if trial.score is not None]
     y_axis = score_axis(search, scores)
     logarithmic = "type" in y_axis
@@ -40,14 +41,19 @@ def parallel(search: SearchResult) -> Chart | None:
         "dimensions": [score, *dimensions],  # the score's axis is in sight however many there are
         "customdata": [trial.number for trial in trials],
         "line": {"color": scores, "coloraxis": "coloraxis"},
-        "labelangle": -12 if len(dimensions) > 7 else 0,
+        "labelangle": -12 if slanted else 0,
         "labelfont": {"size": 13},
         "tickfont": {"size": 12},
     }
     colours = score_colours(search, scores)
     colours["showscale"] = False
     return Chart(
-        figure([trace], coloraxis=colours, height=420, margin={"l": 64, "r": 64, "t": 48, "b": 24}),
+        figure(
+            [trace],
+            coloraxis=colours,
+            height=440 if slanted else 420,
+            margin={"l": 64, "r": 64, "t": 68 if slanted else 48, "b": 24},
+        ),
         f"Each line is a trial, from its {search.objective} across its hyperparameters; drag along an axis to choose trials, "
         "click it to clear.",
         wide=True,
