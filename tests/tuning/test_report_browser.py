@@ -208,7 +208,7 @@ def test_each_trial_has_a_page_with_its_curve_and_its_error(browser, pages):
     assert errors(browser) == []
 
 
-def test_a_table_ends_with_a_whole_row_and_a_file_opens_at_once(browser, pages):
+def test_no_row_is_cut_nothing_is_empty_above_a_colour_bar_and_the_file_opens_at_once(browser, pages):
     show(browser, pages["mixed"])
     cut = """
     const frame = document.querySelector("#leaderboard .scroll.table").getBoundingClientRect();
@@ -220,9 +220,6 @@ def test_a_table_ends_with_a_whole_row_and_a_file_opens_at_once(browser, pages):
     first = "return performance.getEntriesByName('first-contentful-paint')[0].startTime"
     assert browser.execute_script(first) < 1000
 
-
-def test_above_a_colour_bar_is_nothing_but_its_title(browser, pages):
-    show(browser, pages["mixed"])
     gap = """
     const plot = document.getElementById(arguments[0]);
     const title = plot.querySelector(".cbtitle text, [class*=cb][class*=title]");
