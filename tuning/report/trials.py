@@ -102,7 +102,7 @@ def score_text(trial: TrialRecord) -> str:
 
 def progress_text(trial: TrialRecord) -> str:
     """How many epochs it trained, of a trial that runs how many so far."""
-    if trial.state != "running" or not trial.trained:
+    if trial.state != "running":
         return trial.epochs_text
-    so_far = f"{trial.trained[-1]}" + (f" of {trial.epochs}" if trial.epochs else "")
+    so_far = f"{trial.trained[-1] if trial.trained else 0}" + (f" of {trial.epochs}" if trial.epochs else "")
     return so_far if len(trial.curves) < 2 else f"{so_far}, {counted(len(trial.curves) - 1, 'training')} before"
