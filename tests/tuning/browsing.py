@@ -43,7 +43,7 @@ def visit(browser, path, width, dark):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [theme]})
     browser.get("about:blank")
     browser.get_log("browser")
-    browser.get(path.as_uri())
+    browser.get(path if isinstance(path, str) else path.as_uri())
 
 
 def drawn(browser, theme):

@@ -17,7 +17,7 @@ from tuning import SearchError
 from tuning.console.comparison_table import table
 from tuning.results.comparison import Comparison
 from tuning.results.search import SearchResult
-from tuning.training.trainer import execution_seed
+from tuning.training.seed import execution_seed
 
 pytestmark = pytest.mark.backend("tensorflow")  # nothing in here depends on the backend
 

@@ -154,14 +154,39 @@ def _epochs(trained) -> str:
 
 
 def report(options) -> int:
-    """Writes the HTML file."""
+    """Writes the HTML file, or serves the page until it is interrupted."""
+    if options.watch:
+        return _watch(options)
+    if options.port is not None:
+        raise SearchError("--port is for --watch.")
     from tuning.report import write_report
 
-    path = write_report(options.directory)
+    path = write_report(*options.directories, output=options.output)
     if options.json:
         _print_json({"report": str(path)})
     else:
         print(path)
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(path.resolve().as_uri())
+    return DONE
+
+
+def _watch(options) -> int:
+    if options.output is not None:
+        raise SearchError("--watch writes no file: leave --output out, or --watch.")
+    from tuning.report.server import serve
+
+    def ready(url: str) -> None:
+        if options.json:
+            _print_json({"url": url})
+        else:
+            print(url, flush=True)
+        print("Renewed as the search goes on; Ctrl-C ends it.", file=sys.stderr)
+
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        serve(options.directories, options.port or 0, options.open, ready)
     return DONE
 
 

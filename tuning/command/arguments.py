@@ -12,6 +12,7 @@ from tuning.names import meant
 
 DONE, NO_USABLE_TRIAL, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 CHECK_FAILED = 1  # of the doctor
+PORT = Kind("an int from 0 to 65535", lambda value: isinstance(value, int) and 0 <= value < 2**16, int)
 
 
 def reading(kind: Kind) -> Callable[[str], Any]:

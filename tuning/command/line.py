@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tuning.command import actions
-from tuning.command.arguments import DONE, INTERRUPTED, reading
+from tuning.command.arguments import DONE, INTERRUPTED, PORT, reading
 from tuning.errors import BACKENDS, SearchError
 from tuning.experiments.plan import COUNT, OPTIONS, SEED, Option
 from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, EXPORTS, KINDS, meant
@@ -144,11 +144,19 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser(
         "report",
-        help="write a search or a comparison as one HTML file with charts",
-        description="Writes DIR/report.html, one file that needs no network, from a running or ended search or a comparison.",
+        help="searches or a comparison as one HTML file with charts, or as a page that lives",
+        description="Writes DIR/report.html, one file that needs no network, from a running or ended search or a comparison; of "
+        "several, whose searches stand side by side, ./report.html. With --watch it serves the same as a page that is renewed "
+        "as the searches go on, to this machine alone, until Ctrl-C.",
     )
-    report.add_argument("directory", metavar="DIR")
-    report.add_argument("--json", action="store_true", help='print {"report": PATH} on stdout')
+    report.add_argument("directories", nargs="+", metavar="DIR", help="of a search or a comparison")
+    report.add_argument(
+        "--output", metavar="FILE", help="the file (default: report.html in DIR, of several in the current folder)"
+    )
+    report.add_argument("--watch", action="store_true", help="serve a page that is renewed, instead of writing a file")
+    report.add_argument("--port", type=reading(PORT), metavar="N", help="of the page (default: any that is free)")
+    report.add_argument("--open", action="store_true", help="open it in the browser")
+    report.add_argument("--json", action="store_true", help='print {"report": PATH}, or with --watch {"url": URL}, on stdout')
     report.set_defaults(run=actions.report)
 
     export = commands.add_parser(

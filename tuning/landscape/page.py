@@ -75,9 +75,8 @@ def make(landscape: Landscape) -> str:
         for contestant, its in zip(landscape.contestants, sliders, strict=True)
     ]
     _, _, heights = surface.map()
-    return page.render(
+    content = page.compose(
         "landscape.html",
-        more_scripts=("landscape.js",),
         title=surface.title,
         formula=surface.formula,
         steps=landscape.steps,
@@ -91,6 +90,7 @@ def make(landscape: Landscape) -> str:
         about=[("Backend", keras.backend.backend()), ("Keras", keras.__version__), ("keras-optims", page.version())],
         command=landscape.command,
     )
+    return page.render(content, more_scripts=("landscape.js",))
 
 
 def _sliders(landscape: Landscape) -> list[tuple[Slider, ...]]:

@@ -66,7 +66,7 @@ def intervals(metric: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Chart 
     )
 
 
-def progress(searches: Named) -> Chart | None:
+def progress(searches: Named, each: str = "optimizer") -> Chart | None:
     """The best validation score so far against the number of trials."""
     data, scores = [], []
     for i, (name, search) in enumerate(searches):
@@ -82,7 +82,7 @@ def progress(searches: Named) -> Chart | None:
                 "x": list(range(1, len(steps) + 1)),
                 "y": [rounded(best) for _, best in steps],
                 "line": {"shape": "hv", "width": 2.5, "color": _colour(i), "dash": _DASHES[i % len(_DASHES)]},
-                "hovertemplate": f"{plain(name)}: %{{y}} after %{{x}} trials<extra></extra>",
+                "hovertemplate": f"{plain(name)}: %{{y}}, trials completed: %{{x}}<extra></extra>",
             }
         )
     if not data:
@@ -90,7 +90,7 @@ def progress(searches: Named) -> Chart | None:
     first = searches[0][1]
     return Chart(
         figure(data, xaxis=titled("trials completed"), yaxis=score_axis(first, scores), showlegend=True),
-        f"The best {first.objective} so far of each optimizer against the number of completed trials.",
+        f"The best {first.objective} so far of each {each} against the number of completed trials.",
     )
 
 
@@ -144,12 +144,46 @@ def confirmed_curves(confirmations: Named) -> Chart | None:
     )
 
 
-def sensitivities(searches: Named) -> Chart | None:
+def best_curves(searches: Named) -> Chart | None:
+    """The learning curve of each search's best trial."""
+    data: list[dict[str, Any]] = []
+    for i, (name, search) in enumerate(searches):
+        best = search.best
+        curve = [] if best is None else drawn_curve(best.curves, search.objective)
+        if best is None or not curve:
+            continue
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": plain(name),
+                "x": list(range(1, len(curve) + 1)),
+                "y": curve,
+                "customdata": [best.number] * len(curve),
+                "meta": i,
+                "line": {"width": 2.5, "color": _colour(i), "dash": _DASHES[i % len(_DASHES)]},
+                "marker": {"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 7 if len(curve) <= 30 else 1},
+                "hovertemplate": f"{plain(name)}, trial {best.number}, epoch %{{x}}: %{{y}}<extra></extra>",
+            }
+        )
+    if not data:
+        return None
+    longest, objective = max(len(trace["x"]) for trace in data), searches[0][1].objective
+    values = [value for trace in data for value in trace["y"] if value is not None]
+    ticks = {"dtick": 1} if longest <= 12 else {}
+    return Chart(
+        figure(data, xaxis=titled("epoch", **ticks), yaxis=score_axis(searches[0][1], values), showlegend=True),
+        f"{objective} after each epoch of each search's best trial.",
+    )
+
+
+def sensitivities(searches: Named, each: str = "optimizer") -> Chart | None:
     """The score of every trial of every optimizer against its learning rate."""
     placed = [(name, search, learning_rate_axis(search.axes)) for name, search in searches]
     known: list[tuple[str, SearchResult, Axis]] = [(name, search, axis) for name, search, axis in placed if axis is not None]
     if not known:
         return None
+    numbers = {name: number for number, (name, _) in enumerate(searches)}  # on the page, of all searches
     data, scores = [], []
     for i, (name, search, axis) in enumerate(known):
         trials = [trial for trial in search.trials if trial.score is not None and axis.name in trial.hyperparameters]
@@ -163,6 +197,8 @@ def sensitivities(searches: Named) -> Chart | None:
                 "x": [rounded(known[0][2].position(trial.hyperparameters[axis.name])) for trial in trials],
                 "y": [rounded(trial.score) for trial in trials],
                 "text": [hover_text(search, trial) for trial in trials],
+                "customdata": [trial.number for trial in trials],
+                "meta": numbers[name],
                 "hovertemplate": f"<b>{plain(name)}</b> %{{text}}<extra></extra>",
                 "marker": {"color": _colour(i), "size": 10, "symbol": _SYMBOLS[i % len(_SYMBOLS)], "opacity": 0.85},
             }
@@ -172,7 +208,7 @@ def sensitivities(searches: Named) -> Chart | None:
     shared = Axis(first.name, first.symbol, scale=first.scale, low=low, high=high)
     return Chart(
         figure(data, xaxis=scaled(shared), yaxis=score_axis(known[0][1], scores), showlegend=True, height=430),
-        f"{known[0][1].objective} of every completed trial of each optimizer against {first.label}.",
+        f"{known[0][1].objective} of every completed trial of each {each} against {first.label}.",
         wide=True,
     )
 

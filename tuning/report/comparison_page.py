@@ -9,8 +9,9 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.report import comparison_charts, page, reproduction
-from tuning.report.page import Cell, Table, duration
+from tuning.report.page import Cell, Content, Table, duration
 from tuning.report.search_page import leaderboard
+from tuning.report.trials import pages
 from tuning.results.comparison import Comparison
 from tuning.results.search import SearchResult
 from tuning.space.axes import number
@@ -27,26 +28,28 @@ class Compared:
     search: SearchResult | None
     confirmation: SearchResult | None
     link: str | None
-    leaders: Table | None
+    leaders: Table | None = None
 
 
-def make(directory: pathlib.Path) -> str:
+def make(directory: pathlib.Path, live: bool = False) -> Content:
     """The page of the comparison in `directory`."""
-    comparison = Comparison.load(directory).content
+    comparison = _known_now(Comparison.load(directory)).content
     compared = [_compared(directory, found) for found in comparison["optimizers"]]
     objective, direction = comparison.get("objective") or "score", comparison.get("direction") or "max"
     test = comparison.get("test_metric") if any(each.found.get("test") for each in compared) else None
     kind = "test" if test else "validation"
-    compared = sorted(
-        compared, key=lambda each: _rank(each, kind, direction if kind == "validation" else _direction(test, direction))
-    )
+    best = direction if kind == "validation" else _direction(test, direction)
+    compared = _numbered(sorted(compared, key=lambda each: _rank(each, kind, best)))
     rows = [(each.name, each.found[kind]) for each in compared if each.found.get(kind)]
     searches = [(each.name, each.search) for each in compared if each.search is not None]
     confirmations = [(each.name, each.confirmation) for each in compared if each.confirmation is not None]
-    return page.render(
+    return page.compose(
         "comparison.html",
         title=f"{_listed([each.name for each in compared])} on {comparison.get('problem', 'a problem')}",
+        searches=pages(searches),
+        found=[search for _, search in searches],
         comparison=comparison,
+        live=live,
         compared=compared,
         metric=test or objective,
         kind=kind,
@@ -76,8 +79,30 @@ def _compared(directory: pathlib.Path, found: dict[str, Any]) -> Compared:
         search=search,
         confirmation=_store(directory, found.get("confirmation")),
         link=link,
-        leaders=leaderboard(search, LEADERS) if search is not None else None,
     )
+
+
+def _numbered(compared: list[Compared]) -> list[Compared]:
+    """With the leaders of each search, which lead to the pages of their trials."""
+    numbered, index = [], 0
+    for each in compared:
+        if each.search is not None:
+            each = dataclasses.replace(each, leaders=leaderboard(each.search, LEADERS, index))
+            index += 1
+        numbered.append(each)
+    return numbered
+
+
+def _known_now(comparison: Comparison) -> Comparison:
+    """Of one that is not complete what its stores say: its file is written only after each search."""
+    content, needed = comparison.content, {"objective", "direction", "confirmations"}
+    if content.get("complete") is not False or not needed <= content.keys():
+        return comparison
+    names = [str(entry["optimizer"]) for entry in comparison.optimizers]
+    try:
+        return Comparison.of(comparison.directory, content, names)
+    except (LookupError, TypeError, ValueError):  # a store that cannot be read, or stores that do not fit
+        return comparison
 
 
 def _store(directory: pathlib.Path, relative: Any) -> SearchResult | None:

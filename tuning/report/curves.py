@@ -60,6 +60,7 @@ def _of_metric(search: SearchResult, metric: str, best: Sequence[TrialRecord], o
                 "y": curve,
                 "line": {"width": 3 if i == 0 else 2, "color": PALETTE[i], "dash": _DASHES[i]},
                 "marker": {"size": 6 if len(curve) <= 30 else 1},
+                "customdata": [trial.number] * len(curve),
                 "text": setting_text(trial, search.axes),
                 "hovertemplate": f"<b>Trial {trial.number}</b>, epoch %{{x}}: %{{y}}<br>%{{text}}<extra></extra>",
             }
@@ -80,7 +81,7 @@ def _worth_showing(data: Sequence[dict[str, Any]]) -> list[float]:
     shown: list[float] = []
     for trace in data:
         values = sorted(value for value in trace["y"] if value is not None)
-        if "customdata" in trace:  # many trials
+        if None in trace["customdata"]:  # many trials
             cut = len(values) // 20 if trace["name"] != "diverged" else (len(values) if shown else len(values) // 4)
             values = values[cut : len(values) - cut]
         shown += values

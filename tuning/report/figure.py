@@ -44,7 +44,19 @@ class Chart:
     choices: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
 
-MARGIN_BELOW_COLOURS = {"l": 64, "r": 14, "t": 76, "b": 52}  # of a chart with a colour bar above it
+MARGIN_BELOW_COLOURS = {"l": 64, "r": 14, "t": 58, "b": 52}  # of a chart with a colour bar above it
+
+
+def of_search(chart: Chart | None, index: int) -> Chart | None:
+    """The same chart with the number of its search on the page in each trace, so that trials of several searches differ."""
+    if chart is None or index == 0:
+        return chart
+    marked = {label: _marked(figure, index) for label, figure in chart.choices.items()}
+    return dataclasses.replace(chart, figure=_marked(chart.figure, index), choices=marked)
+
+
+def _marked(figure: dict[str, Any], index: int) -> dict[str, Any]:
+    return {**figure, "data": [{**trace, "meta": index} for trace in figure["data"]]}
 
 
 def plain(text: Any) -> str:
@@ -144,7 +156,9 @@ def score_colours(search: SearchResult, scores: Iterable[float]) -> dict[str, An
 
 def colour_bar(title: str, **more: Any) -> dict[str, Any]:
     """A thin colour bar above the chart, where a narrow screen has room for it as well."""
-    above = {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 1.02, "yanchor": "bottom", "len": 0.9, "thickness": 10}
+    # From the top of the chart: where it stands on the axes, plotly.js leaves half as much room again above it.
+    above = {"orientation": "h", "x": 0.5, "xanchor": "center", "yref": "container", "y": 1, "yanchor": "top", "ypad": 4}
+    above |= {"len": 0.9, "thickness": 10}
     return {"title": {"text": title, "side": "top", "font": {"size": 13}}, "outlinewidth": 0, "nticks": 6, **above, **more}
 
 

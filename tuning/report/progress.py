@@ -16,16 +16,17 @@ def budget(search: SearchResult) -> list[Chart]:
     """Best score so far against trials and against time, and when each trial ran."""
     if not search.trials:
         return []
-    clock, paused = working_clock([(trial.begun, trial.ended) for trial in search.trials])
+    heard = search.heard
+    clock, paused = working_clock([(trial.begun, _until(trial, heard)) for trial in search.trials])
     charts = []
     steps = best_so_far(search)
     if steps:
-        unit, seconds = _unit(max(clock(trial.ended) for trial in search.trials))
+        unit, seconds = _unit(max(clock(_until(trial, heard)) for trial in search.trials))
         when = [clock(trial.ended) / seconds for trial, _ in steps]
         note = " (pauses left out)" if paused else ""
         charts.append(_steps(search, [i + 1 for i in range(len(steps))], steps, "trials completed", "the number of trials"))
         charts.append(_steps(search, when, steps, f"time in {unit}{note}", "time"))
-    charts.append(_when(search, clock, paused))
+    charts.append(_when(search, clock, paused, heard))
     return charts
 
 
@@ -77,6 +78,7 @@ def _steps(search: SearchResult, x: Sequence[float], steps, title: str, against:
         "x": places,
         "y": list(map(rounded, scores)),
         "text": [hover_text(search, trial) for trial, _ in steps],
+        "customdata": [trial.number for trial, _ in steps],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"color": GREY, "size": 6},
     }
@@ -95,8 +97,13 @@ def _steps(search: SearchResult, x: Sequence[float], steps, title: str, against:
     )
 
 
-def _when(search: SearchResult, clock: Callable[[float], float], paused: bool) -> Chart:
-    unit, seconds = _unit(max(clock(trial.ended) for trial in search.trials))
+def _until(trial: TrialRecord, heard: float) -> float:
+    """When it ended, or until when it is known to have run."""
+    return trial.ended if trial.seconds is not None else max(trial.ended, heard)
+
+
+def _when(search: SearchResult, clock: Callable[[float], float], paused: bool, heard: float) -> Chart:
+    unit, seconds = _unit(max(clock(_until(trial, heard)) for trial in search.trials))
     data = []
     for state in STATES:
         trials = [trial for trial in search.trials if trial.state == state]
@@ -108,8 +115,11 @@ def _when(search: SearchResult, clock: Callable[[float], float], paused: bool) -
                     "orientation": "h",
                     "name": plain(state),
                     "base": list(map(rounded, begun)),
-                    "x": [rounded(clock(trial.ended) / seconds - start) for trial, start in zip(trials, begun, strict=True)],
-                    "y": [trial.number for trial in trials],
+                    "x": [
+                        rounded(clock(_until(trial, heard)) / seconds - start) for trial, start in zip(trials, begun, strict=True)
+                    ],
+                    "y": (numbers := [trial.number for trial in trials]),
+                    "customdata": numbers,
                     "text": [hover_text(search, trial) for trial in trials],
                     "textposition": "none",
                     "hovertemplate": f"%{{text}}<br>took %{{x:.3g}} {unit}<extra></extra>",

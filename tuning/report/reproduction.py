@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.results.search import SearchResult, TrialRecord, setting_in
+from tuning.training.seed import execution_seed
 
 
 def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | None:
-    """Python that trains a trial again from the seed of one of its executions; `None` if none has ended."""
-    executions = trial.trainings
-    if which >= len(executions):
+    """Python that trains a trial again from the seed of one of its trainings; `None` if there is no such training."""
+    seed, count = _seed(search, trial, which), max(len(trial.trainings), search.config.get("repeats") or 1)
+    if seed is None or which >= count:
         return None
-    execution = executions[which]
-    which_one = f"  # trial {trial.number}, training {which + 1} of {len(executions)}"
+    which_one = f"  # trial {trial.number}, training {which + 1} of {count}"
     if not isinstance(search.config.get("space"), dict):
         return "\n".join(
             [
@@ -23,7 +23,7 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
                 "",
                 "hp = keras_tuner.HyperParameters()",
                 f"hp.values.update({trial.hyperparameters!r})",
-                f"keras.utils.set_random_seed({execution.seed}){which_one}",
+                f"keras.utils.set_random_seed({seed}){which_one}",
                 f"model = build_model(hp)  # your model function or HyperModel ({_word(search.config.get('hypermodel'))})",
                 f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
             ]
@@ -34,12 +34,13 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
     known = isinstance(problem, str) and (":" in problem or problem in _built_in())
     objective, best = search.objective, "max" if search.direction == "max" else "min"
-    result = "" if execution.score is None else f"  # {execution.score:.6g} in the search"
+    score = trial.executions[which] if which < len(trial.executions) else None
+    result = "" if score is None else f"  # {score:.6g} in the search"
     way, callbacks = search.way, search.config.get("callbacks")
     arguments = [
         repr(problem) if known else "problem",
         setting.code,
-        f"seed={execution.seed}",
+        f"seed={seed}",
         f"epochs={trial.epochs or search.config.get('epochs')}",
         *([] if samples is None else [f"train_samples={samples}"]),
         *([] if not setting.model else [f"model={setting.model!r}"]),
@@ -58,6 +59,20 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
             f"print({best}(model.history.history[{objective!r}])){result}",
         ]
     )
+
+
+def _seed(search: SearchResult, trial: TrialRecord, which: int) -> int | None:
+    """Of a training that has ended, or of one that failed: it follows from the search's own."""
+    if which < len(trial.trainings):
+        return trial.seeds[which]
+    own = search.config.get("seed")
+    if not isinstance(own, int) or isinstance(own, bool) or own < 0:
+        return None
+    continued = {each.number: each.continues for each in search.trials}
+    root = trial.number
+    while (before := continued.get(root)) is not None and before < root:
+        root = before
+    return execution_seed(own, root, which)
 
 
 def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:

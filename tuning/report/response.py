@@ -1,4 +1,4 @@
-"""How the score follows from the hyperparameters: sensitivity, the map of two of them, parallel coordinates, divergence."""
+"""How the score follows from the hyperparameters: sensitivity, the map of two of them, divergence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from tuning.report.figure import (
 )
 from tuning.results.search import STATES, SearchResult, TrialRecord
 from tuning.space.axes import Axis, learning_rate_axis, number
-from tuning.space.scale import round_values
 
 MOST_MAPS = 3
 
@@ -89,14 +88,15 @@ def _scored_points(search, trials: Sequence[TrialRecord], first: Axis, second: A
     if second is None:
         marker["color"] = STATE_COLOUR[state]
     else:
-        marker.update(color=[_place(trial, second) for trial in trials], coloraxis="coloraxis")
+        marker.update(color=[place_on(trial, second) for trial in trials], coloraxis="coloraxis")
     trace: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "name": state,
-        "x": [_place(trial, first) for trial in trials],
+        "x": [place_on(trial, first) for trial in trials],
         "y": [rounded(trial.score) for trial in trials],
         "text": [hover_text(search, trial) for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
     }
@@ -117,10 +117,11 @@ def _strip_below(data, search: SearchResult, trials, first: Axis, y_axis: dict[s
                 "type": "scatter",
                 "mode": "markers",
                 "name": state,
-                "x": [_place(trial, first) for trial in of_state],
+                "x": [place_on(trial, first) for trial in of_state],
                 "y": [state] * len(of_state),
                 "yaxis": "y2",
                 "text": [hover_text(search, trial) for trial in of_state],
+                "customdata": [trial.number for trial in of_state],
                 "hovertemplate": "%{text}<extra></extra>",
                 "marker": {"symbol": STATE_SYMBOL[state], "color": STATE_COLOUR[state], "size": 9},
             }
@@ -184,68 +185,12 @@ def _points(search, trials, first: Axis, other: Axis, marker: dict[str, Any]) ->
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_place(trial, first) for trial in trials],
-        "y": [_place(trial, other) for trial in trials],
+        "x": [place_on(trial, first) for trial in trials],
+        "y": [place_on(trial, other) for trial in trials],
         "text": [hover_text(search, trial) for trial in trials],
+        "customdata": [trial.number for trial in trials],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": marker,
-    }
-
-
-def parallel(search: SearchResult) -> Chart | None:
-    """Every scored trial as a line across all axes and its score."""
-    trials = [trial for trial in search.trials if trial.score is not None]
-    if len(trials) < 2 or not search.axes:
-        return None
-    # The lines of the best are drawn last, on top of the others.
-    trials.sort(key=lambda trial: trial.score or 0.0, reverse=search.direction == "min")
-    dimensions = [_dimension(axis, trials) for axis in search.axes]
-    scores = [trial.score for trial in trials if trial.score is not None]
-    y_axis = score_axis(search, scores)
-    logarithmic = "type" in y_axis
-    heights = [math.log10(score) if logarithmic else score for score in scores]
-    low, high = min(heights), max(heights)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    last: dict[str, Any] = {"label": y_axis["title"]["text"], "values": list(map(rounded, heights)), "range": [low, high]}
-    if logarithmic:
-        last.update(tickvals=[math.log10(tick) for tick in y_axis["tickvals"]], ticktext=y_axis["ticktext"])
-    else:
-        last.update(tickvals=(ticks := round_values(low, high)), ticktext=[number(tick, 3) for tick in ticks])
-    trace = {
-        "type": "parcoords",
-        "dimensions": [*dimensions, last],
-        "line": {"color": scores, "coloraxis": "coloraxis"},
-        "labelangle": 0,
-        "labelfont": {"size": 13},
-        "tickfont": {"size": 12},
-    }
-    colours = score_colours(search, scores)
-    colours["showscale"] = False
-    return Chart(
-        figure([trace], coloraxis=colours, height=420, margin={"l": 64, "r": 64, "t": 48, "b": 24}),
-        f"Each line is a trial, across its hyperparameters to its {search.objective}; drag along an axis to select, "
-        "click it to clear.",
-        wide=True,
-        least_width=130 * (len(dimensions) + 1),
-    )
-
-
-def _dimension(axis: Axis, trials: Sequence[TrialRecord]) -> dict[str, Any]:
-    low, high = axis.ends
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    places = [_place(trial, axis) for trial in trials]
-    ticks = axis.ticks()
-    if any(place is None for place in places):  # of a hyperparameter that depends on another: below all values
-        low -= 0.15 * (high - low)
-        ticks = [(low, "not set"), *ticks]
-    return {
-        "label": plain(axis.label),
-        "values": [low if place is None else place for place in places],
-        "range": [low, high],
-        "tickvals": [position for position, _ in ticks],
-        "ticktext": [text[:24] for _, text in ticks],
     }
 
 
@@ -276,7 +221,7 @@ def _diverged_plane(search: SearchResult, first: Axis, other: Axis, trials) -> C
 
 
 def _diverged_share(search: SearchResult, first: Axis, trials) -> Chart:
-    placed = [(place, trial) for trial in trials if (place := _place(trial, first)) is not None]
+    placed = [(place, trial) for trial in trials if (place := place_on(trial, first)) is not None]
     low, high = first.ends
     count = max(3, min(12, round(math.sqrt(len(placed)))))
     width = (high - low) / count
@@ -306,9 +251,10 @@ def _diverged_share(search: SearchResult, first: Axis, trials) -> Chart:
     )
 
 
-def _place(trial: TrialRecord, axis: Axis) -> float | None:
+def place_on(trial: TrialRecord, axis: Axis) -> float | None:
+    """Where a trial lies on an axis; `None`: nowhere."""
     return rounded(axis.position(trial.hyperparameters.get(axis.name))) if axis.name in trial.hyperparameters else None
 
 
 def _on(trial: TrialRecord, axis: Axis) -> bool:
-    return _place(trial, axis) is not None
+    return place_on(trial, axis) is not None

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from tuning.space.scale import SCALES
 from tuning.space.setting import Setting, setting_of
 from tuning.store import database as stores
 from tuning.store.files import replacing
+from tuning.store.lock import is_running
 from tuning.store.models import load_model
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class TrialRecord:
         line: the setting as a line of Python.
         traceback: where it failed.
         directory: of the search.
+        continues: the number of the trial whose training it continues.
     """
 
     number: int
@@ -82,6 +85,7 @@ class TrialRecord:
     line: str
     traceback: str | None = None
     directory: pathlib.Path | None = None
+    continues: int | None = None
 
     def __repr__(self) -> str:
         score = "" if self.score is None else f", {self.score:.6g}"
@@ -267,6 +271,7 @@ class SearchResult:
                 line=python_line(config, setting, row["epochs"]),
                 traceback=row["traceback"],
                 directory=pathlib.Path(directory),
+                continues=row.get("continues"),
             )
             for row in trials
         ]
@@ -280,10 +285,11 @@ class SearchResult:
 
     @property
     def name(self) -> str:
-        """What was tuned on what."""
+        """What was tuned on what; of a user's own class of models its name and the folder, of a function the folder."""
         optimizer, problem = self.config.get("optimizer"), self.config.get("problem")
         if not optimizer:
-            return self.directory.resolve().name
+            folder, model = self.directory.resolve().name, str(self.config.get("hypermodel") or "").rpartition(".")[2]
+            return folder if model in ("", "HyperModel", "DefaultHyperModel") else f"{model} in {folder}"
         return f"{optimizer} on {problem}" if problem else str(optimizer)
 
     @property
@@ -291,6 +297,16 @@ class SearchResult:
         """How epochs were compiled, if that was measured or said; `None`: in the usual way."""
         said = JIT_WAYS.get((str(self.config.get("backend")), str(self.config.get("jit"))))
         return self.choices.get("way", {}).get("value") or said
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a process on this machine searches there now."""
+        return is_running(self.directory)
+
+    @property
+    def heard(self) -> float:
+        """Until when the trials that run are known to have run, in seconds since 1970: of a search that runs, until now."""
+        return time.time() if self.is_running else max((trial.ended for trial in self.trials), default=self.created)
 
     @property
     def objective(self) -> str:

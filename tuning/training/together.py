@@ -21,8 +21,9 @@ from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve
 from tuning.training.events import Chosen, ExecutionEnded, Left, Report
 from tuning.training.keeping import Keeper, put_state
+from tuning.training.seed import execution_seed
 from tuning.training.snapshot import Snapshot, beginning, taken
-from tuning.training.trainer import Trainer, best_epoch, execution_seed
+from tuning.training.trainer import Trainer, best_epoch
 
 SMALLEST_SEARCH = 8  # trials, for which it is worth measuring how many to train at once
 

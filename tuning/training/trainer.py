@@ -26,14 +26,10 @@ from tuning.training.curve import Curve, Seeds, averages_validated
 from tuning.training.events import Chosen, ExecutionEnded, Left, Noted, Report
 from tuning.training.keeping import BestEpoch, Keeper
 from tuning.training.problem_model import ProblemModel
+from tuning.training.seed import execution_seed
 from tuning.training.snapshot import Continuation, OtherTrainingError, Snapshot
 from tuning.training.tensorboard import placed
 from tuning.training.warm import WarmModels, reseed, seed_everything
-
-
-def execution_seed(search_seed: int, trial: int, execution: int) -> int:
-    """The seed of an execution, in [0, 2**32)."""
-    return int(np.random.SeedSequence([search_seed, trial, execution]).generate_state(1)[0])
 
 
 class Trainer:
