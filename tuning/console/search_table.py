@@ -34,6 +34,8 @@ def table(result: SearchResult, count: int | None = None) -> str:
             failed.setdefault(trial.message, []).append(str(trial.number))
     if failed:
         text += ["", *(f"trial{'s' * (len(who) > 1)} {', '.join(who)} failed: {message}" for message, who in failed.items())]
+    if result.ended is not None:
+        text += ["", f"ended: {result.ended['text']}"]
     if ranked:
         text += ["", f"best: {ranked[0].line}"]
     return "\n".join(text)
@@ -42,7 +44,8 @@ def table(result: SearchResult, count: int | None = None) -> str:
 def without_best(result: SearchResult) -> str:
     """What is to say of a search that has no best trial."""
     counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
-    return f"No trial completed ({counts or 'none began'}); see {result.directory}."
+    why = f", as {result.ended['text']}" if result.ended is not None and result.ended["by"] in ("epochs", "minutes") else ""
+    return f"No trial completed ({counts or 'none began'}{why}); see {result.directory}."
 
 
 def _cells(trial: TrialRecord, names: list[str]) -> list[str]:

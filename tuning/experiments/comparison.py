@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, objective_of, of_problem
+from tuning.experiments.arguments import objective_of, of_problem, trials_of
 from tuning.experiments.plan import Plan, plan_of, shows_options
 from tuning.experiments.search import run
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, HALVING, folder_name
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, counted, folder_name
 from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
@@ -50,8 +50,8 @@ def compare(
         retry_failed: try the trials that failed once more, with the same settings and seeds.
         progress, command: as `tuning.search` takes them.
         **options: all that a `tuning.Plan` has; with a plan, changes of it. `search` and `fix` go to those optimizers that have a
-            hyperparameter of this name, `max_minutes` is for all of it, and each optimizer's search is in a folder of
-            `directory`.
+            hyperparameter of this name; `max_epochs` and `target` are of each optimizer's search, so that it is fair, and
+            `max_minutes` is for all of it, as time is not; each optimizer's search is in a folder of `directory`.
 
     Returns:
         A `Comparison` with `optimizers`, `differences`, `to_json()`, `to_dataframe()`. An optimizer may have no completed trial.
@@ -76,12 +76,13 @@ def compare(
     folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
     if stores.exists(folder):
         raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
-    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle not in HALVING else plan.trials
+    trials = trials_of(plan, minutes_are_its_own=False)
     confirmations = max(LEAST_CONFIRMATIONS, plan.repeats) if plan.confirmations is None else plan.confirmations
     identity = plan.settled(made.epochs).identity("comparison") | of_problem(plan.problem, made, objective_of(made))
     header = {
         **identity,
         "trials": trials,
+        **{name: value for name in ("max_epochs", "target") if (value := getattr(plan, name)) is not None},
         "confirmations": confirmations,
         "versions": versions(),
         "machine": None,
@@ -94,7 +95,7 @@ def compare(
         elif (folder / FILE_NAME).is_file():
             there = Comparison.load(folder).content
             check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
-        _check_budgets(folder, contestants, trials)
+        _check_budgets(folder, contestants, trials, plan.max_epochs)
 
         contest = _Contest(folder, header, contestants, deadline, progress, retry_failed)
         each = dataclasses.replace(plan, confirmations=None)
@@ -112,6 +113,8 @@ def compare(
                     trials=confirmations,
                     epochs=best.epochs,
                     repeats=1,
+                    max_epochs=None,
+                    target=None,
                     confirm=best.hyperparameters,
                     # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
                     oracle=DEFAULT_ORACLE,
@@ -163,7 +166,10 @@ class _Contest:
         if time.monotonic() >= self.deadline:
             found = load_search(pathlib.Path(str(plan.directory)))
             wanted = plan.trials
-            self.complete = self.complete and found is not None and wanted is not None and len(found.trials) >= wanted
+            done = found is not None and wanted is not None and len(found.trials) >= wanted
+            if left > 0 and found is not None and found.ended is not None:
+                done = done or found.ended["by"] not in ("minutes", "failures")
+            self.complete = self.complete and done
         self.result(complete=False)
 
     def best(self, name: str):
@@ -212,14 +218,18 @@ def _changes(
     return changes
 
 
-def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None) -> None:
+def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None, max_epochs: int | None) -> None:
     for name in contestants:
         found = load_search(folder / folder_name(name))
-        if found is not None and trials is not None and len(found.trials) > trials:
-            raise SearchError(
-                f"{name} has {len(found.trials)} trials in {folder} already: ask for at least as many, so that the budgets "
-                f"are equal; received {trials}."
-            )
+        for there, now, what in (
+            (0 if found is None else len(found.trials), trials, "trial"),
+            (0 if found is None else found.epochs_trained, max_epochs, "epoch"),
+        ):
+            if now is not None and there > now:
+                raise SearchError(
+                    f"{name} has {counted(there, what)} in {folder} already: ask for at least as many, so that the budgets "
+                    f"are equal; received {now}."
+                )
 
 
 def _confirmation_place(folder: pathlib.Path, name: str, best) -> pathlib.Path:

@@ -75,6 +75,7 @@ COUNT_OR_AUTO = Kind(
 SEED = Kind("an int of at least 0", lambda value: _int(value) and 0 <= value < 2**63, int)
 POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0, float)
 COUNT_OR_0 = Kind("an int of at least 0", lambda value: _int(value) and value >= 0, int)
+FINITE = Kind("a finite number", _number, float)
 NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0, float)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 PATH = Kind("a path", lambda value: isinstance(value, (str, os.PathLike)))
@@ -131,7 +132,8 @@ class Plan:
             one in each trial, and a comparison searches each.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
         trials: how many settings to try; 16, or one sweep of Hyperband, or as many as it takes until ASHA has trained one for all
-            epochs. A search that is resumed with more goes on.
+            epochs; or, with `max_epochs` or, of a search, `max_minutes`, as many as these allow. A search that is resumed with
+            more goes on.
         epochs: of a trial, with Hyperband and ASHA of the longest; by default what the problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
             `"asha"`, `"bayesian"`, or `"optuna"`.
@@ -151,7 +153,10 @@ class Plan:
         train_samples: use only so many training samples.
         callbacks: Keras callbacks of every training: one or a list, which are copied for each; or a function of no arguments that
             returns new ones, also as `"module:function"`. They come after those of the problem.
+        max_epochs: train so many epochs at most, in all trials and sessions: no trial begins that would train more. Of a
+            comparison each optimizer's search has so many.
         max_minutes: begin no trial later than this after the call.
+        target: begin no trial any more when the best one has this objective, or a better one.
         engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
         workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
             3 times in all.
@@ -228,7 +233,11 @@ class Plan:
     callbacks: Annotated[
         Any, Option(CALLBACKS, "a function that returns Keras callbacks for a training", "MODULE:FUNCTION", _BOTH)
     ] = None
+    max_epochs: Annotated[
+        int | None, Option(COUNT, "train so many epochs at most, in all trials; compare: of each optimizer", "N")
+    ] = None
     max_minutes: Annotated[float | None, Option(POSITIVE, "begin no trial later than this", "M")] = None
+    target: Annotated[float | None, Option(FINITE, "end when the best trial has this objective, or a better one", "X")] = None
     engine: Annotated[
         str, Option(Kind.one_of(ENGINES), "where trials run: on this machine, or on a Ray cluster (default: local)")
     ] = "local"

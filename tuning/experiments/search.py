@@ -11,9 +11,16 @@ from typing import Any
 
 from tuning.console.search_table import without_best
 from tuning.errors import SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
+from tuning.experiments.arguments import (
+    DEFAULT_TRIALS,
+    check_jit,
+    default_directory,
+    engine_of,
+    objective_of,
+    of_problem,
+    trials_of,
+)
 from tuning.experiments.plan import Plan, plan_of, shows_options
-from tuning.names import HALVING
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
@@ -70,9 +77,11 @@ def run(
     choices: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """What `search` does, by its plan; `choices` are those of another search, which this one need not measure."""
-    problem, trials, confirm = plan.problem, plan.trials, plan.confirm
+    problem, trials, confirm = plan.problem, trials_of(plan, minutes_are_its_own=True), plan.confirm
     if plan.confirmations is not None:
         raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
+    if confirm is not None and plan.target is not None:
+        raise SearchError(f"A confirmation trains as often as it is asked to, and takes no target; received {plan.target!r}.")
     chosen_engine = engine_of(plan)
     with missing_packages_explained():
         import keras
@@ -85,6 +94,7 @@ def run(
         from tuning.problems.streams import is_stream
         from tuning.space.optimizers import public_name
         from tuning.space.space import Space
+        from tuning.study.identity import BUDGET
         from tuning.study.tuner import Tuner
         from tuning.training.problem_model import ProblemModel, load, samples_of, steps_per_epoch
 
@@ -115,11 +125,12 @@ def run(
     objective = objective_of(made)
     points = None
     if plan.oracle == "grid" and confirm is None:
-        points = space.grid_points(DEFAULT_TRIALS if trials is None else trials)
+        assert trials is not None
+        points = space.grid_points(trials)
         if not fresh and stores.exists(folder):  # a larger budget does not change the grid of a search that has begun
             points = SearchResult.load(folder).config.get("grid") or points
-        trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
-    elif trials is None and (plan.oracle not in HALVING or confirm is not None):
+        trials = math.prod(points.values()) if plan.trials is None else min(trials, math.prod(points.values()))
+    elif trials is None and confirm is not None:
         trials = DEFAULT_TRIALS
     config = {
         "optimizer": ",".join(each if isinstance(each, str) else public_name(each) for each in plan.optimizers),
@@ -129,6 +140,7 @@ def run(
         "grid": points,
         **own,
         "trials": trials,
+        **{name: value for name in BUDGET[1:] if (value := getattr(plan, name)) is not None},
         "batch_trials": plan.batch_trials,
         "versions": versions(),
         "machine": machine(),
@@ -178,6 +190,8 @@ def run(
         listener=view,
         engine=chosen_engine or HereEngine(plan.batch_trials),
         max_seconds=None if plan.max_minutes is None else 60 * plan.max_minutes,
+        max_total_epochs=plan.max_epochs,
+        target=plan.target,
         pruner=plan.pruner,
         keep_models=plan.keep_models,
         jit=plan.jit,

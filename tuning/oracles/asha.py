@@ -6,6 +6,7 @@ After L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", 202
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from keras_tuner.engine.trial import Trial
 
@@ -37,14 +38,20 @@ class AshaOracle(KnowsSettings, QuasirandomOracle):
 
     def populate_space(self, trial_id):
         """A promotion, or the next point of the sequence."""
-        for rung in reversed(range(len(self.rungs) - 1)):
-            for trial in self.promotable(rung)[:1]:
-                values = {**trial.hyperparameters.values, "tuner/trial_id": trial.trial_id}
-                return {"status": "RUNNING", "values": {**values, **self._on(rung + 1)}}
+        training = self.next_training()
+        if "tuner/trial_id" in training:
+            return {"status": "RUNNING", "values": {**self.trials[training["tuner/trial_id"]].hyperparameters.values, **training}}
         proposed = super().populate_space(trial_id)
         if proposed["status"] == "RUNNING":
-            return {**proposed, "values": {**proposed["values"], **self._on(0)}}
+            return {**proposed, "values": {**proposed["values"], **training}}
         return {"status": "IDLE", "values": None} if self.ongoing_trials else proposed
+
+    def next_training(self) -> dict[str, Any]:
+        """For how many epochs the next trial trains, and which one it continues, as its values say that."""
+        for rung in reversed(range(len(self.rungs) - 1)):
+            for trial in self.promotable(rung)[:1]:
+                return {"tuner/trial_id": trial.trial_id, **self._on(rung + 1)}
+        return self._on(0)
 
     def _on(self, rung: int) -> dict[str, int]:
         return {"tuner/epochs": self.rungs[rung], "tuner/initial_epoch": self.rungs[rung - 1] if rung else 0}

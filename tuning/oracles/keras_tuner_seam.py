@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle
 
 OF_ORACLES = {
@@ -72,6 +73,11 @@ def keeps_nothing(oracle: keras_tuner.Oracle) -> None:
 def run_again(oracle: keras_tuner.Oracle, trial_ids: Iterable[str]) -> None:
     """Makes the oracle give these trials again, before any new one: the last one first."""
     oracle._retry_queue.extend(trial_ids)
+
+
+def to_run_again(oracle: keras_tuner.Oracle) -> Trial | None:
+    """The trial that the oracle gives again before any new one; `None` if there is none."""
+    return oracle.trials[oracle._retry_queue[-1]] if oracle._retry_queue else None
 
 
 def hash_of(oracle: keras_tuner.Oracle, values: dict[str, Any]) -> str:

@@ -105,7 +105,9 @@ def _summary(search: SearchResult) -> list[tuple[str, str]]:
         ("objective", f"{search.objective}, {aim} is best"),
         ("trainings per setting", str(search.config.get("repeats", 1))),
         ("searcher", str(search.config.get("oracle", "unknown"))),
+        ("epochs trained", str(search.epochs_trained)),
         ("time in trials", duration(spent)),
+        *([] if search.ended is None else [("ended", search.ended["text"])]),
     ]
 
 

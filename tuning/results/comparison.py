@@ -178,6 +178,8 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
         "hyperparameters": best.hyperparameters if best else None,
         "search_score": best.score if best else None,
         "trials": _counts(search.trials if search is not None else []),
+        "ended": search.ended if search is not None else None,
+        "epochs_trained": search.epochs_trained if search is not None else 0,
         "seconds": sum(trial.seconds or 0.0 for trial in search.trials) if search is not None else 0.0,
         "confirmations": _counts(confirmed),
         "validation": _sample({trial.seeds[0]: trial.score for trial in completed}),
