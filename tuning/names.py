@@ -83,6 +83,11 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def check_name(what: str, name: str, allowed: Iterable[str]) -> None:
     """Raises `SearchError` unless `name` is one of those that are allowed."""
     if name not in allowed:

@@ -38,6 +38,11 @@ def table(result: SearchResult, count: int | None = None) -> str:
         text += ["", f"ended: {result.ended['text']}"]
     if ranked:
         text += ["", f"best: {ranked[0].line}"]
+    if result.worth is not None:
+        text += ["", f"was tuning worth it? {result.worth.text}"]
+    warm = result.config.get("warm_start")
+    if warm:
+        text += ["", f"warm start: {warm['note']}"]
     return "\n".join(text)
 
 

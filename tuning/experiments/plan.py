@@ -24,7 +24,7 @@ from tuning.names import (
     meant,
 )
 from tuning.space.schedules import SCHEDULES
-from tuning.space.text import parse_fix, parse_search
+from tuning.space.text import parse_fix, parse_search, parse_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +84,11 @@ CALLBACKS = Kind(
     "module:function, a Keras callback, a list of them, or a function that returns one",
     lambda value: ":" in value if isinstance(value, str) else isinstance(value, (list, tuple)) or value is not None,
 )
+FLAG = Kind("True or False", lambda value: isinstance(value, bool))
+SETTINGS = Kind(
+    "a list of mappings of names to values",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, Mapping) and each for each in value),
+)
 PROBLEM = Kind("a name, module:function, or a tuning.Problem", lambda value: value is not None)
 
 
@@ -96,7 +101,8 @@ class Option:
         help, metavar: on the command line; without help it is not there.
         identifies: `"search"`, `"comparison"`: whether such a one with another value is another one.
         reads: of a mapping, makes a name and a value of a word of the command line.
-        compares: whether only a comparison has it.
+        reads_each: of a list of mappings, makes one of a word of the command line.
+        searches: whether only a search has it.
         name, default: of the field.
     """
 
@@ -105,14 +111,15 @@ class Option:
     metavar: str | None = None
     identifies: tuple[str, ...] = ()
     reads: Callable[[str], tuple[str, Any]] | None = None
-    compares: bool = False
+    reads_each: Callable[[str], dict[str, Any]] | None = None
+    searches: bool = False
     name: str = ""
     default: Any = None
 
     @property
     def flag(self) -> str:
         """On the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
 
 
 _SEARCH, _COMPARISON, _BOTH = ("search",), ("comparison",), ("search", "comparison")
@@ -168,14 +175,20 @@ class Plan:
             compiles a whole epoch.)
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: 1 on a CPU, on a GPU as
             many as the first one measures to be fastest.
+        defaults_first: whether the first trial has the declared defaults: was tuning worth it? They are left out, which is said,
+            where one of them lies outside of what is searched. With Hyperband and ASHA it trains all epochs.
+        start_with: settings of further first trials, each a mapping of name -> value of axes; others are as declared.
+        warm_start: the directory of an earlier search whose trials inform this one: Optuna's sampler knows them from the
+            beginning, with other oracles, and with CMA-ES, the best of them is one of the first trials.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` in the directory.
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
         confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
             each from a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are
             evaluated too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
-        confirmations: of a comparison: trainings of each best setting with fresh seeds; by default 10, or `repeats` if that is
-            more.
+        confirmations: trainings of each best setting with fresh seeds; by default of a comparison 10, or `repeats` if that is
+            more. A search has none by default; else it trains its best setting and the declared defaults so often, in
+            `DIRECTORY-confirmation` and `DIRECTORY-confirmation-of-defaults`.
 
     Raises:
         SearchError: (a ValueError) a value is not allowed.
@@ -275,6 +288,20 @@ class Plan:
             "N|auto",
         ),
     ] = "auto"
+    defaults_first: Annotated[
+        bool, Option(FLAG, "do not begin with the declared defaults as the first trial (default: begin with them)")
+    ] = True
+    start_with: Annotated[
+        Sequence[Mapping[str, Any]] | None,
+        Option(
+            *(SETTINGS, "a further first trial with these values; what is not named is as declared", "NAME=VALUE,..."),
+            reads_each=parse_start,
+        ),
+    ] = None
+    warm_start: Annotated[
+        str | os.PathLike | None,
+        Option(PATH, "of an earlier search whose trials inform this one", "DIR", searches=True),
+    ] = None
     keep_models: Annotated[
         int, Option(COUNT_OR_0, "keep the models of so many of the best trials, as trial-N.keras (default: 1)", "N")
     ] = 1
@@ -286,8 +313,10 @@ class Plan:
     confirmations: Annotated[
         int | None,
         Option(
-            *(COUNT, "trainings of each best setting with fresh seeds (default: 10, or --repeats if that is more)", "K"),
-            compares=True,
+            COUNT,
+            "trainings of each best setting with fresh seeds; tune: of the declared defaults as well, to say whether tuning was "
+            "worth it (default: tune none, compare 10, or --repeats if that is more)",
+            "K",
         ),
     ] = None
 
@@ -301,6 +330,8 @@ class Plan:
                 option.kind.check(name, value)
             if isinstance(value, Mapping):
                 object.__setattr__(self, name, dict(value))
+        if self.start_with is not None:
+            object.__setattr__(self, "start_with", [dict(each) for each in self.start_with])
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(
@@ -393,6 +424,8 @@ def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in OPTIONS.items():
         if option.reads is not None and isinstance(content.get(name), list):
             content[name] = pairs(option, content[name])
+        elif option.reads_each is not None and isinstance(content.get(name), list):
+            content[name] = [option.reads_each(each) if isinstance(each, str) else each for each in content[name]]
         elif name == "search" and isinstance(content.get("search"), Mapping):
             content["search"] = {axis: _wanted(wanted) for axis, wanted in content["search"].items()}
     return content
@@ -424,6 +457,13 @@ def pairs(option: Option, words: Sequence[str]) -> dict[str, Any]:
             raise SearchError(f"{option.flag} is given once for each name; received {name} twice.")
         found[name] = value
     return found
+
+
+def value_of(option: Option, words: Any) -> Any:
+    """The value of an option, from what the command line gives of it."""
+    if option.reads is not None:
+        return pairs(option, words)
+    return words if option.reads_each is None else [option.reads_each(word) for word in words]
 
 
 def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

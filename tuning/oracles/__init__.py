@@ -7,6 +7,9 @@ KerasTuner's leave out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras_tuner
 import numpy as np
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
@@ -15,7 +18,8 @@ from tuning.errors import SearchError
 from tuning.names import DEFAULT_SAMPLER, ORACLES, check_name
 from tuning.oracles.asha import AshaOracle
 from tuning.oracles.bayesian import BayesianOracle
-from tuning.oracles.grid import GridOracle, find_place
+from tuning.oracles.first import beginning_with
+from tuning.oracles.grid import GridOracle, KnownGridOracle, find_place
 from tuning.oracles.optuna import OptunaOracle
 from tuning.oracles.quasirandom import QuasirandomOracle
 
@@ -27,6 +31,7 @@ __all__ = [
     "GridOracle",
     "GridSearchOracle",
     "HyperbandOracle",
+    "KnownGridOracle",
     "OptunaOracle",
     "QuasirandomOracle",
     "RandomSearchOracle",
@@ -36,7 +41,9 @@ __all__ = [
 ]
 
 # Those that can be told an infinitely bad score.
-UNDERSTAND_INFINITY = (*(QuasirandomOracle, GridSearchOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle, OptunaOracle),)
+UNDERSTAND_INFINITY = (
+    *(QuasirandomOracle, GridSearchOracle, KnownGridOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle, OptunaOracle),
+)
 
 
 def oracle_seed(seed: int) -> int:
@@ -56,6 +63,8 @@ def make_oracle(
     epochs: int,
     seed: int,
     sampler=None,
+    first: Sequence[Mapping[str, Any]] = (),
+    earlier: Sequence[tuple[Mapping[str, Any], float]] = (),
 ) -> keras_tuner.Oracle:
     """An oracle by name.
 
@@ -68,6 +77,8 @@ def make_oracle(
         epochs: of a trial; with Hyperband and ASHA, of the longest ones.
         seed: any int >= 0; 0 is a seed like any other.
         sampler: of `optuna` alone: `tpe` (the default), `cmaes`, or an Optuna sampler.
+        first: settings of the first trials, which count, and train all epochs.
+        earlier: of `optuna` alone: settings and scores of another search that its sampler knows from the beginning.
     """
     check_name("oracle", name, ORACLES)
     if sampler is not None and name != "optuna":
@@ -79,18 +90,29 @@ def make_oracle(
         "tune_new_entries": False,
         "seed": oracle_seed(seed),
     }
-    if name == "hyperband":
-        oracle = HyperbandOracle(max_epochs=epochs, factor=3, hyperband_iterations=1 if trials is None else None, **common)
-        oracle.max_trials = trials
-        return oracle
-    if name == "asha":
-        return AshaOracle(max_epochs=epochs, max_trials=trials, **common)
-    if name == "optuna":
-        return OptunaOracle(sampler=DEFAULT_SAMPLER if sampler is None else sampler, max_trials=trials, **common)
-    classes = {
+    classes: dict[str, type[keras_tuner.Oracle]] = {
         "random": RandomSearchOracle,
         "quasirandom": QuasirandomOracle,
-        "grid": GridOracle,
+        "grid": KnownGridOracle if _is_unconditional(hyperparameters) else GridOracle,
+        "hyperband": HyperbandOracle,
+        "asha": AshaOracle,
         "bayesian": BayesianOracle,
+        "optuna": OptunaOracle,
     }
-    return classes[name](max_trials=trials, **common)
+    of_its_own: dict[str, Any] = {"max_trials": trials}
+    if name == "hyperband":
+        of_its_own = {"max_epochs": epochs, "factor": 3, "hyperband_iterations": 1 if trials is None else None}
+    elif name == "asha":
+        of_its_own |= {"max_epochs": epochs}
+    elif name == "optuna":
+        of_its_own |= {"sampler": DEFAULT_SAMPLER if sampler is None else sampler, "earlier": earlier}
+    oracle = beginning_with(first, classes[name])(**of_its_own, **common)
+    if name == "hyperband":
+        oracle.max_trials = trials
+    elif name == "asha" and trials is None:
+        oracle.max_trials += len(first)
+    return oracle
+
+
+def _is_unconditional(hyperparameters: keras_tuner.HyperParameters) -> bool:
+    return not any(axis.conditions for axis in hyperparameters.space)

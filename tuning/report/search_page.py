@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+from tuning.names import sentence
 from tuning.report import page, reproduction
 from tuning.report.curves import learning_curves
 from tuning.report.importance import importance
@@ -27,6 +28,7 @@ def make(directory: pathlib.Path) -> str:
         "search.html",
         title=search.name,
         search=search,
+        sentence=sentence,
         best=best,
         best_score=score_text(best) if best else None,
         first_axis=axes[0].label if axes else "the first number",
@@ -108,6 +110,7 @@ def _summary(search: SearchResult) -> list[tuple[str, str]]:
         ("epochs trained", str(search.epochs_trained)),
         ("time in trials", duration(spent)),
         *([] if search.ended is None else [("ended", search.ended["text"])]),
+        *([("warm start", warm["note"])] if (warm := search.config.get("warm_start")) else []),
     ]
 
 

@@ -169,7 +169,7 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     best = search.best if search is not None else None
     confirmed = confirmation.trials[:confirmations] if confirmation is not None and confirms(confirmation, best) else []
     completed = [trial for trial in confirmed if trial.state == "completed"]
-    tests = {trial.seeds[0]: _at_best_epoch(trial, test_metric(objective)) for trial in completed}
+    tests = {trial.seeds[0]: at_best_epoch(trial, test_metric(objective)) for trial in completed}
     return {
         "optimizer": name,
         "directory": folder_name(name),
@@ -187,7 +187,8 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     }
 
 
-def _at_best_epoch(trial: TrialRecord, metric: str) -> float | None:
+def at_best_epoch(trial: TrialRecord, metric: str) -> float | None:
+    """A metric of a trial's first training, at the epoch that its score is of."""
     values, epoch = trial.curves[0].get(metric), trial.best_epochs[0]
     return values[epoch] if values and epoch is not None else None
 

@@ -24,6 +24,8 @@ from tuning.store.models import load_model
 if TYPE_CHECKING:
     import keras
 
+    from tuning.results.worth import Worth
+
 STATES = ("completed", "pruned", "diverged", "failed", "running")
 SHOWN = 10  # trials in a notebook
 
@@ -327,6 +329,13 @@ class SearchResult:
         """How many trials are in a state."""
         return sum(trial.state == state for trial in self.trials)
 
+    @property
+    def worth(self) -> Worth | None:
+        """Was tuning worth it? The best setting against the declared defaults; `None` if these are no trial that has ended."""
+        from tuning.results.worth import worth
+
+        return worth(self)
+
     def to_dataframe(self):
         """A pandas DataFrame: one row per trial, indexed by its number, one column per hyperparameter.
 
@@ -362,6 +371,7 @@ class SearchResult:
             "best": best.to_json() if best else None,
             "counts": {state: self.count(state) for state in STATES},
             "ended": self.ended,
+            "worth": None if (worth := self.worth) is None else worth.to_json(),
             "epochs_trained": self.epochs_trained,
             "trials": [trial.to_json() for trial in self.trials],
             "config": json_ready(self.config),

@@ -16,6 +16,7 @@ from tuning.errors import SearchError
 from tuning.names import counted
 from tuning.oracles import halving
 from tuning.oracles.asha import AshaOracle
+from tuning.oracles.first import next_first
 from tuning.oracles.keras_tuner_seam import to_run_again
 
 WAIT = "wait"  # until a running trial has ended, which may train less than it was to
@@ -171,6 +172,8 @@ class Spending:
 
 def _proposal(oracle: keras_tuner.Oracle) -> Mapping[str, Any]:
     """The values of the next trial, as far as its epochs follow from them; the oracle stays as it is."""
+    if (first := next_first(oracle)) is not None:
+        return first
     if isinstance(oracle, AshaOracle):
         return oracle.next_training()
     assert isinstance(oracle, HyperbandOracle)
