@@ -19,6 +19,8 @@ ORACLES = {
 DEFAULT_ORACLE = "quasirandom"
 HALVING = ("hyperband", "asha")  # these say themselves how many trials there are, and for how many epochs each trains
 
+SAMPLED = ("optuna", "asha")  # these can have a sampler of Optuna
+
 SAMPLERS = {
     "tpe": "tree-structured Parzen estimators: what good trials have in common",
     "cmaes": "CMA-ES, an evolution strategy: for numbers, and for budgets of some hundred trials",

@@ -17,8 +17,10 @@ EVERY = {
     "problem": "mnist_mlp",
     "trials": 3,
     "epochs": 2,
-    "oracle": "optuna",
+    "oracle": "asha",
     "sampler": "cmaes",
+    "factor": 2,
+    "min_epochs": 3,
     "pruner": "median",
     "search": {"beta_1": None, "learning_rate": (0.1, 1.0, "log")},
     "fix": {"amsgrad": True},
@@ -92,12 +94,12 @@ def test_objects_are_written_by_their_name():
 
 
 def test_what_identifies_a_search_and_a_comparison():
-    search = {"problem", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "callbacks", "jit"}
-    comparison = {"problem", "epochs", "oracle", "search", "fix", "schedule", "seed", "repeats", "train_samples", "callbacks"}
+    both = {"problem", "epochs", "oracle", "factor", "min_epochs", "seed", "repeats", "train_samples", "callbacks"}
+    search, comparison = both | {"sampler", "pruner", "jit"}, both | {"search", "fix", "schedule"}
     plan = Plan(**EVERY)
     assert set(plan.identity()) == search
     assert set(plan.identity("comparison")) == comparison
-    others = {"problem": "digits_mlp", "oracle": "random", "sampler": "tpe", "pruner": "halving", "jit": "on"}
+    others = {"problem": "digits_mlp", "oracle": "hyperband", "sampler": "tpe", "pruner": "halving", "jit": "on"}
     others |= {
         "search": {"beta_1": None},
         "fix": {"amsgrad": False},
@@ -105,6 +107,9 @@ def test_what_identifies_a_search_and_a_comparison():
         "confirm": {},
         "directory": "x",
         "data_dir": "x",
+        "defaults_first": True,
+        "start_with": [{"beta_1": 0.5}],
+        "warm_start": "x",
         "callbacks": "my_module:others",
     }
     for name in plans.OPTIONS:

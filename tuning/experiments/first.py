@@ -10,7 +10,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.experiments.plan import Plan
-from tuning.names import counted
+from tuning.names import SAMPLED, counted
 from tuning.problems.problem import Problem
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
@@ -121,7 +121,7 @@ def _warm(
     both, not_both = given.shared(space, other if isinstance(other, dict) else {})
     if not both:
         raise SearchError(f"The search in {directory} and this one have no axis in common: its trials say nothing here.")
-    tells = plan.oracle == "optuna" and plan.sampler != "cmaes"
+    tells = plan.oracle in SAMPLED and plan.sampler not in (None, "cmaes")  # Optuna's own is settled
     told, outside = [], 0
     for trial in earlier.trials if tells else ():
         values = given.in_both(space, trial.hyperparameters, both)

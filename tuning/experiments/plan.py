@@ -17,6 +17,7 @@ from tuning.names import (
     DEFAULT_PRUNER,
     DEFAULT_SAMPLER,
     ENGINES,
+    HALVING,
     JIT,
     ORACLES,
     PRUNERS,
@@ -67,6 +68,7 @@ def _number(value: Any) -> bool:
 
 
 COUNT = Kind("an int of at least 1", lambda value: _int(value) and value >= 1, int)
+AT_LEAST_2 = Kind("an int of at least 2", lambda value: _int(value) and value >= 2, int)
 COUNT_OR_AUTO = Kind(
     "an int of at least 1, or auto",
     lambda value: value == "auto" or COUNT.holds(value),
@@ -144,7 +146,10 @@ class Plan:
         epochs: of a trial, with Hyperband and ASHA of the longest; by default what the problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
             `"asha"`, `"bayesian"`, or `"optuna"`.
-        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
+        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler; `asha` may have one, too, in the
+            place of the Sobol sequence.
+        factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
+        min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
         pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
             first execution decides. Not with Hyperband and ASHA, which stop trials themselves.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, a list of values, or `None` for the declared
@@ -207,10 +212,16 @@ class Plan:
     sampler: Annotated[
         Any,
         Option(
-            *(Kind.one_of(SAMPLERS, or_object=True), f"of the oracle optuna (default: {DEFAULT_SAMPLER})"),
+            Kind.one_of(SAMPLERS, or_object=True),
+            f"of the oracle optuna (default: {DEFAULT_SAMPLER}), or of asha in the place of the Sobol sequence",
             identifies=_SEARCH,
         ),
     ] = None
+    factor: Annotated[
+        int | None,
+        Option(AT_LEAST_2, "hyperband, asha: one of so many goes on, for so many times the epochs (default: 3)", "N", _BOTH),
+    ] = None
+    min_epochs: Annotated[int | None, Option(COUNT, "hyperband, asha: no trial trains fewer (default: 1)", "N", _BOTH)] = None
     pruner: Annotated[
         Any,
         Option(
@@ -332,6 +343,12 @@ class Plan:
                 object.__setattr__(self, name, dict(value))
         if self.start_with is not None:
             object.__setattr__(self, "start_with", [dict(each) for each in self.start_with])
+        for name in ("factor", "min_epochs"):
+            if getattr(self, name) is not None and self.oracle not in HALVING:
+                raise SearchError(
+                    f"{name} is for the oracles {' and '.join(HALVING)} alone; received {name} {getattr(self, name)!r} with the "
+                    f"oracle {self.oracle!r}."
+                )
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(
@@ -375,7 +392,8 @@ class Plan:
         found = {name: _json(getattr(self, name)) for name, option in OPTIONS.items() if of in option.identifies}
         found |= {name: found[name] or {} for name in ("search", "fix") if name in found}
         found |= {"search": _json(_listed(self.search))} if found.get("search") else {}
-        return found | ({"pruner": None} if found.get("pruner") == "none" else {})
+        usual = {"pruner": "none", "factor": 3, "min_epochs": 1}  # said or not
+        return {name: None if name in usual and value == usual[name] else value for name, value in found.items()}
 
 
 def _options() -> dict[str, Option]:

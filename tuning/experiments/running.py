@@ -131,6 +131,8 @@ def run(
             sampler=plan.sampler,
             first=beginning.settings,
             earlier=beginning.earlier,
+            factor=plan.factor,
+            min_epochs=plan.min_epochs,
         )
     model = ProblemModel(
         space,

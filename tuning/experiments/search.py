@@ -84,6 +84,8 @@ def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmation
         # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
         oracle=DEFAULT_ORACLE,
         sampler=None,
+        factor=None,
+        min_epochs=None,
         pruner=DEFAULT_PRUNER,
         start_with=None,
         warm_start=None,

@@ -12,10 +12,10 @@ from typing import Any
 import keras_tuner
 from keras_tuner.oracles import HyperbandOracle
 
-from tuning.oracles.asha import AshaOracle
+from tuning.oracles.asha import Asha
 from tuning.oracles.keras_tuner_seam import round_size
 
-HALVING = (HyperbandOracle, AshaOracle)
+HALVING = (HyperbandOracle, Asha)
 
 
 def continued(oracle: keras_tuner.Oracle, values: Mapping[str, Any]) -> int | None:
@@ -35,7 +35,7 @@ def promotable(oracle: keras_tuner.Oracle) -> set[int]:
     Never more than a round has places, or than a rung promotes of all trials of the search.
     """
     found: set[int] = set()
-    if isinstance(oracle, AshaOracle):
+    if isinstance(oracle, Asha):
         return {int(trial.trial_id) for trial in oracle.ever_promotable()}
     if not isinstance(oracle, HyperbandOracle):
         return found

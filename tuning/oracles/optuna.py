@@ -144,7 +144,7 @@ class OptunaOracle(keras_tuner.Oracle):
         if not state.is_finished():  # KerasTuner will try it again
             return
         with in_optuna.quietly():
-            for step, point in self._curve(trial_id).items():
+            for step, point in self.curve_of(trial_id).items():
                 self._storage.set_trial_intermediate_value(optunas, step, point)
             self._study.tell(number, value if state == _states().COMPLETE else None, state=state)
 
@@ -152,11 +152,12 @@ class OptunaOracle(keras_tuner.Oracle):
         """Optuna's state of a trial, and its value."""
         states, trial = _states(), self.trials[trial_id]
         if trial.status == TrialStatus.COMPLETED:
-            curve = self._curve(trial_id)
+            curve = self.curve_of(trial_id)
             return (states.PRUNED, curve[max(curve)]) if curve else (states.COMPLETE, float(trial.score))
         return (states.FAIL if trial.status == TrialStatus.FAILED else states.RUNNING), None
 
-    def _curve(self, trial_id: str) -> dict[int, float]:
+    def curve_of(self, trial_id: str) -> dict[int, float]:
+        """Of a trial that was pruned: epochs trained -> objective; nothing of others."""
         return {int(step): value for step, value in self._records[trial_id].get("curve", {}).items()}
 
     def _named_space(self) -> Iterator[tuple[str, Any]]:
@@ -217,7 +218,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 params=record["params"],
                 distributions={name: json_to_distribution(each) for name, each in record["distributions"].items()},
                 system_attrs=record["attributes"],
-                intermediate_values=self._curve(trial_id) if outcome.is_finished() else {},
+                intermediate_values=self.curve_of(trial_id) if outcome.is_finished() else {},
             )
             self._ids[trial_id] = self._storage.create_new_trial(self._study_id, trial)
 

@@ -15,7 +15,7 @@ from keras_tuner.oracles import HyperbandOracle
 from tuning.errors import SearchError
 from tuning.names import counted
 from tuning.oracles import halving
-from tuning.oracles.asha import AshaOracle
+from tuning.oracles.asha import Asha
 from tuning.oracles.first import next_first
 from tuning.oracles.keras_tuner_seam import to_run_again
 
@@ -174,7 +174,7 @@ def _proposal(oracle: keras_tuner.Oracle) -> Mapping[str, Any]:
     """The values of the next trial, as far as its epochs follow from them; the oracle stays as it is."""
     if (first := next_first(oracle)) is not None:
         return first
-    if isinstance(oracle, AshaOracle):
+    if isinstance(oracle, Asha):
         return oracle.next_training()
     assert isinstance(oracle, HyperbandOracle)
     proposed = copy.deepcopy(oracle).populate_space(str(len(oracle.trials)))
