@@ -73,6 +73,7 @@ def make_tuner(case, directory, name, started=None):
         epochs=EPOCHS,
         seed=0,
         sampler=case.get("sampler"),
+        first=case.get("first", ()),
     )
     pruner = case.get("pruner")
     tuner = Light(oracle, directory=str(directory), project_name=name, pruner=pruner, keep_models=KEPT_MODELS)

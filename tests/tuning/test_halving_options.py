@@ -40,7 +40,7 @@ def test_no_trial_trains_less_than_is_asked_for_and_the_factor_holds(name, tmp_p
     result = search(tmp_path / "whole", oracle(name, **options))
     assert {trial.epochs for trial in result.trials} == {4, 8, 16}
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path / "cut", oracle(name, **options), Pretended(ends_after=9))
+        search(tmp_path / "cut", oracle(name, **options), Pretended(ends_after=5))
     assert same(search(tmp_path / "cut", oracle(name, **options)), result)
 
 
@@ -74,7 +74,7 @@ def test_a_sampler_proposes_what_asha_promotes_and_learns_from_all_rungs(tmp_pat
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("random", {"factor": 2}, "factor is of hyperband and asha only; received the oracle 'random' with 2"),
+        ("random", {"factor": 2}, "factor is of the oracles hyperband and asha only; received the oracle 'random' with 2"),
         ("asha", {"min_epochs": 10}, "min_epochs must be at most the epochs of the longest trials, 9; received 10"),
         ("hyperband", {"sampler": "tpe"}, "A sampler is chosen for optuna and asha only; received the oracle 'hyperband'"),
     ],

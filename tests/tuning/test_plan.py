@@ -133,7 +133,9 @@ def test_the_store_of_a_search_has_what_it_always_had(tiny):
     result = tuning.search("adam", tiny, trials=1, directory="out", progress=False)
     names = {"optimizer", "problem", "space", "oracle", "sampler", "jit", "batch_trials", "pruner", "grid", "trials", "epochs"}
     names |= {"repeats", "seed", "train_samples", "batch_size", "objective", "direction", "backend", "versions", "machine"}
-    assert set(result.config) == names | {"callbacks", "command"}
+    assert set(result.config) == names | {"callbacks", "command", "factor", "min_epochs", "first"}
+    without = tuning.search("adam", tiny, trials=1, directory="without", defaults_first=False, progress=False)
+    assert set(result.config) - set(without.config) == {"first"}
     assert (result.config["epochs"], result.config["pruner"], result.config["problem"]) == (2, None, tiny)
 
 
@@ -150,7 +152,9 @@ def file(tmp_path):
 
 
 def toml(value):
-    return json.dumps(value) if not isinstance(value, dict) else f"{{{', '.join(f'{k} = {toml(v)}' for k, v in value.items())}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k} = {toml(v)}' for k, v in value.items())}}}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, (list, tuple)) else json.dumps(value)
 
 
 def test_the_file_on_the_page_is_a_plan(file):
@@ -203,8 +207,6 @@ def test_a_file_that_is_not_there_or_names_no_optimizer(command, file, tmp_path)
     assert "OPTIMIZER" in one_sentence(command("compare")[2])
     with pytest.raises(SearchError, match="names no optimizer"):
         Plan.load(file("trials = 3"))
-    counted = file("optimizer = 'adam'\nconfirmations = 3")
-    assert "for a comparison alone" in one_sentence(command("tune", "--plan", counted)[2])
 
 
 def test_the_command_line_wins_over_the_file():

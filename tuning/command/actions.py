@@ -63,7 +63,7 @@ def tune(options) -> int:
 
         result = run_and_confirm(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
     if options.json:
-        _print_json(result.to_json())
+        _print_json(_search_as_json(result))
     _say_best(result)
     return DONE if result.best is not None else NO_USABLE_TRIAL
 
@@ -84,7 +84,15 @@ def compare(options) -> int:
     return DONE if result.best is not None else NO_USABLE_TRIAL
 
 
+def _search_as_json(result) -> dict[str, Any]:
+    from tuning.results.worth import as_json
+
+    return as_json(result)
+
+
 def _say_best(result) -> None:
+    from tuning.results.worth import worth
+
     best = result.best
     if best is None:
         from tuning.console.search_table import without_best
@@ -94,8 +102,8 @@ def _say_best(result) -> None:
     score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
     print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
     print(f"    {best.line}", file=sys.stderr)
-    if result.worth is not None:
-        print(f"Was tuning worth it? {sentence(result.worth.text)}", file=sys.stderr)
+    if (found := worth(result)) is not None:
+        print(f"Was tuning worth it? {sentence(found.text)}", file=sys.stderr)
     kept = ["best.json", _store_name(), *(name for name in [_model_name(result)] if name)]
     print(f"Kept in {result.directory} ({', '.join(kept)})", file=sys.stderr)
 
@@ -110,7 +118,7 @@ def show(options) -> int:
         return _show_comparison(Comparison.load(directory), options.json)
     result = SearchResult.load(directory)
     if options.json:
-        _print_json(result.to_json())
+        _print_json(_search_as_json(result))
         return DONE
     from tuning.console.search_table import table
 

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from tuning.names import counted
-from tuning.results.comparison import Comparison, with_interval
+from tuning.results.comparison import Comparison, budget, with_interval
 from tuning.results.statistics import plus_minus
 
 LINE = 120  # of running text, at most
@@ -45,18 +45,13 @@ def table(comparison: Comparison, width: int | None = None) -> str:
 
 def _title(comparison: Comparison) -> str:
     content = comparison.content
-    budget = [
-        _budget(content),
+    parts = [
+        f"{budget(content)} each",
         counted(content["epochs"], "epoch"),
         *([f"{content['repeats']} repeats"] if content["repeats"] > 1 else []),
     ]
     count = len(comparison.optimizers)
-    return f"{count} optimizer{'s' * (count != 1)} on {content['problem']}, {', '.join(budget)}, in {comparison.directory}"
-
-
-def _budget(content: dict[str, Any]) -> str:
-    most = [counted(content[name], what) for name, what in (("trials", "trial"), ("max_epochs", "epoch")) if content.get(name)]
-    return f"{' and '.join(most)} each" if most else "one sweep each"
+    return f"{count} optimizer{'s' * (count != 1)} on {content['problem']}, {', '.join(parts)}, in {comparison.directory}"
 
 
 def _notes(content: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuning.names import counted
 from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.results.worth import worth
 
 
 def table(result: SearchResult, count: int | None = None) -> str:
@@ -34,12 +35,12 @@ def table(result: SearchResult, count: int | None = None) -> str:
             failed.setdefault(trial.message, []).append(str(trial.number))
     if failed:
         text += ["", *(f"trial{'s' * (len(who) > 1)} {', '.join(who)} failed: {message}" for message, who in failed.items())]
-    if result.ended is not None:
+    if result.ended is not None and result.ended["by"] != "trials":  # which the title says
         text += ["", f"ended: {result.ended['text']}"]
     if ranked:
         text += ["", f"best: {ranked[0].line}"]
-    if result.worth is not None:
-        text += ["", f"was tuning worth it? {result.worth.text}"]
+    if (found := worth(result)) is not None:
+        text += ["", f"was tuning worth it? {found.text}"]
     warm = result.config.get("warm_start")
     if warm:
         text += ["", f"warm start: {warm['note']}"]

@@ -67,6 +67,8 @@ class Beginning:
                 notes.append(f"the declared defaults are no trial, as {' and '.join(found.missing)}")
             else:
                 first.append({"of": DEFAULTS, "values": found.values})
+            if found.outside and not found.missing:
+                notes.append(f"of the declared defaults {' and '.join(found.outside)} lies outside of what is searched")
         for words in plan.start_with or ():
             first.append({"of": STARTED, "values": given.named(space, structure, made.batch_size, words)})
         warm = known.get("warm_start") if same else None

@@ -19,6 +19,7 @@ from tuning.experiments.arguments import (
     trials_of,
 )
 from tuning.experiments.plan import Plan
+from tuning.names import counted
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
@@ -54,6 +55,7 @@ def run(
         from tuning.console.live import View
         from tuning.engines.here import HereEngine
         from tuning.experiments.first import Beginning
+        from tuning.experiments.further import continuing, go_further, goes_further, gone_further, least_trials
         from tuning.oracles.confirmation import ConfirmationOracle, fresh_seed
         from tuning.problems import make_problem
         from tuning.problems.streams import is_stream
@@ -77,7 +79,7 @@ def run(
         data = load(space, made, plan.train_samples)
         steps = steps_per_epoch(space.batch_size or made.batch_size, data)
         space = space.in_steps(steps, samples_of(data) if space.searches_batch_size else None)
-    plan = plan.settled(made.epochs)
+    asked, plan = plan.epochs, plan.settled(made.epochs)
     assert plan.epochs is not None
     folder = default_directory(space.parts, made.name) if plan.directory is None else pathlib.Path(plan.directory)
     if is_comparison(folder):
@@ -89,10 +91,12 @@ def run(
         own = {"oracle": "confirmation", "seed": seed, "confirms": dict(confirm)}
         folder = folder if plan.directory is not None else folder.with_name(f"{folder.name}-confirmation")
     objective = objective_of(made)
-    stored = SearchResult.load(folder).config if stores.exists(folder) and not fresh else None
+    before = SearchResult.load(folder) if stores.exists(folder) and not fresh else None
+    stored = None if before is None else before.config
     beginning = Beginning()
     if confirm is None:
         beginning = Beginning.of(plan, space, made, structure, objective, stored)
+    further = gone_further(before)
     points = None
     if plan.oracle == "grid" and confirm is None:
         assert trials is not None
@@ -117,6 +121,12 @@ def run(
         "machine": machine(),
         "command": command,
     }
+    config |= {"further": further} if further else {}
+    if goes_further(before, config, asked):
+        assert before is not None
+        config["further"] = further = go_further(before, config)
+    if trials is not None:
+        config["trials"] = trials = max(trials, least_trials(further))
     hyperparameters = space.hyperparameters(points)
     if confirm is not None:
         oracle = ConfirmationOracle(confirm, objective=objective, max_trials=trials, hyperparameters=hyperparameters)
@@ -130,6 +140,7 @@ def run(
             seed=seed,
             sampler=plan.sampler,
             first=beginning.settings,
+            continuing=continuing(before, further),
             earlier=beginning.earlier,
             factor=plan.factor,
             min_epochs=plan.min_epochs,
@@ -149,8 +160,8 @@ def run(
     if chosen_engine is None:
         model.load()
     stream = sys.stderr if progress else None
-    counted = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
-    samples = samples_of(model.load()) if counted else None
+    known = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
+    samples = samples_of(model.load()) if known else None
     view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None, samples=samples)
     tuner = Tuner(
         oracle,
@@ -175,6 +186,9 @@ def run(
     tuner.ledger.scores_are_of_epochs = True
     already = SearchResult.load(folder) if stores.exists(folder) else None
     with view.showing(already):
+        if further:
+            numbers = ", ".join(map(str, further[-1]["continues"]))
+            view.noted(f"trials {numbers} are continued for {counted(further[-1]['epochs'], 'epoch')} in all")
         for note in [*space.notes(), *beginning.notes] if confirm is None else ():
             view.noted(note)
         tuner.search(epochs=plan.epochs)
@@ -185,7 +199,7 @@ def run(
 
 
 def _grid(space: Space, trials: int, first: int) -> dict[str, int]:
-    """The points of a grid with as many first trials beside it, which may be points of a grid of choices."""
-    if all(not axis.is_number for axis in space.axes.values()):
-        return space.grid_points(trials)
-    return space.grid_points(max(1, trials - first))
+    """The points of a grid with as many first trials beside it, unless it has too few trials for that."""
+    least = math.prod(len(axis.choices) for axis in space.axes.values() if not axis.is_number)
+    only_choices = all(not axis.is_number for axis in space.axes.values())  # of which the first trials are points
+    return space.grid_points(trials if only_choices or trials - first < least else trials - first)

@@ -18,7 +18,7 @@ from tuning.errors import SearchError
 from tuning.names import DEFAULT_SAMPLER, HALVING, ORACLES, SAMPLED, check_name
 from tuning.oracles.asha import AshaOracle, SampledAshaOracle
 from tuning.oracles.bayesian import BayesianOracle
-from tuning.oracles.first import beginning_with
+from tuning.oracles.first import with_given
 from tuning.oracles.grid import GridOracle, KnownGridOracle, find_place
 from tuning.oracles.keras_tuner_seam import begin_brackets
 from tuning.oracles.optuna import OptunaOracle
@@ -67,6 +67,7 @@ def make_oracle(
     sampler=None,
     first: Sequence[Mapping[str, Any]] = (),
     earlier: Sequence[tuple[Mapping[str, Any], float]] = (),
+    continuing: Mapping[int, Mapping[str, Any]] | None = None,
     factor: int | None = None,
     min_epochs: int | None = None,
 ) -> keras_tuner.Oracle:
@@ -82,6 +83,7 @@ def make_oracle(
         seed: any int >= 0; 0 is a seed like any other.
         sampler: of `optuna`: `tpe` (the default), `cmaes`, or an Optuna sampler; of `asha` in the place of the Sobol sequence.
         first: settings of the first trials, which count, and train all epochs.
+        continuing: number of a trial that continues another one for more epochs -> its values.
         earlier: where there is a sampler: settings and scores of another search that it knows from the beginning.
         factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
         min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
@@ -119,7 +121,8 @@ def make_oracle(
         of_its_own |= {"max_epochs": epochs, "factor": factor or 3, "min_epochs": min_epochs or 1}
     if name == "optuna" or sampler is not None:
         of_its_own |= {"sampler": DEFAULT_SAMPLER if sampler is None else sampler, "earlier": earlier}
-    oracle = beginning_with(first, classes[name])(**of_its_own, **common)
+    given = {**dict(enumerate(first)), **(continuing or {})}
+    oracle = with_given(given, classes[name])(**of_its_own, **common)
     if name == "hyperband":
         oracle.max_trials = trials
         begin_brackets(oracle, min_epochs or 1)

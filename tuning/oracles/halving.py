@@ -13,6 +13,7 @@ import keras_tuner
 from keras_tuner.oracles import HyperbandOracle
 
 from tuning.oracles.asha import Asha
+from tuning.oracles.first import BeginsWith
 from tuning.oracles.keras_tuner_seam import round_size
 
 HALVING = (HyperbandOracle, Asha)
@@ -20,7 +21,7 @@ HALVING = (HyperbandOracle, Asha)
 
 def continued(oracle: keras_tuner.Oracle, values: Mapping[str, Any]) -> int | None:
     """The number of the trial whose training one with these values continues; `None`: it begins its own."""
-    trial_id = values.get("tuner/trial_id") if isinstance(oracle, HALVING) else None
+    trial_id = values.get("tuner/trial_id") if isinstance(oracle, (*HALVING, BeginsWith)) else None
     return None if trial_id is None else int(trial_id)
 
 

@@ -13,6 +13,7 @@ from tuning.report.page import Cell, Table, duration, moment
 from tuning.report.progress import budget
 from tuning.report.response import divergence, main_axes, maps, parallel, sensitivity
 from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.results.worth import worth
 from tuning.space.axes import number, value_text
 from tuning.store.database import FILE_NAME as STORE
 
@@ -29,6 +30,7 @@ def make(directory: pathlib.Path) -> str:
         title=search.name,
         search=search,
         sentence=sentence,
+        worth=worth(search),
         best=best,
         best_score=score_text(best) if best else None,
         first_axis=axes[0].label if axes else "the first number",

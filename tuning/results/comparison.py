@@ -131,6 +131,12 @@ class Comparison:
         write_json(self.directory / FILE_NAME, self.content)
 
 
+def budget(content: Mapping[str, Any]) -> str:
+    """What each optimizer's search may spend: `8 trials`, `100 epochs`, or both."""
+    most = [counted(content[name], what) for name, what in (("trials", "trial"), ("max_epochs", "epoch")) if content.get(name)]
+    return " and ".join(most) or "one sweep"
+
+
 def with_interval(sample: Mapping[str, Any] | None) -> str:
     """`0.9708 ± 0.0075`; a dash where there is no value."""
     if sample is None:

@@ -24,8 +24,6 @@ from tuning.store.models import load_model
 if TYPE_CHECKING:
     import keras
 
-    from tuning.results.worth import Worth
-
 STATES = ("completed", "pruned", "diverged", "failed", "running")
 SHOWN = 10  # trials in a notebook
 
@@ -329,13 +327,6 @@ class SearchResult:
         """How many trials are in a state."""
         return sum(trial.state == state for trial in self.trials)
 
-    @property
-    def worth(self) -> Worth | None:
-        """Was tuning worth it? The best setting against the declared defaults; `None` if these are no trial that has ended."""
-        from tuning.results.worth import worth
-
-        return worth(self)
-
     def to_dataframe(self):
         """A pandas DataFrame: one row per trial, indexed by its number, one column per hyperparameter.
 
@@ -371,7 +362,6 @@ class SearchResult:
             "best": best.to_json() if best else None,
             "counts": {state: self.count(state) for state in STATES},
             "ended": self.ended,
-            "worth": None if (worth := self.worth) is None else worth.to_json(),
             "epochs_trained": self.epochs_trained,
             "trials": [trial.to_json() for trial in self.trials],
             "config": json_ready(self.config),
@@ -409,6 +399,10 @@ def _check_config(config: Mapping[str, Any]) -> None:
     for name in ("optimizer", "problem", "objective", "direction", "oracle", "backend"):
         if not isinstance(config.get(name), (str, type(None))):
             raise TypeError(f"{name} is no text")
+    _check_beginning(config.get("first"), config.get("warm_start"))
+    for each in config.get("further") or ():
+        if not all(isinstance(number, int) for number in (each["epochs"], each["at"], *each["continues"])):
+            raise TypeError("what is continued is no number")
     space = config.get("space")
     if not isinstance(space, (dict, list, type(None))):
         raise TypeError("space is no object")
@@ -418,6 +412,17 @@ def _check_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"the axis {name} has no symbol or scale")
         if any(isinstance(axis.get(end, 0), bool) or not isinstance(axis.get(end, 0), (int, float)) for end in ("low", "high")):
             raise TypeError(f"the ends of the axis {name} are no numbers")
+
+
+def _check_beginning(first: Any, warm: Any) -> None:
+    """Raises TypeError, LookupError or ValueError unless it says with what a search began."""
+    if not all(isinstance(each["of"], str) and isinstance(each["values"], dict) for each in first or ()):
+        raise TypeError("a first trial is no setting")
+    if warm is not None and not (isinstance(warm["note"], str) and isinstance(warm["directory"], str)):
+        raise TypeError("the warm start is no text")
+    for values, score in (warm or {}).get("told", ()):
+        if not isinstance(values, dict) or not isinstance(score, (int, float, type(None))):
+            raise TypeError("an earlier trial is no setting with a score")
 
 
 def _check_ended(ended: Any) -> None:

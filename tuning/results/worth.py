@@ -27,7 +27,7 @@ class Worth:
     """
 
     text: str
-    best: int | None
+    best: int
     defaults: int
     metric: str
     difference: float | None = None
@@ -43,7 +43,11 @@ class Worth:
 def defaults_trial(result: SearchResult) -> TrialRecord | None:
     """The trial with the declared defaults, if the search began with them."""
     number = next((i for i, each in enumerate(result.config.get("first") or ()) if each.get("of") == "defaults"), None)
-    return next((trial for trial in result.trials if trial.number == number), None)
+    first = next((trial for trial in result.trials if trial.number == number), None)
+    if first is None or first.state != "completed":
+        return first
+    same = [trial for trial in result.trials if trial.hyperparameters == first.hyperparameters and trial.state == "completed"]
+    return max(same, key=lambda trial: (trial.epochs or 0, -trial.number))  # it may have been continued
 
 
 def places(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -53,21 +57,37 @@ def places(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 
 def worth(result: SearchResult) -> Worth | None:
-    """The answer for a search, running or ended; `None`: it has no trial with the defaults, or that has not ended."""
+    """Was tuning worth it? The best setting against the declared defaults, with which a search begins.
+
+        print(tuning.worth(result).text)
+
+    Only a difference that trainings with fresh seeds confirm is called one; `confirmations` of a search are such.
+
+    Args:
+        result: of a search, running or ended.
+
+    Returns:
+        A `Worth`; `None` if no trial has completed, or none with the defaults has ended.
+    """
     defaults, best = defaults_trial(result), result.best
-    if defaults is None or defaults.state == "running":
+    if defaults is None or best is None or defaults.state == "running":
         return None
-    metric, reached = result.objective, "" if best is None else f"{result.objective} {best.score:.6g} (trial {best.number})"
+    metric, reached = result.objective, f"{result.objective} {best.score:.6g} (trial {best.number})"
     if defaults.score is None or defaults.state != "completed":
         what = {"pruned": "were stopped early", "diverged": "diverge", "failed": "fail"}[defaults.state]
-        text = f"the declared defaults {what}, and " + (f"the best setting reached {reached}" if best else "so did all others")
-        return Worth(text, None if best is None else best.number, defaults.number, metric)
-    assert best is not None  # the defaults completed
+        text = f"the declared defaults {what}, and the best setting reached {reached}"
+        return Worth(text, best.number, defaults.number, metric)
     if best.hyperparameters == defaults.hyperparameters:
-        others = sum(trial.state != "running" for trial in result.trials) - 1
+        others = sum(trial.state != "running" and trial.hyperparameters != best.hyperparameters for trial in result.trials)
         text = f"none of {counted(others, 'other trial')} was better than the declared defaults, with {reached}"
         return Worth(text, best.number, defaults.number, metric, 0.0)
     return _confirmed(result, best, defaults) or _unconfirmed(result, best, defaults)
+
+
+def as_json(result: SearchResult) -> dict[str, Any]:
+    """All of a search as JSON, with the answer as `worth`."""
+    found = worth(result)
+    return {**result.to_json(), "worth": None if found is None else found.to_json()}
 
 
 def _unconfirmed(result: SearchResult, best: TrialRecord, defaults: TrialRecord) -> Worth:

@@ -24,10 +24,12 @@ class Given:
     Args:
         values: of each axis that it has, in the order of the axes.
         missing: why some axes have no value, each a clause; with any of these it is no setting of the space.
+        outside: what is declared to lie outside of its own usual range, each a clause; it is a value all the same.
     """
 
     values: dict[str, Any]
     missing: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
 
 
 def defaults(space: Space, structure: Structure, batch_size: int) -> Given:
@@ -44,7 +46,7 @@ def defaults(space: Space, structure: Structure, batch_size: int) -> Given:
 def completed(space: Space, structure: Structure, batch_size: int, values: Mapping[str, Any]) -> Given:
     """The setting with these values of some axes, and what is declared of the others."""
     found: dict[str, Any] = {}
-    missing = []
+    missing, outside = [], []
     for name, axis in space.axes.items():
         if not axis.is_active(found):
             continue
@@ -53,11 +55,14 @@ def completed(space: Space, structure: Structure, batch_size: int, values: Mappi
             missing.append(f"{name} has no default")
             continue
         held = held_by(axis, value)
-        if held is None:
+        if held is None and name not in values and _is_declared_outside(space, axis, value):
+            outside.append(f"{name} {value!r}")
+            found[name] = float(value)
+        elif held is None:
             missing.append(f"the default of {name}, {value!r}, is outside of what is searched")
         else:
             found[name] = held
-    return Given(found, tuple(missing))
+    return Given(found, tuple(missing), tuple(outside))
 
 
 def named(space: Space, structure: Structure, batch_size: int, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +142,21 @@ def _declared(space: Space, structure: Structure, batch_size: int, axis: Axis, f
         return batch_size
     if axis.of == PROBLEM:
         return structure.defaults.get(argument, REQUIRED)
-    part = space.parts[axis.of] if axis.of in space.parts else next(iter(space.parts.values()))
-    return _of_optimizer(part, argument)
+    return _of_optimizer(_part(space, axis), argument)
+
+
+def _is_declared_outside(space: Space, axis: Axis, default: Any) -> bool:
+    """Whether it is the optimizer that declares both a default and a range without it, as SGD does of its momentum."""
+    position = axis.position(default)
+    if axis.kind != "float" or axis.of in (PROBLEM, TRAINING, CHOICE) or position is None or not math.isfinite(position):
+        return False
+    declared = _part(space, axis).optimizer.declared.get(axis.argument or axis.name)
+    usual = getattr(declared, "search", None)
+    return usual is not None and (axis.low, axis.high) == (usual.low, usual.high)
+
+
+def _part(space: Space, axis: Axis) -> Part:
+    return space.parts[axis.of] if axis.of in space.parts else next(iter(space.parts.values()))
 
 
 def _of_optimizer(part: Part, argument: str) -> Any:

@@ -16,7 +16,7 @@ from tuning.errors import SearchError
 from tuning.names import counted
 from tuning.oracles import halving
 from tuning.oracles.asha import Asha
-from tuning.oracles.first import next_first
+from tuning.oracles.first import next_given
 from tuning.oracles.keras_tuner_seam import to_run_again
 
 WAIT = "wait"  # until a running trial has ended, which may train less than it was to
@@ -161,6 +161,9 @@ class Spending:
         waiting = to_run_again(self._oracle)
         if waiting is not None:
             return self._cost(waiting.hyperparameters.values) - self._trained.get(int(waiting.trial_id), 0)
+        given = next_given(self._oracle)
+        if given is not None:
+            return self._cost(given)
         return self._cost(_proposal(self._oracle) if isinstance(self._oracle, halving.HALVING) else {})
 
     def _cost(self, values: Mapping[str, Any]) -> int:
@@ -172,8 +175,6 @@ class Spending:
 
 def _proposal(oracle: keras_tuner.Oracle) -> Mapping[str, Any]:
     """The values of the next trial, as far as its epochs follow from them; the oracle stays as it is."""
-    if (first := next_first(oracle)) is not None:
-        return first
     if isinstance(oracle, Asha):
         return oracle.next_training()
     assert isinstance(oracle, HyperbandOracle)
