@@ -457,7 +457,7 @@ def test_search_takes_a_problem_object(tiny, capsys):
         ({"repeats": True}, ["repeats", "True"]),
         ({"max_minutes": 0}, ["max_minutes"]),
         ({"oracle": "x"}, ["quasirandom", "'x'"]),
-        ({"sampler": "tpe"}, ["oracle optuna only", "quasirandom"]),
+        ({"sampler": "tpe"}, ["optuna and asha only", "quasirandom"]),
         ({"oracle": "optuna", "sampler": 3}, ["tpe, cmaes", "3"]),
         ({"pruner": "x"}, ["none, median, halving", "'x'"]),
         ({"engine": "cluster"}, ["local"]),
