@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tuning.errors import SearchError, missing_packages_explained
@@ -101,8 +101,8 @@ def run(
     if plan.oracle == "grid" and confirm is None:
         assert trials is not None
         points = (stored or {}).get("grid")  # a larger budget does not change the grid of a search that has begun
-        points = _grid(space, trials, len(beginning.first)) if points is None else points
-        most = math.prod(points.values()) + len(beginning.first)
+        points = _grid(space, trials, beginning.settings) if points is None else points
+        most = math.prod(points.values()) + _off_grid(space, points, beginning.settings)
         trials = most if plan.trials is None else min(trials, most)
     elif trials is None and confirm is not None:
         trials = DEFAULT_TRIALS
@@ -198,8 +198,17 @@ def run(
     return result
 
 
-def _grid(space: Space, trials: int, first: int) -> dict[str, int]:
-    """The points of a grid with as many first trials beside it, unless it has too few trials for that."""
+def _grid(space: Space, trials: int, first: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The points of the finest grid that has place for the first trials beside it; if there is none, the finest one."""
     least = math.prod(len(axis.choices) for axis in space.axes.values() if not axis.is_number)
-    only_choices = all(not axis.is_number for axis in space.axes.values())  # of which the first trials are points
-    return space.grid_points(trials if only_choices or trials - first < least else trials - first)
+    for beside in range(min(len(first), max(0, trials - least)) + 1):
+        points = space.grid_points(trials - beside)
+        if _off_grid(space, points, first) <= beside:
+            return points
+    return space.grid_points(trials)
+
+
+def _off_grid(space: Space, points: Mapping[str, int], first: Sequence[Mapping[str, Any]]) -> int:
+    """How many settings are no points of a grid."""
+    axes = {axis.name: list(axis.values) for axis in space.hyperparameters(points).space}
+    return sum(any(value not in axes[name] for name, value in values.items()) for values in first)
