@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from tuning.errors import SearchError
 from tuning.names import counted
 from tuning.results.comparison import at_best_epoch, confirms, load_search, test_metric
 from tuning.results.search import SearchResult, TrialRecord
@@ -108,7 +109,10 @@ def _confirmed(result: SearchResult, best: TrialRecord, defaults: TrialRecord) -
     """What trainings of both with fresh seeds say, if there are any."""
     samples = []
     for place, trial in zip(places(result.directory), (best, defaults), strict=True):
-        found = load_search(place)
+        try:
+            found = load_search(place)
+        except SearchError:  # which whoever confirms again will hear
+            return None
         if found is None or not confirms(found, trial):
             return None
         samples.append([each for each in found.trials if each.state == "completed"])
