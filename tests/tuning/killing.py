@@ -51,7 +51,7 @@ class Light(tuning.Tuner):
                 break
         loss = float("nan") if values["x"] > 0.9 else min(losses)  # some diverge
         self.record(ExecutionEnded(number, 0, number, loss, 0, begun, time.time() - begun))
-        if self.ledger.least(trial) is not None:
+        if self.ledger.assignment(trial).least is not None:
             self.record(BestModel(number, content(number)))
         return {"val_loss": loss}
 
