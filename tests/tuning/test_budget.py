@@ -73,12 +73,12 @@ def test_the_epochs_of_each_training_count(tmp_path):
 
 def test_what_an_interrupted_trial_has_trained_is_not_spent(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path, engine=Short(breaks=1), max_total_epochs=6)
+        search(tmp_path, engine=Short(breaks=1), max_total_epochs=9)
     assert SearchResult.load(tmp_path / "search").ended is None
     assert SearchResult.load(tmp_path / "search").epochs_trained == 5
-    result = search(tmp_path, max_total_epochs=6)
-    assert [trial.state for trial in result.trials] == ["completed"] * 2
-    assert result.epochs_trained == 6
+    result = search(tmp_path, max_total_epochs=9)
+    assert [trial.state for trial in result.trials] == ["completed"] * 3
+    assert result.epochs_trained == 9
 
 
 @pytest.mark.parametrize(("oracle", "most"), [("hyperband", 75), ("asha", None)])
