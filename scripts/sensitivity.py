@@ -51,7 +51,8 @@ def searched(problem: str, optimizer: str, trials: int | None, epochs: int | Non
     budget = BUDGETS[problem]
     common = {"epochs": epochs or budget.epochs, "train_samples": budget.train_samples, "jit": "off"}  # the same compiler for all
     folder = folder / f"{optimizer}-{problem}"
-    found = tuning.search(optimizer, problem, trials=trials or budget.trials, oracle="quasirandom", directory=folder, **common)
+    spread = {"trials": trials or budget.trials, "oracle": "quasirandom", "defaults_first": False}
+    found = tuning.search(optimizer, problem, directory=folder, **spread, **common)
     settings = {DEFAULT: (default_setting(optimizer), f"{folder}-default")}
     if found.best is not None:
         settings[BEST] = (found.best.hyperparameters, f"{folder}-best-{found.best.number}")

@@ -18,6 +18,7 @@ _HOMES = {
     "fit": "tuning.training.epochs",
     "train": "tuning.experiments.training",
     "train_best": "tuning.experiments.best",
+    "worth": "tuning.results.worth",
     "SearchError": "tuning.errors",
     "SearchResult": "tuning.results.search",
     "TrialRecord": "tuning.results.search",

@@ -19,6 +19,8 @@ ORACLES = {
 DEFAULT_ORACLE = "quasirandom"
 HALVING = ("hyperband", "asha")  # these say themselves how many trials there are, and for how many epochs each trains
 
+SAMPLED = ("optuna", "asha")  # these can have a sampler of Optuna
+
 SAMPLERS = {
     "tpe": "tree-structured Parzen estimators: what good trials have in common",
     "cmaes": "CMA-ES, an evolution strategy: for numbers, and for budgets of some hundred trials",
@@ -84,6 +86,11 @@ def meant(name: str, known: Iterable[str]) -> str:
 def counted(number: int, what: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def check_name(what: str, name: str, allowed: Iterable[str]) -> None:

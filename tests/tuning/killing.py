@@ -51,7 +51,7 @@ class Light(tuning.Tuner):
                 break
         loss = float("nan") if values["x"] > 0.9 else min(losses)  # some diverge
         self.record(ExecutionEnded(number, 0, number, loss, 0, begun, time.time() - begun))
-        if self.ledger.least(trial) is not None:
+        if self.ledger.assignment(trial).least is not None:
             self.record(BestModel(number, content(number)))
         return {"val_loss": loss}
 
@@ -73,6 +73,7 @@ def make_tuner(case, directory, name, started=None):
         epochs=EPOCHS,
         seed=0,
         sampler=case.get("sampler"),
+        first=case.get("first", ()),
     )
     pruner = case.get("pruner")
     tuner = Light(oracle, directory=str(directory), project_name=name, pruner=pruner, keep_models=KEPT_MODELS)

@@ -13,12 +13,12 @@ KEPT_MODELS = 2  # as in tests/tuning/killing.py, which imports all that a searc
 CASES = {
     "random": {"oracle": "random", "trials": 64, "kills": 14},
     "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
-    "grid": {"oracle": "grid", "trials": 64, "kills": 14},
-    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14},
+    "grid": {"oracle": "grid", "trials": 64, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
+    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
     "asha": {"oracle": "asha", "trials": 40, "kills": 14},
     "bayesian": {"oracle": "bayesian", "trials": 7, "kills": 4},
     "tpe": {"oracle": "optuna", "trials": 30, "kills": 14, "pruner": "median"},
-    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14},
+    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
 }
 
 pytestmark = [

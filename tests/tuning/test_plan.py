@@ -17,8 +17,10 @@ EVERY = {
     "problem": "mnist_mlp",
     "trials": 3,
     "epochs": 2,
-    "oracle": "optuna",
+    "oracle": "asha",
     "sampler": "cmaes",
+    "factor": 2,
+    "min_epochs": 3,
     "pruner": "median",
     "search": {"beta_1": None, "learning_rate": (0.1, 1.0, "log")},
     "fix": {"amsgrad": True},
@@ -26,7 +28,9 @@ EVERY = {
     "seed": 7,
     "repeats": 2,
     "train_samples": 100,
+    "max_epochs": 100,
     "max_minutes": 1.5,
+    "target": 0.5,
     "engine": "ray",
     "workers": 4,
     "threads_per_worker": 2,
@@ -36,6 +40,9 @@ EVERY = {
     "jit": "off",
     "batch_trials": 4,
     "callbacks": "my_module:callbacks",
+    "defaults_first": False,
+    "start_with": [{"learning_rate": 0.5}],
+    "warm_start": "earlier",
     "keep_models": 3,
     "log": ["mlflow", "tensorboard"],
     "directory": "out",
@@ -88,12 +95,12 @@ def test_objects_are_written_by_their_name():
 
 
 def test_what_identifies_a_search_and_a_comparison():
-    search = {"problem", "epochs", "oracle", "sampler", "pruner", "seed", "repeats", "train_samples", "callbacks", "jit"}
-    comparison = {"problem", "epochs", "oracle", "search", "fix", "schedule", "seed", "repeats", "train_samples", "callbacks"}
+    both = {"problem", "epochs", "oracle", "factor", "min_epochs", "seed", "repeats", "train_samples", "callbacks"}
+    search, comparison = both | {"sampler", "pruner", "jit"}, both | {"search", "fix", "schedule"}
     plan = Plan(**EVERY)
     assert set(plan.identity()) == search
     assert set(plan.identity("comparison")) == comparison
-    others = {"problem": "digits_mlp", "oracle": "random", "sampler": "tpe", "pruner": "halving", "jit": "on"}
+    others = {"problem": "digits_mlp", "oracle": "hyperband", "sampler": "tpe", "pruner": "halving", "jit": "on"}
     others |= {
         "search": {"beta_1": None},
         "fix": {"amsgrad": False},
@@ -101,6 +108,9 @@ def test_what_identifies_a_search_and_a_comparison():
         "confirm": {},
         "directory": "x",
         "data_dir": "x",
+        "defaults_first": True,
+        "start_with": [{"beta_1": 0.5}],
+        "warm_start": "x",
         "callbacks": "my_module:others",
         "log": "wandb",
     }
@@ -125,7 +135,9 @@ def test_the_store_of_a_search_has_what_it_always_had(tiny):
     result = tuning.search("adam", tiny, trials=1, directory="out", progress=False)
     names = {"optimizer", "problem", "space", "oracle", "sampler", "jit", "batch_trials", "pruner", "grid", "trials", "epochs"}
     names |= {"repeats", "seed", "train_samples", "batch_size", "objective", "direction", "backend", "versions", "machine"}
-    assert set(result.config) == names | {"callbacks", "command"}
+    assert set(result.config) == names | {"callbacks", "command", "factor", "min_epochs", "first"}
+    without = tuning.search("adam", tiny, trials=1, directory="without", defaults_first=False, progress=False)
+    assert set(result.config) - set(without.config) == {"first"}
     assert (result.config["epochs"], result.config["pruner"], result.config["problem"]) == (2, None, tiny)
 
 
@@ -142,7 +154,9 @@ def file(tmp_path):
 
 
 def toml(value):
-    return json.dumps(value) if not isinstance(value, dict) else f"{{{', '.join(f'{k} = {toml(v)}' for k, v in value.items())}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k} = {toml(v)}' for k, v in value.items())}}}"
+    return f"[{', '.join(map(toml, value))}]" if isinstance(value, (list, tuple)) else json.dumps(value)
 
 
 def test_the_file_on_the_page_is_a_plan(file):
@@ -195,8 +209,6 @@ def test_a_file_that_is_not_there_or_names_no_optimizer(command, file, tmp_path)
     assert "OPTIMIZER" in one_sentence(command("compare")[2])
     with pytest.raises(SearchError, match="names no optimizer"):
         Plan.load(file("trials = 3"))
-    counted = file("optimizer = 'adam'\nconfirmations = 3")
-    assert "for a comparison alone" in one_sentence(command("tune", "--plan", counted)[2])
 
 
 def test_the_command_line_wins_over_the_file():

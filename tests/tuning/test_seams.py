@@ -48,6 +48,7 @@ def test_keras_tuner_has_the_method_and_it_takes_what_it_is_given(cls, name, arg
         *((ORACLE, name) for name in keras_tuner_seam.ATTRIBUTES_OF_ORACLES),
         *((GRID, name) for name in keras_tuner_seam.ATTRIBUTES_OF_GRIDS),
         *((BAYESIAN, name) for name in keras_tuner_seam.ATTRIBUTES_OF_BAYESIAN),
+        *((HYPERBAND, name) for name in keras_tuner_seam.ATTRIBUTES_OF_HYPERBAND),
     ],
 )
 def test_keras_tuner_s_oracles_have_the_attribute(cls, name):
@@ -153,6 +154,7 @@ def test_private_names_stand_in_the_seams_alone():
         *keras_tuner_seam.ATTRIBUTES_OF_GRIDS,
         *keras_tuner_seam.OF_BAYESIAN,
         *keras_tuner_seam.OF_HYPERBAND,
+        *keras_tuner_seam.ATTRIBUTES_OF_HYPERBAND,
         *keras_tuner_seam.ATTRIBUTES_OF_BAYESIAN,
         *keras_tuner_seam.OF_TUNERS,
         *keras_seam.OF_MODELS,

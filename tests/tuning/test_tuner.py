@@ -399,5 +399,5 @@ def test_a_local_engine_is_that_of_the_workers_asked_for(tmp_path):
     assert isinstance(tuner.engine, LocalEngine)
     assert tuner.engine.workers == 3
     tuner._source = tuner.ledger
-    with tuner.ledger.opened(1, None):
+    with tuner.ledger.opened(1):
         assert pickle.loads(pickle.dumps(tuner.trainer((), {}))).hypermodel.build is model_of

@@ -15,7 +15,7 @@ from tuning.command.arguments import CHECK_FAILED, DONE, NO_USABLE_TRIAL, Interr
 from tuning.errors import SearchError, missing_packages_explained
 from tuning.experiments import plan as plans
 from tuning.experiments.plan import Plan
-from tuning.names import SURFACES, check_name, folder_name
+from tuning.names import SURFACES, check_name, folder_name, sentence
 from tuning.runtime.interruption import Interruption
 
 
@@ -26,7 +26,7 @@ def _plan(options, optimizers: Sequence[str]) -> Plan:
     for name, option in plans.OPTIONS.items():
         value = getattr(options, name, None)
         if value is not None:
-            given[name] = value if option.reads is None else plans.pairs(option, value)
+            given[name] = plans.value_of(option, value)
     asked = plans.over(asked, given)
     if "optimizers" not in asked:
         raise SearchError("Name an OPTIMIZER, see `keras-optims optimizers`, or give a --plan FILE that does.")
@@ -61,11 +61,11 @@ def tune(options) -> int:
 
     with _searching(options):
         _import_keras()
-        from tuning.experiments.search import run
+        from tuning.experiments.search import run_and_confirm
 
-        result = run(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
+        result = run_and_confirm(plan, fresh=options.fresh, retry_failed=options.retry_failed, command=options.command_line)
     if options.json:
-        _print_json(result.to_json())
+        _print_json(_search_as_json(result))
     _say_best(result)
     return DONE if result.best is not None else NO_USABLE_TRIAL
 
@@ -86,7 +86,15 @@ def compare(options) -> int:
     return DONE if result.best is not None else NO_USABLE_TRIAL
 
 
+def _search_as_json(result) -> dict[str, Any]:
+    from tuning.results.worth import as_json
+
+    return as_json(result)
+
+
 def _say_best(result) -> None:
+    from tuning.results.worth import worth
+
     best = result.best
     if best is None:
         from tuning.console.search_table import without_best
@@ -96,6 +104,8 @@ def _say_best(result) -> None:
     score = str(best.summary) if len(best.executions) > 1 else f"{best.score:.6g}"
     print(f"Best {result.objective}: {score} (trial {best.number} of {len(result.trials)})", file=sys.stderr)
     print(f"    {best.line}", file=sys.stderr)
+    if (found := worth(result)) is not None:
+        print(f"Was tuning worth it? {sentence(found.text)}", file=sys.stderr)
     kept = ["best.json", _store_name(), *(name for name in [_model_name(result)] if name)]
     print(f"Kept in {result.directory} ({', '.join(kept)})", file=sys.stderr)
 
@@ -110,7 +120,7 @@ def show(options) -> int:
         return _show_comparison(Comparison.load(directory), options.json)
     result = SearchResult.load(directory)
     if options.json:
-        _print_json(result.to_json())
+        _print_json(_search_as_json(result))
         return DONE
     from tuning.console.search_table import table
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, PORT, reading
 from tuning.errors import BACKENDS, SearchError
-from tuning.experiments.plan import COUNT, OPTIONS, SEED, Option
+from tuning.experiments.plan import COUNT, FLAG, OPTIONS, SEED, Option
 from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, EXPORTS, KINDS, meant
 
 RESUMABLE = "finished trials are kept. To go on"
@@ -259,7 +259,7 @@ def _search_arguments(parser: argparse.ArgumentParser, directory: str, compares:
         help="a TOML file with these options as keys, such as train_samples = 500; what is given here as well wins",
     )
     for option in OPTIONS.values():
-        if option.help is not None and option.compares <= compares:
+        if option.help is not None and not (option.searches and compares):
             _option_argument(parser, option, directory)
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on stdout")
     parser.add_argument("--fresh", action="store_true", help="delete what was found in DIR and start over")
@@ -273,7 +273,9 @@ def _option_argument(parser: argparse.ArgumentParser, option: Option, directory:
     """A flag for a field of a plan, whose help may speak of the directory."""
     assert option.help is not None
     help, kind = option.help.format(directory=directory), option.kind
-    if option.reads is not None:
+    if option.kind is FLAG:
+        parser.add_argument(option.flag, action="store_const", const=False, dest=option.name, help=help)
+    elif option.reads is not None or option.reads_each is not None:
         parser.add_argument(option.flag, action="append", metavar=option.metavar, help=help)
     elif kind.names is not None:
         action, names = "append" if option.repeats else "store", f"{{{','.join(kind.names)}}}"

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from tuning.names import counted
-from tuning.results.comparison import Comparison, with_interval
+from tuning.results.comparison import Comparison, budget, with_interval
 from tuning.results.statistics import plus_minus
 
 LINE = 120  # of running text, at most
@@ -45,13 +45,13 @@ def table(comparison: Comparison, width: int | None = None) -> str:
 
 def _title(comparison: Comparison) -> str:
     content = comparison.content
-    budget = [
-        f"{counted(content['trials'], 'trial')} each" if content["trials"] else "one sweep each",
+    parts = [
+        f"{budget(content)} each",
         counted(content["epochs"], "epoch"),
         *([f"{content['repeats']} repeats"] if content["repeats"] > 1 else []),
     ]
     count = len(comparison.optimizers)
-    return f"{count} optimizer{'s' * (count != 1)} on {content['problem']}, {', '.join(budget)}, in {comparison.directory}"
+    return f"{count} optimizer{'s' * (count != 1)} on {content['problem']}, {', '.join(parts)}, in {comparison.directory}"
 
 
 def _notes(content: dict[str, Any]) -> list[str]:
@@ -70,6 +70,9 @@ def _notes(content: dict[str, Any]) -> list[str]:
     if not content["complete"]:
         notes.append("Unfinished: these are the results so far; the same command goes on.")
     for entry in content["optimizers"]:
+        ended = entry.get("ended")
+        if ended is not None and ended["by"] in ("epochs", "target"):
+            notes.append(f"The search of {entry['optimizer']} ended, as {ended['text']}.")
         if entry["line"] is None and any(entry["trials"].values()):
             notes.append(f"{entry['optimizer']} has no completed trial ({_words(entry['trials'])}).")
         lost = {state: entry["confirmations"].get(state, 0) for state in ("diverged", "failed")}

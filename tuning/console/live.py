@@ -68,6 +68,7 @@ class View:
         self._notes: list[str] = []
         self._resumed = 0
         self._begun = time.monotonic()
+        self._over = False
         self._at_once = 1  # trials that ran at the same time, at most
         self._took: list[tuple[float, float]] = []  # by each trial of this session, with and without its first epoch's share
 
@@ -93,9 +94,11 @@ class View:
         elif self._stream.isatty():
             with self._live_table():
                 yield
+                self._over = True
         elif self._stream is sys.stderr and in_notebook():
             with self._in_notebook():
                 yield
+                self._over = True
         else:
             many = counted(self._trials, "trial") if self._trials else "some trials"
             self._line(f"{self._title}: {many}, {self._objective.name} ({self._objective.direction})")
@@ -304,7 +307,7 @@ class View:
         total = self._trials or max(self._ended + len(self._running), 1)
         counts = f" {self._ended}/{self._trials or '?'}"
         elapsed, eta = time.monotonic() - self._begun, self._eta()
-        if self._ended >= total:
+        if self._over or self._ended >= total:
             clock = f"  done in {_duration(elapsed)}"
         else:
             clock = f"  {_duration(elapsed)} gone" + ("" if eta is None else f", about {_duration(eta)} left")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuning.names import counted
 from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.results.worth import worth
 
 
 def table(result: SearchResult, count: int | None = None) -> str:
@@ -34,15 +35,23 @@ def table(result: SearchResult, count: int | None = None) -> str:
             failed.setdefault(trial.message, []).append(str(trial.number))
     if failed:
         text += ["", *(f"trial{'s' * (len(who) > 1)} {', '.join(who)} failed: {message}" for message, who in failed.items())]
+    if result.ended is not None and result.ended["by"] != "trials":  # which the title says
+        text += ["", f"ended: {result.ended['text']}"]
     if ranked:
         text += ["", f"best: {ranked[0].line}"]
+    if (found := worth(result)) is not None:
+        text += ["", f"was tuning worth it? {found.text}"]
+    warm = result.config.get("warm_start")
+    if warm:
+        text += ["", f"warm start: {warm['note']}"]
     return "\n".join(text)
 
 
 def without_best(result: SearchResult) -> str:
     """What is to say of a search that has no best trial."""
     counts = ", ".join(f"{result.count(state)} {state}" for state in ("pruned", "diverged", "failed") if result.count(state))
-    return f"No trial completed ({counts or 'none began'}); see {result.directory}."
+    why = f", as {result.ended['text']}" if result.ended is not None and result.ended["by"] in ("epochs", "minutes") else ""
+    return f"No trial completed ({counts or 'none began'}{why}); see {result.directory}."
 
 
 def _cells(trial: TrialRecord, names: list[str]) -> list[str]:

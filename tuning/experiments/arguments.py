@@ -9,9 +9,21 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.experiments.plan import Plan
-from tuning.names import folder_name
+from tuning.names import HALVING, folder_name
 
 DEFAULT_TRIALS = 16
+
+
+def trials_of(plan: Plan, *, minutes_are_its_own: bool) -> int | None:
+    """How many trials a search of a plan has, unless it is of a grid; `None`: its oracle or its budget ends it.
+
+    Args:
+        minutes_are_its_own: whether `max_minutes` is of this search, and not of several.
+    """
+    if plan.trials is not None or plan.oracle in HALVING:
+        return plan.trials
+    ends_it = plan.max_epochs is not None or (minutes_are_its_own and plan.max_minutes is not None)
+    return None if ends_it and plan.oracle != "grid" else DEFAULT_TRIALS
 
 
 def engine_of(plan: Plan):

@@ -5,25 +5,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tuning.errors import NoUsableTrialError, SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, objective_of, of_problem
+from tuning.experiments.arguments import objective_of, of_problem, trials_of
 from tuning.experiments.plan import Plan, plan_of, shows_options
-from tuning.experiments.search import run
-from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER, HALVING, folder_name
-from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, confirms, load_search
+from tuning.experiments.running import run
+from tuning.experiments.search import confirming, set_aside
+from tuning.names import counted, folder_name
+from tuning.results.comparison import FILE_NAME, Comparison, confirmation_directory, load_search
 from tuning.runtime.machine import versions
 from tuning.store import database as stores
 from tuning.store.lock import Lock
 from tuning.study.identity import check_same_search
 from tuning.trackers import checked
 from tuning.trackers.following import Trackers
+
+if TYPE_CHECKING:
+    from tuning.problems.problem import Problem
 
 LEAST_CONFIRMATIONS = 10  # the 95 % interval is then 0.7 standard deviations to each side; from 5 seeds it would be 1.2
 
@@ -52,8 +55,8 @@ def compare(
         retry_failed: try the trials that failed once more, with the same settings and seeds.
         progress, command: as `tuning.search` takes them.
         **options: all that a `tuning.Plan` has; with a plan, changes of it. `search` and `fix` go to those optimizers that have a
-            hyperparameter of this name, `max_minutes` is for all of it, and each optimizer's search is in a folder of
-            `directory`.
+            hyperparameter of this name; `max_epochs` and `target` are of each optimizer's search, so that it is fair, and
+            `max_minutes` is for all of it, as time is not; each optimizer's search is in a folder of `directory`.
 
     Returns:
         A `Comparison` with `optimizers`, `differences`, `to_json()`, `to_dataframe()`. An optimizer may have no completed trial.
@@ -63,6 +66,8 @@ def compare(
         KeyboardInterrupt: it was interrupted; the same call resumes it.
     """
     plan = plan_of(optimizers, problem, options)
+    if plan.warm_start is not None:
+        raise SearchError("warm_start is for a search alone: what one optimizer knows from before, the others do not.")
     if plan.confirm is not None:
         raise SearchError("confirm is for a search alone: a comparison confirms the best settings itself.")
     checked(plan.log)
@@ -74,17 +79,19 @@ def compare(
     contestants = tunables_of(plan.optimizers)
     made = make_problem(plan.problem, plan.data_dir)
     changes = _changes(contestants, plan.search or {}, plan.fix or {}, plan.schedule, made.structure())
+    starts = _starts(contestants, changes, plan, made)
     if plan.workers == 1:
         made.load(plan.train_samples)  # what is wrong with the data is said before a folder is made
     folder = pathlib.Path(plan.directory or pathlib.Path("results") / f"compare-{folder_name(made.name)}")
     if stores.exists(folder):
         raise SearchError(f"{folder} holds a search, not a comparison: choose another --directory.")
-    trials = DEFAULT_TRIALS if plan.trials is None and plan.oracle not in HALVING else plan.trials
+    trials = trials_of(plan, minutes_are_its_own=False)
     confirmations = max(LEAST_CONFIRMATIONS, plan.repeats) if plan.confirmations is None else plan.confirmations
     identity = plan.settled(made.epochs).identity("comparison") | of_problem(plan.problem, made, objective_of(made))
     header = {
         **identity,
         "trials": trials,
+        **{name: value for name in ("max_epochs", "target") if (value := getattr(plan, name)) is not None},
         "confirmations": confirmations,
         "versions": versions(),
         "machine": None,
@@ -97,33 +104,23 @@ def compare(
         elif (folder / FILE_NAME).is_file():
             there = Comparison.load(folder).content
             check_same_search({name: there.get(name) for name in identity}, identity, folder, "comparison")
-        _check_budgets(folder, contestants, trials)
+        _check_budgets(folder, contestants, trials, plan.max_epochs)
 
         contest = _Contest(folder, header, contestants, deadline, progress, retry_failed, trackers)
         each = dataclasses.replace(plan, confirmations=None)
         for name, one in contestants.items():
             place = folder / folder_name(name)
-            own = dataclasses.replace(each, optimizers=[one.named], directory=place, trials=trials, **changes[name])
+            own = dataclasses.replace(
+                each, optimizers=[one.named], directory=place, trials=trials, start_with=starts[name], **changes[name]
+            )
             contest.phase(name, "search", own)
         for name, one in contestants.items():
             best = contest.best(name)
             if best is not None:
-                confirming = dataclasses.replace(
-                    each,
-                    optimizers=[one.named],
-                    directory=_confirmation_place(folder, name, best),
-                    trials=confirmations,
-                    epochs=best.epochs,
-                    repeats=1,
-                    confirm=best.hyperparameters,
-                    # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
-                    oracle=DEFAULT_ORACLE,
-                    sampler=None,
-                    pruner=DEFAULT_PRUNER,
-                    keep_models=0,
-                    **changes[name],
-                )
-                contest.phase(name, "confirmation", confirming)
+                place = confirmation_directory(folder, name)
+                set_aside(place, best)
+                own = dataclasses.replace(each, optimizers=[one.named], **changes[name])
+                contest.phase(name, "confirmation", confirming(own, best, place, confirmations))
         return contest.result()
 
 
@@ -169,7 +166,10 @@ class _Contest:
         if time.monotonic() >= self.deadline:
             found = load_search(pathlib.Path(str(plan.directory)))
             wanted = plan.trials
-            self.complete = self.complete and found is not None and wanted is not None and len(found.trials) >= wanted
+            done = found is not None and wanted is not None and len(found.trials) >= wanted
+            if left > 0 and found is not None and found.ended is not None:
+                done = done or found.ended["by"] not in ("minutes", "failures")
+            self.complete = self.complete and done
         self.result(complete=False)
 
     def best(self, name: str):
@@ -218,26 +218,39 @@ def _changes(
     return changes
 
 
-def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None) -> None:
+def _starts(
+    contestants: Mapping[str, Any], changes: Mapping[str, dict[str, Any]], plan: Plan, made: Problem
+) -> dict[str, list[Mapping[str, Any]] | None]:
+    """For each optimizer those settings of `start_with` of which it has all names; an error if none has."""
+    from tuning.space import given
+    from tuning.space.space import Space
+
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in contestants}
+    structure = made.structure()
+    spaces = {
+        name: Space.of(one.named, **changes[name], schedule=plan.schedule, structure=structure)
+        for name, one in contestants.items()
+    }
+    for words in plan.start_with or ():
+        having = [name for name, space in spaces.items() if set(words) <= set(space.axes)]
+        for name in having or contestants:
+            given.named(spaces[name], structure, made.batch_size, words)
+            found[name].append(words)
+    return {name: words or None for name, words in found.items()}
+
+
+def _check_budgets(folder: pathlib.Path, contestants: Mapping[str, Any], trials: int | None, max_epochs: int | None) -> None:
     for name in contestants:
         found = load_search(folder / folder_name(name))
-        if found is not None and trials is not None and len(found.trials) > trials:
-            raise SearchError(
-                f"{name} has {len(found.trials)} trials in {folder} already: ask for at least as many, so that the budgets "
-                f"are equal; received {trials}."
-            )
-
-
-def _confirmation_place(folder: pathlib.Path, name: str, best) -> pathlib.Path:
-    """The folder for the confirmation of a best setting; one of a setting that is no longer the best is kept aside."""
-    place = confirmation_directory(folder, name)
-    found = load_search(place)
-    if found is not None and not confirms(found, best):
-        number = 1
-        while (aside := place.with_name(f"{place.name}-superseded-{number}")).exists():
-            number += 1
-        os.rename(place, aside)
-    return place
+        for there, now, what in (
+            (0 if found is None else len(found.trials), trials, "trial"),
+            (0 if found is None else found.epochs_trained, max_epochs, "epoch"),
+        ):
+            if now is not None and there > now:
+                raise SearchError(
+                    f"{name} has {counted(there, what)} in {folder} already: ask for at least as many, so that the budgets "
+                    f"are equal; received {now}."
+                )
 
 
 def _remove(folder: pathlib.Path, contestants: Mapping[str, Any]) -> None:

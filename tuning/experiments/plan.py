@@ -17,6 +17,7 @@ from tuning.names import (
     DEFAULT_PRUNER,
     DEFAULT_SAMPLER,
     ENGINES,
+    HALVING,
     JIT,
     ORACLES,
     PRUNERS,
@@ -25,7 +26,7 @@ from tuning.names import (
     meant,
 )
 from tuning.space.schedules import SCHEDULES
-from tuning.space.text import parse_fix, parse_search
+from tuning.space.text import parse_fix, parse_search, parse_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +84,7 @@ def _number(value: Any) -> bool:
 
 
 COUNT = Kind("an int of at least 1", lambda value: _int(value) and value >= 1, int)
+AT_LEAST_2 = Kind("an int of at least 2", lambda value: _int(value) and value >= 2, int)
 COUNT_OR_AUTO = Kind(
     "an int of at least 1, or auto",
     lambda value: value == "auto" or COUNT.holds(value),
@@ -91,6 +93,7 @@ COUNT_OR_AUTO = Kind(
 SEED = Kind("an int of at least 0", lambda value: _int(value) and 0 <= value < 2**63, int)
 POSITIVE = Kind("a number above 0", lambda value: _number(value) and value > 0, float)
 COUNT_OR_0 = Kind("an int of at least 0", lambda value: _int(value) and value >= 0, int)
+FINITE = Kind("a finite number", _number, float)
 NOT_NEGATIVE = Kind("a number of at least 0", lambda value: _number(value) and value >= 0, float)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 PATH = Kind("a path", lambda value: isinstance(value, (str, os.PathLike)))
@@ -98,6 +101,11 @@ MAPPING = Kind("a mapping of names to values", lambda value: isinstance(value, M
 CALLBACKS = Kind(
     "module:function, a Keras callback, a list of them, or a function that returns one",
     lambda value: ":" in value if isinstance(value, str) else isinstance(value, (list, tuple)) or value is not None,
+)
+FLAG = Kind("True or False", lambda value: isinstance(value, bool))
+SETTINGS = Kind(
+    "a list of mappings of names to values",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, Mapping) and each for each in value),
 )
 PROBLEM = Kind("a name, module:function, or a tuning.Problem", lambda value: value is not None)
 
@@ -113,6 +121,8 @@ class Option:
         reads: of a mapping, makes a name and a value of a word of the command line.
         repeats: whether it is given once for each of its values.
         compares: whether only a comparison has it.
+        reads_each: of a list of mappings, makes one of a word of the command line.
+        searches: whether only a search has it.
         name, default: of the field.
     """
 
@@ -123,13 +133,15 @@ class Option:
     reads: Callable[[str], tuple[str, Any]] | None = None
     repeats: bool = False
     compares: bool = False
+    reads_each: Callable[[str], dict[str, Any]] | None = None
+    searches: bool = False
     name: str = ""
     default: Any = None
 
     @property
     def flag(self) -> str:
         """On the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
 
 
 _SEARCH, _COMPARISON, _BOTH = ("search",), ("comparison",), ("search", "comparison")
@@ -149,11 +161,15 @@ class Plan:
             one in each trial, and a comparison searches each.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
         trials: how many settings to try; 16, or one sweep of Hyperband, or as many as it takes until ASHA has trained one for all
-            epochs. A search that is resumed with more goes on.
+            epochs; or, with `max_epochs` or, of a search, `max_minutes`, as many as these allow. A search that is resumed with
+            more goes on.
         epochs: of a trial, with Hyperband and ASHA of the longest; by default what the problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
             `"asha"`, `"bayesian"`, or `"optuna"`.
-        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler.
+        sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler; `asha` may have one, too, in the
+            place of the Sobol sequence.
+        factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
+        min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
         pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
             first execution decides. Not with Hyperband and ASHA, which stop trials themselves.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, a list of values, or `None` for the declared
@@ -169,7 +185,10 @@ class Plan:
         train_samples: use only so many training samples.
         callbacks: Keras callbacks of every training: one or a list, which are copied for each; or a function of no arguments that
             returns new ones, also as `"module:function"`. They come after those of the problem.
+        max_epochs: train so many epochs at most, in all trials and sessions: no trial begins that would train more. Of a
+            comparison each optimizer's search has so many.
         max_minutes: begin no trial later than this after the call.
+        target: begin no trial any more when the best one has this objective, or a better one.
         engine: `"local"`: on this machine; `"ray"`: on a Ray cluster (docs/scaling.md).
         workers: how many processes train; 1 on the engine `local`: this one. A trial whose process dies runs again, at most
             3 times in all.
@@ -181,6 +200,11 @@ class Plan:
             compiles a whole epoch.)
         batch_trials: how many trials train together in one program, on JAX with one worker; `"auto"`: 1 on a CPU, on a GPU as
             many as the first one measures to be fastest.
+        defaults_first: whether the first trial has the declared defaults: was tuning worth it? They are left out, which is said,
+            where one of them lies outside of what is searched. With Hyperband and ASHA it trains all epochs.
+        start_with: settings of further first trials, each a mapping of name -> value of axes; others are as declared.
+        warm_start: the directory of an earlier search whose trials inform this one: Optuna's sampler knows them from the
+            beginning, with other oracles, and with CMA-ES, the best of them is one of the first trials.
         keep_models: of so many of the best trials the model at its best epoch is kept, as `trial-N.keras` in the directory.
         log: where each training is logged besides, live: `"tensorboard"`, `"mlflow"`, `"wandb"`, or several of them. The runs
             are in the directory, unless the client's own environment variables say otherwise (docs/tracking.md).
@@ -189,8 +213,9 @@ class Plan:
         confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
             each from a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are
             evaluated too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
-        confirmations: of a comparison: trainings of each best setting with fresh seeds; by default 10, or `repeats` if that is
-            more.
+        confirmations: trainings of each best setting with fresh seeds; by default of a comparison 10, or `repeats` if that is
+            more. A search has none by default; else it trains its best setting and the declared defaults so often, in
+            `DIRECTORY-confirmation` and `DIRECTORY-confirmation-of-defaults`.
 
     Raises:
         SearchError: (a ValueError) a value is not allowed.
@@ -209,10 +234,16 @@ class Plan:
     sampler: Annotated[
         Any,
         Option(
-            *(Kind.one_of(SAMPLERS, or_object=True), f"of the oracle optuna (default: {DEFAULT_SAMPLER})"),
+            Kind.one_of(SAMPLERS, or_object=True),
+            f"of the oracle optuna (default: {DEFAULT_SAMPLER}), or of asha in the place of the Sobol sequence",
             identifies=_SEARCH,
         ),
     ] = None
+    factor: Annotated[
+        int | None,
+        Option(AT_LEAST_2, "hyperband, asha: one of so many goes on, for so many times the epochs (default: 3)", "N", _BOTH),
+    ] = None
+    min_epochs: Annotated[int | None, Option(COUNT, "hyperband, asha: no trial trains fewer (default: 1)", "N", _BOTH)] = None
     pruner: Annotated[
         Any,
         Option(
@@ -248,7 +279,11 @@ class Plan:
     callbacks: Annotated[
         Any, Option(CALLBACKS, "a function that returns Keras callbacks for a training", "MODULE:FUNCTION", _BOTH)
     ] = None
+    max_epochs: Annotated[
+        int | None, Option(COUNT, "train so many epochs at most, in all trials; compare: of each optimizer", "N")
+    ] = None
     max_minutes: Annotated[float | None, Option(POSITIVE, "begin no trial later than this", "M")] = None
+    target: Annotated[float | None, Option(FINITE, "end when the best trial has this objective, or a better one", "X")] = None
     engine: Annotated[
         str, Option(Kind.one_of(ENGINES), "where trials run: on this machine, or on a Ray cluster (default: local)")
     ] = "local"
@@ -286,6 +321,20 @@ class Plan:
             "N|auto",
         ),
     ] = "auto"
+    defaults_first: Annotated[
+        bool, Option(FLAG, "do not begin with the declared defaults as the first trial (default: begin with them)")
+    ] = True
+    start_with: Annotated[
+        Sequence[Mapping[str, Any]] | None,
+        Option(
+            *(SETTINGS, "a further first trial with these values; what is not named is as declared", "NAME=VALUE,..."),
+            reads_each=parse_start,
+        ),
+    ] = None
+    warm_start: Annotated[
+        str | os.PathLike | None,
+        Option(PATH, "of an earlier search whose trials inform this one", "DIR", searches=True),
+    ] = None
     keep_models: Annotated[
         int, Option(COUNT_OR_0, "keep the models of so many of the best trials, as trial-N.keras (default: 1)", "N")
     ] = 1
@@ -301,8 +350,10 @@ class Plan:
     confirmations: Annotated[
         int | None,
         Option(
-            *(COUNT, "trainings of each best setting with fresh seeds (default: 10, or --repeats if that is more)", "K"),
-            compares=True,
+            COUNT,
+            "trainings of each best setting with fresh seeds; tune: of the declared defaults as well, to say whether tuning was "
+            "worth it (default: tune none, compare 10, or --repeats if that is more)",
+            "K",
         ),
     ] = None
 
@@ -318,6 +369,14 @@ class Plan:
                 object.__setattr__(self, name, dict(value))
             elif option.repeats:
                 object.__setattr__(self, name, tuple(dict.fromkeys([value] if isinstance(value, str) else value or ())))
+        if self.start_with is not None:
+            object.__setattr__(self, "start_with", [dict(each) for each in self.start_with])
+        for name in ("factor", "min_epochs"):
+            if getattr(self, name) is not None and self.oracle not in HALVING:
+                raise SearchError(
+                    f"{name} is for the oracles {' and '.join(HALVING)} alone; received {name} {getattr(self, name)!r} with the "
+                    f"oracle {self.oracle!r}."
+                )
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(
@@ -361,7 +420,8 @@ class Plan:
         found = {name: _json(getattr(self, name)) for name, option in OPTIONS.items() if of in option.identifies}
         found |= {name: found[name] or {} for name in ("search", "fix") if name in found}
         found |= {"search": _json(_listed(self.search))} if found.get("search") else {}
-        return found | ({"pruner": None} if found.get("pruner") == "none" else {})
+        usual = {"pruner": "none", "factor": 3, "min_epochs": 1}  # said or not
+        return {name: None if name in usual and value == usual[name] else value for name, value in found.items()}
 
 
 def _options() -> dict[str, Option]:
@@ -410,6 +470,8 @@ def options_of(content: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in OPTIONS.items():
         if option.reads is not None and isinstance(content.get(name), list):
             content[name] = pairs(option, content[name])
+        elif option.reads_each is not None and isinstance(content.get(name), list):
+            content[name] = [option.reads_each(each) if isinstance(each, str) else each for each in content[name]]
         elif name == "search" and isinstance(content.get("search"), Mapping):
             content["search"] = {axis: _wanted(wanted) for axis, wanted in content["search"].items()}
     return content
@@ -441,6 +503,13 @@ def pairs(option: Option, words: Sequence[str]) -> dict[str, Any]:
             raise SearchError(f"{option.flag} is given once for each name; received {name} twice.")
         found[name] = value
     return found
+
+
+def value_of(option: Option, words: Any) -> Any:
+    """The value of an option, from what the command line gives of it."""
+    if option.reads is not None:
+        return pairs(option, words)
+    return words if option.reads_each is None else [option.reads_each(word) for word in words]
 
 
 def over(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,27 +1,21 @@
-"""`tuning.search`: an optimizer, a problem, a budget, and out comes the best setting."""
+"""`tuning.search`: an optimizer, a problem, a budget, and out comes the best setting; confirmed, if that is asked for."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import os
 import pathlib
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from tuning.console.search_table import without_best
-from tuning.errors import SearchError, missing_packages_explained
-from tuning.experiments.arguments import DEFAULT_TRIALS, check_jit, default_directory, engine_of, objective_of, of_problem
 from tuning.experiments.plan import Plan, plan_of, shows_options
-from tuning.names import HALVING
-from tuning.results.comparison import is_comparison
-from tuning.results.search import SearchResult
-from tuning.runtime.machine import machine, versions
-from tuning.store import database as stores
-from tuning.trackers import checked
-
-if TYPE_CHECKING:
-    from tuning.trackers.following import Trackers
+from tuning.experiments.running import run
+from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
+from tuning.results.comparison import confirms, load_search
+from tuning.results.search import SearchResult, TrialRecord
+from tuning.results.worth import defaults_trial, places
 
 
 @shows_options
@@ -58,150 +52,56 @@ def search(
         KeyboardInterrupt: the search was interrupted; the same call resumes it.
     """
     plan = plan_of(optimizer if isinstance(optimizer, (Plan, list, tuple)) else [optimizer], problem, options)
-    result = run(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
+    result = run_and_confirm(plan, fresh=fresh, retry_failed=retry_failed, progress=progress, command=command)
     if result.best is None and not progress:
         warnings.warn(without_best(result), stacklevel=2)
     return result
 
 
-def run(
-    plan: Plan,
-    *,
-    fresh: bool = False,
-    retry_failed: bool = False,
-    progress: bool = True,
-    command: str | None = None,
-    choices: Mapping[str, Any] | None = None,
-    trackers: Trackers | None = None,
-) -> SearchResult:
-    """What `search` does, by its plan.
+def run_and_confirm(plan: Plan, **options: Any) -> SearchResult:
+    """Runs the search of a plan, and then the confirmations that it asks for; `options` are those of `run`."""
+    confirmations = plan.confirmations
+    result = run(dataclasses.replace(plan, confirmations=None), **options)
+    best, defaults = result.best, defaults_trial(result)
+    if confirmations is None or best is None or result.ended is None:
+        return result
+    for place, trial in zip(places(result.directory), (best, defaults), strict=True):
+        if trial is not None and trial.state == "completed":
+            set_aside(place, trial)
+            run(confirming(plan, trial, place, confirmations), **{**options, "fresh": False}, choices=result.choices)
+    return SearchResult.load(result.directory)
 
-    `choices` are those of another search, which this one need not measure; `trackers` are those of the comparison to which it
-    belongs.
-    """
-    problem, trials, confirm = plan.problem, plan.trials, plan.confirm
-    if plan.confirmations is not None:
-        raise SearchError(f"confirmations are for a comparison alone; received {plan.confirmations} for a search.")
-    chosen_engine = engine_of(plan)
-    checked(plan.log)
-    with missing_packages_explained():
-        import keras
 
-        from tuning import oracles
-        from tuning.console.live import View
-        from tuning.engines.here import HereEngine
-        from tuning.oracles.confirmation import ConfirmationOracle, fresh_seed
-        from tuning.problems import make_problem
-        from tuning.problems.streams import is_stream
-        from tuning.space.optimizers import public_name
-        from tuning.space.space import Space
-        from tuning.study.tuner import Tuner
-        from tuning.training.problem_model import ProblemModel, load, samples_of, steps_per_epoch
-
-    check_jit(plan.jit, keras.backend.backend())
-    if chosen_engine is not None and plan.batch_trials not in ("auto", 1):
-        raise SearchError(
-            f"Trials train together in one process: choose batch_trials or workers; received batch_trials={plan.batch_trials}, "
-            f"workers={plan.workers} and the engine {plan.engine!r}."
-        )
-    made = make_problem(problem, plan.data_dir)
-    space = Space.of(plan.optimizers, plan.search, plan.fix, plan.schedule, made.structure())
-    data = None
-    if space.follows_schedule:
-        data = load(space, made, plan.train_samples)
-        steps = steps_per_epoch(space.batch_size or made.batch_size, data)
-        space = space.in_steps(steps, samples_of(data) if space.searches_batch_size else None)
-    plan = plan.settled(made.epochs)
-    assert plan.epochs is not None
-    folder = default_directory(space.parts, made.name) if plan.directory is None else pathlib.Path(plan.directory)
-    if is_comparison(folder):
-        raise SearchError(f"{folder} holds a comparison, which a search there would hide: choose another --directory.")
-    seed, own = plan.seed, {}
-    if confirm is not None:
-        space.check_setting(confirm)
-        seed = fresh_seed(seed)
-        own = {"oracle": "confirmation", "seed": seed, "confirms": dict(confirm)}
-        folder = folder if plan.directory is not None else folder.with_name(f"{folder.name}-confirmation")
-    objective = objective_of(made)
-    points = None
-    if plan.oracle == "grid" and confirm is None:
-        points = space.grid_points(DEFAULT_TRIALS if trials is None else trials)
-        if not fresh and stores.exists(folder):  # a larger budget does not change the grid of a search that has begun
-            points = SearchResult.load(folder).config.get("grid") or points
-        trials = math.prod(points.values()) if trials is None else min(trials, math.prod(points.values()))
-    elif trials is None and (plan.oracle not in HALVING or confirm is not None):
-        trials = DEFAULT_TRIALS
-    config = {
-        "optimizer": ",".join(each if isinstance(each, str) else public_name(each) for each in plan.optimizers),
-        **plan.identity(),
-        **of_problem(problem, made, objective),
-        "space": space.get_config(),
-        "grid": points,
-        **own,
-        "trials": trials,
-        "batch_trials": plan.batch_trials,
-        "versions": versions(),
-        "machine": machine(),
-        "command": command,
-    }
-    hyperparameters = space.hyperparameters(points)
-    if confirm is not None:
-        oracle = ConfirmationOracle(confirm, objective=objective, max_trials=trials, hyperparameters=hyperparameters)
-    else:
-        oracle = oracles.make_oracle(
-            plan.oracle,
-            objective=objective,
-            hyperparameters=hyperparameters,
-            trials=trials,
-            epochs=plan.epochs,
-            seed=seed,
-            sampler=plan.sampler,
-        )
-    model = ProblemModel(
-        space,
-        problem,
-        plan.data_dir,
-        plan.train_samples,
-        made,
-        reports_test=confirm is not None,
-        callbacks=plan.callbacks,
-        epochs=plan.epochs,
-        data=data,
+def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmations: int) -> Plan:
+    """The plan that trains the setting of a trial with fresh seeds."""
+    return dataclasses.replace(
+        plan,
+        directory=place,
+        trials=confirmations,
+        epochs=trial.epochs,
+        repeats=1,
+        confirm=trial.hyperparameters,
+        # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
+        oracle=DEFAULT_ORACLE,
+        sampler=None,
+        factor=None,
+        min_epochs=None,
+        pruner=DEFAULT_PRUNER,
+        start_with=None,
+        warm_start=None,
+        max_epochs=None,
+        max_minutes=None,
+        target=None,
+        keep_models=0,
+        confirmations=None,
     )
-    model.own_callbacks()  # what is wrong with them, or with the data, is an error of the search, not of its first trial
-    if chosen_engine is None:
-        model.load()
-    stream = sys.stderr if progress else None
-    counted = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
-    samples = samples_of(model.load()) if counted else None
-    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None, samples=samples)
-    tuner = Tuner(
-        oracle,
-        model,
-        directory=str(folder.parent),
-        project_name=folder.name,
-        overwrite=fresh,
-        retry_failed=retry_failed,
-        seed=seed,
-        executions_per_trial=plan.repeats,
-        config=config,
-        listener=view,
-        engine=chosen_engine or HereEngine(plan.batch_trials),
-        max_seconds=None if plan.max_minutes is None else 60 * plan.max_minutes,
-        pruner=plan.pruner,
-        keep_models=plan.keep_models,
-        jit=plan.jit,
-        log=plan.log,
-    )
-    tuner.trackers, tuner.is_shown = trackers, progress
-    tuner.ledger.given = choices or {}
-    tuner.ledger.scores_are_of_epochs = True
-    already = SearchResult.load(folder) if stores.exists(folder) else None
-    with view.showing(already):
-        for note in space.notes() if confirm is None else ():
-            view.noted(note)
-        tuner.search(epochs=plan.epochs)
-    result = SearchResult.load(folder)
-    if confirm is None:
-        result.write_best()
-    return result
+
+
+def set_aside(place: pathlib.Path, trial: TrialRecord) -> None:
+    """Keeps a confirmation in a folder aside, if it is of a setting that is no longer the one that is meant."""
+    found = load_search(place)
+    if found is not None and not confirms(found, trial):
+        number = 1
+        while (aside := place.with_name(f"{place.name}-superseded-{number}")).exists():
+            number += 1
+        os.rename(place, aside)

@@ -9,6 +9,7 @@ import sqlite3
 
 from tuning.errors import SearchError
 from tuning.results.search import SearchResult
+from tuning.results.worth import as_json
 from tuning.store.files import replacing
 
 
@@ -21,7 +22,7 @@ def to_json(search: SearchResult, path: pathlib.Path) -> list[pathlib.Path]:
             return isinstance(content, dict) and {"directory", "counts", "trials", "config"} <= content.keys()
         return False
 
-    content = search.to_json()
+    content = as_json(search)
     with replacing(path, is_ours) as temporary:
         temporary.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n", encoding="utf-8")
     return [path]

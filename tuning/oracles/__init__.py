@@ -7,15 +7,20 @@ KerasTuner's leave out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras_tuner
 import numpy as np
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 
 from tuning.errors import SearchError
-from tuning.names import DEFAULT_SAMPLER, ORACLES, check_name
-from tuning.oracles.asha import AshaOracle
+from tuning.names import DEFAULT_SAMPLER, HALVING, ORACLES, SAMPLED, check_name
+from tuning.oracles.asha import AshaOracle, SampledAshaOracle
 from tuning.oracles.bayesian import BayesianOracle
-from tuning.oracles.grid import GridOracle, find_place
+from tuning.oracles.first import with_given
+from tuning.oracles.grid import GridOracle, KnownGridOracle, find_place
+from tuning.oracles.keras_tuner_seam import begin_brackets
 from tuning.oracles.optuna import OptunaOracle
 from tuning.oracles.quasirandom import QuasirandomOracle
 
@@ -27,16 +32,20 @@ __all__ = [
     "GridOracle",
     "GridSearchOracle",
     "HyperbandOracle",
+    "KnownGridOracle",
     "OptunaOracle",
     "QuasirandomOracle",
     "RandomSearchOracle",
+    "SampledAshaOracle",
     "find_place",
     "make_oracle",
     "oracle_seed",
 ]
 
 # Those that can be told an infinitely bad score.
-UNDERSTAND_INFINITY = (*(QuasirandomOracle, GridSearchOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle, OptunaOracle),)
+UNDERSTAND_INFINITY = (
+    *(QuasirandomOracle, GridSearchOracle, KnownGridOracle, RandomSearchOracle, HyperbandOracle, BayesianOracle, OptunaOracle),
+)
 
 
 def oracle_seed(seed: int) -> int:
@@ -56,6 +65,11 @@ def make_oracle(
     epochs: int,
     seed: int,
     sampler=None,
+    first: Sequence[Mapping[str, Any]] = (),
+    earlier: Sequence[tuple[Mapping[str, Any], float]] = (),
+    continuing: Mapping[int, Mapping[str, Any]] | None = None,
+    factor: int | None = None,
+    min_epochs: int | None = None,
 ) -> keras_tuner.Oracle:
     """An oracle by name.
 
@@ -67,11 +81,23 @@ def make_oracle(
             ASHA: `None` means until the first one has trained all epochs.
         epochs: of a trial; with Hyperband and ASHA, of the longest ones.
         seed: any int >= 0; 0 is a seed like any other.
-        sampler: of `optuna` alone: `tpe` (the default), `cmaes`, or an Optuna sampler.
+        sampler: of `optuna`: `tpe` (the default), `cmaes`, or an Optuna sampler; of `asha` in the place of the Sobol sequence.
+        first: settings of the first trials, which count, and train all epochs.
+        continuing: number of a trial that continues another one for more epochs -> its values.
+        earlier: where there is a sampler: settings and scores of another search that it knows from the beginning.
+        factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
+        min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
     """
     check_name("oracle", name, ORACLES)
-    if sampler is not None and name != "optuna":
-        raise SearchError(f"A sampler is chosen for the oracle optuna only; received the oracle {name!r} with {sampler!r}.")
+    if sampler is not None and name not in SAMPLED:
+        raise SearchError(f"A sampler is chosen for {' and '.join(SAMPLED)} only; received the oracle {name!r} with {sampler!r}.")
+    for what, value in (("factor", factor), ("min_epochs", min_epochs)):
+        if value is not None and name not in HALVING:
+            raise SearchError(
+                f"{what} is of the oracles {' and '.join(HALVING)} only; received the oracle {name!r} with {value!r}."
+            )
+    if min_epochs is not None and min_epochs > epochs:
+        raise SearchError(f"min_epochs must be at most the epochs of the longest trials, {epochs}; received {min_epochs}.")
     common = {
         "objective": objective,
         "hyperparameters": hyperparameters,
@@ -79,18 +105,31 @@ def make_oracle(
         "tune_new_entries": False,
         "seed": oracle_seed(seed),
     }
-    if name == "hyperband":
-        oracle = HyperbandOracle(max_epochs=epochs, factor=3, hyperband_iterations=1 if trials is None else None, **common)
-        oracle.max_trials = trials
-        return oracle
-    if name == "asha":
-        return AshaOracle(max_epochs=epochs, max_trials=trials, **common)
-    if name == "optuna":
-        return OptunaOracle(sampler=DEFAULT_SAMPLER if sampler is None else sampler, max_trials=trials, **common)
-    classes = {
+    classes: dict[str, type[keras_tuner.Oracle]] = {
         "random": RandomSearchOracle,
         "quasirandom": QuasirandomOracle,
-        "grid": GridOracle,
+        "grid": KnownGridOracle if _is_unconditional(hyperparameters) else GridOracle,
+        "hyperband": HyperbandOracle,
+        "asha": AshaOracle if sampler is None else SampledAshaOracle,
         "bayesian": BayesianOracle,
+        "optuna": OptunaOracle,
     }
-    return classes[name](max_trials=trials, **common)
+    of_its_own: dict[str, Any] = {"max_trials": trials}
+    if name == "hyperband":
+        of_its_own = {"max_epochs": epochs, "factor": factor or 3, "hyperband_iterations": 1 if trials is None else None}
+    elif name == "asha":
+        of_its_own |= {"max_epochs": epochs, "factor": factor or 3, "min_epochs": min_epochs or 1}
+    if name == "optuna" or sampler is not None:
+        of_its_own |= {"sampler": DEFAULT_SAMPLER if sampler is None else sampler, "earlier": earlier}
+    given = {**dict(enumerate(first)), **(continuing or {})}
+    oracle = with_given(given, classes[name])(**of_its_own, **common)
+    if name == "hyperband":
+        oracle.max_trials = trials
+        begin_brackets(oracle, min_epochs or 1)
+    elif name == "asha" and trials is None:
+        oracle.max_trials += len(first)
+    return oracle
+
+
+def _is_unconditional(hyperparameters: keras_tuner.HyperParameters) -> bool:
+    return not any(axis.conditions for axis in hyperparameters.space)

@@ -12,15 +12,16 @@ from typing import Any
 import keras_tuner
 from keras_tuner.oracles import HyperbandOracle
 
-from tuning.oracles.asha import AshaOracle
+from tuning.oracles.asha import Asha
+from tuning.oracles.first import BeginsWith
 from tuning.oracles.keras_tuner_seam import round_size
 
-HALVING = (HyperbandOracle, AshaOracle)
+HALVING = (HyperbandOracle, Asha)
 
 
 def continued(oracle: keras_tuner.Oracle, values: Mapping[str, Any]) -> int | None:
     """The number of the trial whose training one with these values continues; `None`: it begins its own."""
-    trial_id = values.get("tuner/trial_id") if isinstance(oracle, HALVING) else None
+    trial_id = values.get("tuner/trial_id") if isinstance(oracle, (*HALVING, BeginsWith)) else None
     return None if trial_id is None else int(trial_id)
 
 
@@ -35,7 +36,7 @@ def promotable(oracle: keras_tuner.Oracle) -> set[int]:
     Never more than a round has places, or than a rung promotes of all trials of the search.
     """
     found: set[int] = set()
-    if isinstance(oracle, AshaOracle):
+    if isinstance(oracle, Asha):
         return {int(trial.trial_id) for trial in oracle.ever_promotable()}
     if not isinstance(oracle, HyperbandOracle):
         return found

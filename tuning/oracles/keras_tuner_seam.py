@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras_tuner
+from keras_tuner.engine.trial import Trial
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle
 
 OF_ORACLES = {
@@ -35,8 +36,16 @@ ATTRIBUTES_OF_GRIDS = {
 
 OF_HYPERBAND = {
     "_get_size": ("self, bracket_num, round_num", "how many trials a round has places for"),
+    "_get_num_brackets": ("self", "how many brackets there are, none of which begins with fewer epochs than are wanted"),
+    "_start_new_bracket": ("self", "the first of them"),
 }
 """Methods of `keras_tuner.oracles.HyperbandOracle`: name -> arguments, and why it is used."""
+
+ATTRIBUTES_OF_HYPERBAND = {
+    "_brackets": "those that have begun",
+    "_current_bracket": "which one is the next",
+}
+"""Attributes of `keras_tuner.oracles.HyperbandOracle`, and why each is used."""
 
 OF_BAYESIAN = {
     "_vectorize_trials": ("self", "the data of the Gaussian process, in which no score may be infinite"),
@@ -74,6 +83,11 @@ def run_again(oracle: keras_tuner.Oracle, trial_ids: Iterable[str]) -> None:
     oracle._retry_queue.extend(trial_ids)
 
 
+def to_run_again(oracle: keras_tuner.Oracle) -> Trial | None:
+    """The trial that the oracle gives again before any new one; `None` if there is none."""
+    return oracle.trials[oracle._retry_queue[-1]] if oracle._retry_queue else None
+
+
 def hash_of(oracle: keras_tuner.Oracle, values: dict[str, Any]) -> str:
     """By which the oracle knows a setting."""
     return oracle._compute_values_hash(values)
@@ -106,6 +120,14 @@ def put_in_order(oracle: GridSearchOracle, trial_ids: Iterable[str]) -> None:
 def round_size(oracle: HyperbandOracle, bracket: int, of_round: int) -> int:
     """How many trials a round of a bracket of Hyperband has places for."""
     return oracle._get_size(bracket, of_round)
+
+
+def begin_brackets(oracle: HyperbandOracle, min_epochs: int) -> None:
+    """Lets the trials of a new Hyperband train so many epochs at least; KerasTuner has that in its state, but no argument."""
+    oracle.min_epochs = min_epochs
+    oracle._current_bracket = oracle._get_num_brackets() - 1
+    oracle._brackets = []
+    oracle._start_new_bracket()
 
 
 class GaussianProcess(BayesianOptimizationOracle):

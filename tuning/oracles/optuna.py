@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -39,13 +39,16 @@ class OptunaOracle(keras_tuner.Oracle):
 
     Args:
         sampler: `"tpe"`, `"cmaes"`, or any Optuna sampler for one objective.
+        earlier: settings and scores of another search, which the sampler knows as trials that have completed. A setting may
+            have values of some hyperparameters alone.
         **kwargs: of `keras_tuner.Oracle`.
     """
 
     per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracles.state`
 
-    def __init__(self, sampler="tpe", **kwargs):
+    def __init__(self, sampler="tpe", *, earlier: Sequence[tuple[Mapping[str, Any], float]] = (), **kwargs):
         super().__init__(**kwargs)
+        self._earlier = [(dict(values), float(score)) for values, score in earlier]
         self.sampler_name = sampler if isinstance(sampler, str) else type(sampler).__qualname__
         with missing_packages_explained():
             self._sampler = _make_sampler(sampler)
@@ -59,6 +62,25 @@ class OptunaOracle(keras_tuner.Oracle):
         self._ids: dict[str, int] = {}  # KerasTuner's trial id -> Optuna's
         for name, value in dict(attributes).items():
             self._storage.set_study_system_attr(self._study_id, name, value)
+        with in_optuna.quietly():
+            for values, score in self._earlier:
+                self._storage.create_new_trial(self._study_id, self._completed(values, score))
+
+    def _completed(self, values: Mapping[str, Any], score: float):
+        """A trial of another search in Optuna's terms."""
+        from optuna.trial import create_trial
+
+        found, hps = {}, keras_tuner.HyperParameters()
+        for name, hp in self._named_space():
+            hps.merge([hp])
+            distribution = in_optuna.distribution(hp)
+            if hp.name in values and hps.is_active(hp):
+                hps.values[hp.name] = values[hp.name]
+                if distribution is not None:
+                    inner = distribution.to_internal_repr(in_optuna.coordinate(hp, values[hp.name]))
+                    found[name] = (distribution.to_external_repr(inner), distribution)
+        params = {name: value for name, (value, _) in found.items()}
+        return create_trial(value=score, params=params, distributions={name: each for name, (_, each) in found.items()})
 
     def _check_axes(self) -> None:
         numeric = [hp.name for hp in self.hyperparameters.space if in_optuna.is_numeric(hp)]
@@ -91,6 +113,16 @@ class OptunaOracle(keras_tuner.Oracle):
         self._keep(trial_id)
         return {"status": "RUNNING", "values": values}
 
+    def is_given(self, trial_id: str, values: dict[str, Any]) -> None:
+        """The trial has these values, which the sampler did not propose."""
+        with in_optuna.quietly():
+            self._study.sampler = copy.deepcopy(self._sampler)
+            _reseed(self._study.sampler, [self.seed, len(self.trials)])
+            asked = self._study.ask()
+            self._put(self._identity(asked), values)
+        self._ids[trial_id] = self._identity(asked)
+        self._keep(trial_id)
+
     def _identity(self, asked) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, asked.number)
 
@@ -112,7 +144,7 @@ class OptunaOracle(keras_tuner.Oracle):
         if not state.is_finished():  # KerasTuner will try it again
             return
         with in_optuna.quietly():
-            for step, point in self._curve(trial_id).items():
+            for step, point in self.curve_of(trial_id).items():
                 self._storage.set_trial_intermediate_value(optunas, step, point)
             self._study.tell(number, value if state == _states().COMPLETE else None, state=state)
 
@@ -120,11 +152,12 @@ class OptunaOracle(keras_tuner.Oracle):
         """Optuna's state of a trial, and its value."""
         states, trial = _states(), self.trials[trial_id]
         if trial.status == TrialStatus.COMPLETED:
-            curve = self._curve(trial_id)
+            curve = self.curve_of(trial_id)
             return (states.PRUNED, curve[max(curve)]) if curve else (states.COMPLETE, float(trial.score))
         return (states.FAIL if trial.status == TrialStatus.FAILED else states.RUNNING), None
 
-    def _curve(self, trial_id: str) -> dict[int, float]:
+    def curve_of(self, trial_id: str) -> dict[int, float]:
+        """Of a trial that was pruned: epochs trained -> objective; nothing of others."""
         return {int(step): value for step, value in self._records[trial_id].get("curve", {}).items()}
 
     def _named_space(self) -> Iterator[tuple[str, Any]]:
@@ -185,7 +218,7 @@ class OptunaOracle(keras_tuner.Oracle):
                 params=record["params"],
                 distributions={name: json_to_distribution(each) for name, each in record["distributions"].items()},
                 system_attrs=record["attributes"],
-                intermediate_values=self._curve(trial_id) if outcome.is_finished() else {},
+                intermediate_values=self.curve_of(trial_id) if outcome.is_finished() else {},
             )
             self._ids[trial_id] = self._storage.create_new_trial(self._study_id, trial)
 

@@ -12,7 +12,7 @@ from tuning.report import comparison_charts, page, reproduction
 from tuning.report.page import Cell, Content, Table, duration
 from tuning.report.search_page import leaderboard
 from tuning.report.trials import pages
-from tuning.results.comparison import Comparison
+from tuning.results.comparison import Comparison, budget
 from tuning.results.search import SearchResult
 from tuning.space.axes import number
 
@@ -50,6 +50,7 @@ def make(directory: pathlib.Path, live: bool = False) -> Content:
         found=[search for _, search in searches],
         comparison=comparison,
         live=live,
+        budget=budget(comparison),
         compared=compared,
         metric=test or objective,
         kind=kind,
@@ -197,7 +198,8 @@ def _differences(comparison: dict[str, Any]) -> Table | None:
 
 
 def _plan(comparison: dict[str, Any]) -> list[tuple[str, str]]:
-    names = ("problem", "objective", "direction", "test_metric", "oracle", "trials", "epochs", "repeats", "confirmations", "seed")
+    of_search = ("problem", "objective", "direction", "test_metric", "oracle", "trials", "max_epochs", "target")
+    names = (*of_search, "epochs", "repeats", "confirmations", "seed")
     return [(name.replace("_", " "), str(comparison[name])) for name in names if comparison.get(name) is not None]
 
 

@@ -93,7 +93,8 @@ def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def plan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the search was set up, as (name, value)."""
-    names = ("oracle", "trials", "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
+    budget = ("trials", "max_epochs", "max_minutes", "target")
+    names = ("oracle", *budget, "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
     known = [(name.replace("_", " "), str(config[name])) for name in names if config.get(name) is not None]
     space = config["space"] if isinstance(config.get("space"), dict) else {}
     for name, part in space.get("optimizers", {"": space}).items():

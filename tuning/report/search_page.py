@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from tuning.names import sentence
 from tuning.report import page, reproduction
 from tuning.report.curves import learning_curves
 from tuning.report.importance import Importance, importance
@@ -15,6 +16,7 @@ from tuning.report.progress import budget
 from tuning.report.response import divergence, main_axes, maps, sensitivity
 from tuning.report.trials import key, link, pages, progress_text, score_text
 from tuning.results.search import STATES, SearchResult, TrialRecord
+from tuning.results.worth import worth
 from tuning.space.axes import number, value_text
 from tuning.store.database import FILE_NAME as STORE
 
@@ -34,6 +36,8 @@ def make(directory: pathlib.Path, live: bool = False, told: Callable[[SearchResu
         found=[search],
         search=search,
         state=state_text(search, live),
+        sentence=sentence,
+        worth=worth(search),
         best=best,
         best_score=score_text(best) if best else None,
         first_axis=axes[0].label if axes else "the first number",
@@ -118,7 +122,10 @@ def _summary(search: SearchResult) -> list[tuple[str, str]]:
         ("objective", f"{search.objective}, {aim} is best"),
         ("trainings per setting", str(search.config.get("repeats", 1))),
         ("searcher", str(search.config.get("oracle", "unknown"))),
+        ("epochs trained", str(search.epochs_trained)),
         ("time in trials", duration(spent)),
+        *([] if search.ended is None else [("ended", search.ended["text"])]),
+        *([("warm start", warm["note"])] if (warm := search.config.get("warm_start")) else []),
     ]
 
 

@@ -131,6 +131,12 @@ class Comparison:
         write_json(self.directory / FILE_NAME, self.content)
 
 
+def budget(content: Mapping[str, Any]) -> str:
+    """What each optimizer's search may spend: `8 trials`, `100 epochs`, or both."""
+    most = [counted(content[name], what) for name, what in (("trials", "trial"), ("max_epochs", "epoch")) if content.get(name)]
+    return " and ".join(most) or "one sweep"
+
+
 def with_interval(sample: Mapping[str, Any] | None) -> str:
     """`0.9708 ± 0.0075`; a dash where there is no value."""
     if sample is None:
@@ -169,7 +175,7 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     best = search.best if search is not None else None
     confirmed = confirmation.trials[:confirmations] if confirmation is not None and confirms(confirmation, best) else []
     completed = [trial for trial in confirmed if trial.state == "completed"]
-    tests = {trial.seeds[0]: _at_best_epoch(trial, test_metric(objective)) for trial in completed}
+    tests = {trial.seeds[0]: at_best_epoch(trial, test_metric(objective)) for trial in completed}
     return {
         "optimizer": name,
         "directory": folder_name(name),
@@ -178,6 +184,8 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
         "hyperparameters": best.hyperparameters if best else None,
         "search_score": best.score if best else None,
         "trials": _counts(search.trials if search is not None else []),
+        "ended": search.ended if search is not None else None,
+        "epochs_trained": search.epochs_trained if search is not None else 0,
         "seconds": sum(trial.seconds or 0.0 for trial in search.trials) if search is not None else 0.0,
         "confirmations": _counts(confirmed),
         "validation": _sample({trial.seeds[0]: trial.score for trial in completed}),
@@ -185,7 +193,8 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     }
 
 
-def _at_best_epoch(trial: TrialRecord, metric: str) -> float | None:
+def at_best_epoch(trial: TrialRecord, metric: str) -> float | None:
+    """A metric of a trial's first training, at the epoch that its score is of."""
     values, epoch = trial.curves[0].get(metric), trial.best_epochs[0]
     return values[epoch] if values and epoch is not None else None
 

@@ -186,6 +186,9 @@ class SearchResult:
         axes: what was searched; by default what follows from the others.
         created: when the search began, in seconds since 1970.
         choices: what the first trial measured: name -> `{"value": ..., "seconds_per_step": ...}`.
+        ended: why the search ended: `by`, one of `"trials"`, `"epochs"`, `"minutes"`, `"target"`, `"failures"` and `"oracle"`
+            (which has nothing more to propose), and `text`, a sentence; `None`: it runs, was broken off, or is of an older store.
+        epochs_trained: in all trials; a trial that continues another one has trained its own.
     """
 
     def __init__(
@@ -197,6 +200,8 @@ class SearchResult:
         axes: list[Axis] | None = None,
         created: float = 0.0,
         choices: dict[str, Any] | None = None,
+        ended: dict[str, str] | None = None,
+        epochs_trained: int = 0,
     ):
         self.directory = pathlib.Path(directory)
         self.config = config
@@ -204,6 +209,8 @@ class SearchResult:
         self.axes = axes_of(config, {}, (trial.hyperparameters for trial in trials)) if axes is None else axes
         self.created = created
         self.choices = {} if choices is None else choices
+        self.ended = ended
+        self.epochs_trained = epochs_trained
 
     def __repr__(self) -> str:
         best = self.best
@@ -247,7 +254,10 @@ class SearchResult:
             config, trials = store.config, store.rows("trials")
             executions, epochs = store.rows("executions"), store.rows("curves")
             oracle, created, choices = store.oracle_state, store.created, store.choices()
+            trained = sum(store.epochs_trained().values())
+        ended = choices.pop("ended", None)
         _check_config(config)
+        _check_ended(ended)
         fields = [field.name for field in dataclasses.fields(Execution)]
         trainings: dict[int, list[Execution]] = {}
         for row in executions:
@@ -276,7 +286,9 @@ class SearchResult:
             for row in trials
         ]
         axes = axes_of(config, oracle, (trial.hyperparameters for trial in records))
-        return cls(directory, config, records, axes=axes, created=created, choices=choices)
+        return cls(
+            *(directory, config, records), axes=axes, created=created, choices=choices, ended=ended, epochs_trained=trained
+        )
 
     @property
     def direction(self) -> str:
@@ -365,6 +377,8 @@ class SearchResult:
             "objective": self.objective,
             "best": best.to_json() if best else None,
             "counts": {state: self.count(state) for state in STATES},
+            "ended": self.ended,
+            "epochs_trained": self.epochs_trained,
             "trials": [trial.to_json() for trial in self.trials],
             "config": json_ready(self.config),
         }
@@ -401,6 +415,10 @@ def _check_config(config: Mapping[str, Any]) -> None:
     for name in ("optimizer", "problem", "objective", "direction", "oracle", "backend"):
         if not isinstance(config.get(name), (str, type(None))):
             raise TypeError(f"{name} is no text")
+    _check_beginning(config.get("first"), config.get("warm_start"))
+    for each in config.get("further") or ():
+        if not all(isinstance(number, int) for number in (each["epochs"], each["at"], *each["continues"])):
+            raise TypeError("what is continued is no number")
     space = config.get("space")
     if not isinstance(space, (dict, list, type(None))):
         raise TypeError("space is no object")
@@ -410,6 +428,23 @@ def _check_config(config: Mapping[str, Any]) -> None:
             raise ValueError(f"the axis {name} has no symbol or scale")
         if any(isinstance(axis.get(end, 0), bool) or not isinstance(axis.get(end, 0), (int, float)) for end in ("low", "high")):
             raise TypeError(f"the ends of the axis {name} are no numbers")
+
+
+def _check_beginning(first: Any, warm: Any) -> None:
+    """Raises TypeError, LookupError or ValueError unless it says with what a search began."""
+    if not all(isinstance(each["of"], str) and isinstance(each["values"], dict) for each in first or ()):
+        raise TypeError("a first trial is no setting")
+    if warm is not None and not (isinstance(warm["note"], str) and isinstance(warm["directory"], str)):
+        raise TypeError("the warm start is no text")
+    for values, score in (warm or {}).get("told", ()):
+        if not isinstance(values, dict) or not isinstance(score, (int, float, type(None))):
+            raise TypeError("an earlier trial is no setting with a score")
+
+
+def _check_ended(ended: Any) -> None:
+    """Raises TypeError or LookupError unless it says why a search ended, or nothing."""
+    if ended is not None and not all(isinstance(ended[name], str) for name in ("by", "text")):
+        raise TypeError("why it ended is no text")
 
 
 def rank(number: int, epochs: int | None, score: float | None, direction: str) -> tuple[int, float, int]:

@@ -36,6 +36,17 @@ def parse_fix(text: str) -> tuple[str, Any]:
     return name, parse_value(value)
 
 
+def parse_start(text: str) -> dict[str, Any]:
+    """`NAME=VALUE,NAME=VALUE` -> name -> value, as `parse_fix` has them; or `SearchError`."""
+    found: dict[str, Any] = {}
+    for pair in text.split(","):
+        name, _, value = pair.partition("=")
+        if not (name and value) or name in found:
+            raise SearchError(f"--start-with takes NAME=VALUE,NAME=VALUE, each name once; received {text!r}.")
+        found[name] = parse_value(value)
+    return found
+
+
 def parse_value(text: str) -> Any:
     """true, false, none, a number, or the text itself."""
     words = {"true": True, "false": False, "none": None}

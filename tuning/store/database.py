@@ -13,7 +13,7 @@ Anyone may open it. The tables (schema version 3, kept in `PRAGMA user_version`;
                 (its own epochs begin here; NULL unless it continues one)
     executions  trial, execution (0, 1, ...), seed, score (NULL if it diverged), best_epoch (from 0), begun, seconds
     epochs      trial, execution, epoch (from 0), metric, value (NULL: not a number)
-    choices     name, value (JSON): what the search measured and decided once
+    choices     name, value (JSON): what the search measured and decided once, and as `ended` why it ended
     snapshots   trial, execution, epoch (how many it had trained), bytes, digest (SHA-256, hexadecimal): of the file
                 `snapshots/TRIAL-EXECUTION.npz`, from which another trial may continue this one
     curves      a view, with the columns of `epochs`: the curve of a trial from its first epoch, also where it continues another
@@ -207,6 +207,14 @@ class Store:
             rows = self._connection.execute("SELECT name, value FROM choices ORDER BY name").fetchall()
             return {name: json.loads(value) for name, value in rows}
 
+    def epochs_trained(self) -> dict[int, int]:
+        """Trial -> how many epochs it has trained itself, in all its executions."""
+        with explained(self.path):
+            rows = self._connection.execute(
+                "SELECT trial, count(*) FROM (SELECT DISTINCT trial, execution, epoch FROM epochs) GROUP BY trial"
+            ).fetchall()
+            return dict(rows)
+
     @property
     def _version(self) -> int:
         return self._row("PRAGMA user_version")[0]
@@ -250,6 +258,14 @@ class Store:
         """Keeps a decision, so that a resumed search need not take it again; `value`: as JSON has them."""
         with self._transaction():
             self._connection.execute("INSERT OR REPLACE INTO choices VALUES (?, ?)", (name, json.dumps(value)))
+
+    def set_ended(self, ended: dict[str, Any] | None) -> None:
+        """Why the search ended; `None`: it runs, or was broken off."""
+        with self._transaction():
+            if ended is None:
+                self._connection.execute("DELETE FROM choices WHERE name = 'ended'")
+            else:
+                self._connection.execute("INSERT OR REPLACE INTO choices VALUES ('ended', ?)", (json.dumps(ended),))
 
     def begin_trial(
         self,

@@ -56,6 +56,13 @@ class Continuing:
         *_, root = self._chain(number)
         return root
 
+    def nearest(self, number: int | None) -> int:
+        """The epoch from which a trial would begin that continues this one; 0: it trains all of its own."""
+        for other in () if number is None else self._chain(number):
+            if left := self._left.get(other):
+                return min(epoch for epoch, _ in left.values())
+        return 0
+
     def begin(self, number: int, store: Store) -> tuple[bytes, ...]:
         """The snapshots from which the executions of a trial that has begun go on: of the nearest one that left them whole."""
         _, *continued = self._chain(number)

@@ -8,7 +8,8 @@ from typing import Any
 
 from tuning.errors import SearchError
 
-IDENTITY_EXCLUDES = ("batch_trials", "trials", "versions", "machine", "command", "data_dir", "oracle_seed")
+BUDGET = ("trials", "max_epochs", "max_minutes", "target")  # with a larger one a search goes on
+IDENTITY_EXCLUDES = (*BUDGET, "batch_trials", "versions", "machine", "command", "data_dir", "oracle_seed")
 
 
 def check_same_search(stored: dict[str, Any], wanted: dict[str, Any], directory, what: str = "search") -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import dataclasses
 import math
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
@@ -20,15 +20,17 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import GridSearchOracle
 
 from tuning.errors import NoUsableTrialError, ObjectiveError, SearchError, StoreError, one_line
-from tuning.names import JIT
+from tuning.names import JIT, counted
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam
 from tuning.oracles import state as oracle_state
+from tuning.oracles.halving import HALVING
 from tuning.results.search import rank
 from tuning.runtime.interruption import Interruption
 from tuning.schedulers.pruning import Pruning
 from tuning.store import database
 from tuning.store.lock import Lock
 from tuning.store.models import Models
+from tuning.study.budget import WAIT, Budget, Ended, Spending
 from tuning.study.continuing import Continuing
 from tuning.study.identity import check_same_search
 from tuning.study.listening import Careful
@@ -82,6 +84,8 @@ class Ledger:
         before_trial: called before a trial is asked for.
         trial_began, trial_ended: called with each trial.
         failures_in_a_row: so many trials that fail one after the other end the search.
+        budget: what the search may spend.
+        executions: trainings per setting.
     """
 
     def __init__(
@@ -101,6 +105,8 @@ class Ledger:
         trial_began: Callable[[Trial], None],
         trial_ended: Callable[[Trial], None],
         failures_in_a_row: float = math.inf,
+        budget: Budget | None = None,
+        executions: int = 1,
     ):
         self.oracle = oracle
         self.directory = directory
@@ -120,7 +126,7 @@ class Ledger:
         self._before_trial, self._trial_began, self._trial_ended = before_trial, trial_began, trial_ended
         self._failures_in_a_row, self._failed_last = failures_in_a_row, 0
         self._seed_note: str | None = None
-        self._deadline = math.inf
+        self._ended_by: Ended | None = None
         self._epochs: int | None = None
         self._store: database.Store | None = None
         self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
@@ -129,6 +135,7 @@ class Ledger:
         self._unfinished: list[int] = []  # the numbers of the trials that were running when the search ended
         self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run
         self._continuing = Continuing(oracle, directory)
+        self._spending = Spending(Budget() if budget is None else budget, oracle, executions, self._continuing)
         keras_tuner_seam.keeps_nothing(oracle)
         if pruning is not None:
             self._oracles_best = oracle.get_best_trials
@@ -162,15 +169,13 @@ class Ledger:
                 self._restore(store)
 
     @contextlib.contextmanager
-    def opened(self, epochs: int | None, max_seconds: float | None) -> Iterator[Ledger]:
+    def opened(self, epochs: int | None) -> Iterator[Ledger]:
         """Opens the store for a search.
 
         Args:
             epochs: of a trial, if Hyperband does not say otherwise and that is known.
-            max_seconds: no trial begins later than this from now.
         """
-        self._deadline = math.inf if max_seconds is None else time.monotonic() + max_seconds
-        self._epochs = epochs
+        self._epochs, self._ended_by = epochs, None
         with contextlib.ExitStack() as stack:
             stack.enter_context(Lock(self.directory))
             if database.exists(self.directory):
@@ -185,13 +190,23 @@ class Ledger:
                 store = database.Store.create(self.directory, self.config, self.oracle.get_state())
                 self._store = stack.enter_context(store)
             stack.callback(setattr, self, "_store", None)
+            self._store.set_ended(None)
+            self._spending.open(epochs, self._store.epochs_trained())
             for name in self.given.keys() - self._store.choices().keys():
                 self._store.set_choice(name, self.given[name])
             if self._seed_note is not None and self.listener is not None:
                 self.listener.noted(self._seed_note)
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
             self._continuing.sweep(self._opened, self._unfinished)
-            yield self
+            try:
+                yield self
+            except NoUsableTrialError as error:
+                self._opened.set_ended({"by": "failures", "text": str(error).removesuffix(".")})
+                raise
+            if self._ended_by is not None:
+                self._opened.set_ended(dataclasses.asdict(self._ended_by))
+                if self.listener is not None and self._ended_by.by != "trials":
+                    self.listener.noted(f"the search ended, as {self._ended_by.text}")
             self._continuing.sweep(self._opened, list(self._begun_with))
 
     @property
@@ -309,11 +324,17 @@ class Ledger:
     def next_trial(self, seat: str) -> Trial | None:
         """The next trial for `seat`: `None` if there are no more; with status IDLE if it must wait for others to end."""
         self.check_interruption()
-        if time.monotonic() >= self._deadline:
-            return None
+        if seat not in self.oracle.ongoing_trials:  # else its worker died
+            ends = self._spending.ends(self._best())
+            if ends == WAIT:
+                return Trial(self.oracle.get_space(), status=TrialStatus.IDLE)
+            if isinstance(ends, Ended):
+                self._no_more(ends)
+                return None
         self._before_trial()
         trial = self.oracle.create_trial(seat)
         if trial.status == TrialStatus.STOPPED:
+            self._no_more(self._oracle_ends())
             return None
         if trial.status == TrialStatus.IDLE:
             return trial
@@ -322,6 +343,7 @@ class Ledger:
         state, record = oracle_state.split(self.oracle, trial)
         self._begun_with[number] = values
         continues = self._continuing.began(number, trial.hyperparameters.values)
+        self._spending.began(number, trial.hyperparameters.values)
         self._opened.begin_trial(number, values, trained, record, state, continues)
         if self.pruning is not None:
             self._pruned.discard(number)
@@ -331,6 +353,24 @@ class Ledger:
             self.listener.trial_began(number, values, trained)
         return trial
 
+    def _no_more(self, ended: Ended) -> None:
+        """No further trial begins; the first reason counts."""
+        self._ended_by = self._ended_by or ended
+
+    def _oracle_ends(self) -> Ended:
+        """Why the oracle proposes no further trial."""
+        most = self.oracle.max_trials
+        if most and len(self.oracle.trials) >= most:
+            return Ended("trials", f"all of {counted(most, 'trial')} were tried")
+        return Ended("oracle", "its schedule is done" if isinstance(self.oracle, HALVING) else "there is no further setting")
+
+    def _best(self) -> tuple[int, float] | None:
+        """Number and score of the best trial."""
+        if not self._ranked:
+            return None
+        _, score, number = self._ranked[0]
+        return number, -score if self.oracle.objective.direction == "max" else score
+
     # -- what an engine tells ---------------------------------------------------------------------
 
     def record(self, event: Event) -> bool:
@@ -338,6 +378,7 @@ class Ledger:
         self.check_interruption()
         if isinstance(event, EpochEnded):
             self._continuing.trained(event.trial, event.epoch, self._opened)
+            self._spending.epoch_ended(event.trial)
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
@@ -380,6 +421,7 @@ class Ledger:
         """Drops what a running trial has reported."""
         number = int(trial.trial_id)
         self._opened.forget(number)
+        self._spending.forgot(number)
         if self.listener is not None:
             self.listener.trial_began(number, *split_values(trial.hyperparameters.values, self._epochs))
 
@@ -426,6 +468,8 @@ class Ledger:
         values, _ = split_values(trial.hyperparameters.values, self._epochs)
         grown = values if values != self._begun_with.pop(number, None) else None
         snapshots = self._continuing.ends(number, state)
+        if not self._spending.ended(number) and state == "completed" and self.listener is not None:
+            self.listener.noted("the epochs of trials are not reported, so that no number of epochs ends the search")
         self._opened.end_trial(number, state, score, record, oracles, message, trace, grown, snapshots)
         self._continuing.sweep(self._opened, list(self._begun_with))
         if grown is not None and self.listener is not None:

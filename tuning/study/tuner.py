@@ -33,6 +33,7 @@ from tuning.runtime.machine import machine, versions
 from tuning.schedulers.pruning import make_pruning
 from tuning.store import database
 from tuning.store.models import load_model, model_path
+from tuning.study.budget import Budget
 from tuning.study.ledger import Ledger, Listener
 from tuning.study.listening import Several
 from tuning.trackers import checked
@@ -81,6 +82,8 @@ class Tuner(TunerOfKerasTuner):
         listener: a `Listener`, which hears how the search goes in the place of the view.
         engine: where trials run; `None`: one after the other in this process, or in the workers.
         max_seconds: no trial begins later than this after `search` was called.
+        max_total_epochs: so many epochs are trained at most, in all trials together: no trial begins that would train more.
+        target: no trial begins any more when the best one has this objective, or a better one.
         pruner: stops trials that are not promising: a name in `tuning.names.PRUNERS`, an Optuna pruner, or `None`.
         jit: whether the epochs are compiled by XLA: `True`, `False`, `"auto"` (what is usual for the model on this device),
             `"measure"` (the first trial measures what is faster, and all others do the same), or `None`: as each model was
@@ -121,6 +124,8 @@ class Tuner(TunerOfKerasTuner):
         listener: Listener | None = None,
         engine=None,
         max_seconds: float | None = None,
+        max_total_epochs: int | None = None,
+        target: float | None = None,
         pruner=None,
         jit: bool | str | None = None,
         keep_models: int = KEPT_MODELS,
@@ -138,8 +143,9 @@ class Tuner(TunerOfKerasTuner):
         executions_per_trial = int_of_at_least(1, "executions_per_trial", executions_per_trial)
         if max_model_size is not None:
             max_model_size = int_of_at_least(1, "max_model_size", max_model_size)
-        if max_seconds is not None and not _is_time(max_seconds):
-            raise SearchError(f"max_seconds must be a number of at least 0, or None; received {max_seconds!r}.")
+        if max_total_epochs is not None:
+            max_total_epochs = int_of_at_least(1, "max_total_epochs", max_total_epochs)
+        budget = Budget(max_seconds, max_total_epochs, target)
         check_hyperparameters(hyperparameters)
         failures = math.inf
         if max_consecutive_failed_trials is not None:
@@ -168,7 +174,6 @@ class Tuner(TunerOfKerasTuner):
         of = type(self if hypermodel is None else hypermodel).__name__
         self._title = of if isinstance(hypermodel, keras_tuner.HyperModel) else getattr(hypermodel, "__name__", of)
         self.engine = engine if workers == 1 else LocalEngine(workers)
-        self.max_seconds = max_seconds
         self.log = checked(log)
         self.trackers: Trackers | None = None  # of the comparison to which this search belongs
         self.is_shown = True  # whether what the listener is told reaches a person
@@ -215,6 +220,8 @@ class Tuner(TunerOfKerasTuner):
             trial_began=self.on_trial_begin,
             trial_ended=self.on_trial_end,
             failures_in_a_row=failures,
+            budget=budget,
+            executions=executions_per_trial,
         )
         if self._role == "worker":  # the store is the chief's
             return
@@ -404,7 +411,7 @@ class Tuner(TunerOfKerasTuner):
             place = chief.Link(self.oracle, self._interruption, self.pre_create_trial, self.on_trial_begin, self.on_trial_end)
         else:
             engine = chief.Chief() if self._role == "chief" else self.engine or HereEngine()
-            place = self.ledger.opened(fit_kwargs.get("epochs"), self.max_seconds)
+            place = self.ledger.opened(fit_kwargs.get("epochs"))
             if self.trackers is None and self.log:
                 trackers = Trackers(self.log, self.project_dir)
         self._trainer = None
@@ -517,7 +524,3 @@ def check_hyperparameters(value) -> None:
     """`SearchError`, if it is no space."""
     if value is not None and not isinstance(value, keras_tuner.HyperParameters):
         raise SearchError(f"hyperparameters must be a keras_tuner.HyperParameters or None; received {value!r}.")
-
-
-def _is_time(value) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
