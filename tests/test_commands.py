@@ -53,6 +53,7 @@ NOT_RUN = {
     "keras-optims init my_problem.py --kind": "the file is there; tests/tuning/test_own_problem.py",
     "keras-optims export DIR": "DIR stands for a folder; tests/tuning/test_export.py",
     "keras-optims train": "trains anew what a search has found; tests/tuning/test_train_best.py",
+    "keras-optims report results --watch": "as the next one",
     "keras-optims report results/adam-digits_mlp --watch": "serves until it is interrupted; tests/tuning/test_live_page.py",
     "keras-optims report results/adam-digits_mlp results/compare-digits_mlp": "tests/tuning/test_report.py",
     "keras-optims show DIR": "DIR stands for a folder; tests/tuning/test_search.py",
