@@ -110,29 +110,37 @@ def page() -> str:
     return "\n".join([*parts, f"## A formula of one's own\n\n{FORMULA}\n{formula_table()}"])
 
 
-def optimizer_rows(dtype):
-    """(name, our coverage, Keras's or `None`) of each variant of each optimizer; in half precision of the first of each class."""
-    from tests.variants import VARIANTS
-
-    first_of_its_class = {variant.make: variant for variant in reversed(VARIANTS)}.values()
-    for variant in VARIANTS:
-        if dtype == "float32" or variant in first_of_its_class:
+def optimizer_rows(dtype, only=None):
+    """(name, our coverage, Keras's or `None`) of each of `variants_of(dtype)`, or of those whose names are in `only`."""
+    for variant in variants_of(dtype):
+        if only is None or variant.name in only:
             theirs = None if variant.keras is None else covered(variant.namesake, dtype=dtype)
             yield variant.name, covered(variant.optimizer, dtype=dtype), theirs
 
 
-def option_rows():
-    """(name, our coverage, Keras's) of Adam with each option."""
+def variants_of(dtype):
+    """Each variant of each optimizer; in half precision the first of each class."""
+    from tests.variants import ONE_EACH, VARIANTS
+
+    return [variant for variant in VARIANTS if dtype == "float32" or variant in ONE_EACH]
+
+
+def option_rows(only=None):
+    """(name, our coverage, Keras's) of Adam with each option, or with those whose names are in `only`."""
     import keras
 
     import keras_optims
 
     for name, arguments, traced in options():
+        if only is not None and name not in only:
+            continue
         shared = {key: value for key, value in arguments.items() if key != "lazy"}
         ours, theirs = functools.partial(keras_optims.Adam, **arguments), functools.partial(keras.optimizers.Adam, **shared)
         yield name, covered(ours, **traced), covered(theirs, **traced)
     ours, theirs = (functools.partial(scaled, optimizer) for optimizer in (keras_optims.Adam, keras.optimizers.Adam))
-    yield "in a `LossScaleOptimizer`", covered(ours), covered(theirs)
+    name = "in a `LossScaleOptimizer`"
+    if only is None or name in only:
+        yield name, covered(ours), covered(theirs)
 
 
 def scaled(make):
@@ -175,8 +183,8 @@ def options():
     yield "small variables, updated as one", {}, {"shapes": SMALL}
 
 
-def formula_table() -> str:
-    """Markdown: the operations of a step on ResNet-50's shapes."""
+def formula_table(only=None) -> str:
+    """Markdown: the operations of a step on ResNet-50's shapes, of each row or of those whose names are in `only`."""
     import keras
 
     sys.path.insert(0, str(ROOT / "scripts"))
@@ -198,7 +206,9 @@ def formula_table() -> str:
         "`keras_optims.Adam`, which has a kernel": keras_optims.Adam,
         "`keras.optimizers.Adam`": keras.optimizers.Adam,
     }
-    lines = [f"| {name} | {dispatches(make, CASES['resnet50']):,} |" for name, make in rows.items()]
+    lines = [
+        f"| {name} | {dispatches(make, CASES['resnet50']):,} |" for name, make in rows.items() if only is None or name in only
+    ]
     return "\n".join(["| optimizer | operations in a step |", "|---|---:|", *lines, ""])
 
 

@@ -1,4 +1,11 @@
-"""Trains one small model with each optimizer of the package, on the Keras backend that KERAS_BACKEND names."""
+"""Trains one small model with each optimizer of the package, on the Keras backend that KERAS_BACKEND names.
+
+    python scripts/train_each.py [NAME ...]
+
+With names, such as adam, with those optimizers alone.
+"""
+
+import sys
 
 import keras
 import numpy as np
@@ -10,7 +17,8 @@ y = (x[:, 0] * x[:, 1] > 0).astype("int32")  # no line separates the two classes
 
 RATES = {"ftrl": 0.1, "adadelta": 1.0, "lars": 0.5, "prodigy": 1.0}  # whose rates have another unit; of the others, 0.01
 
-for name, optimizer in keras_optims.OPTIMIZERS.items():
+for name in sys.argv[1:] or keras_optims.OPTIMIZERS:
+    optimizer = keras_optims.OPTIMIZERS[name]
     keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(32, activation="relu"), keras.layers.Dense(2)]
     model = keras.Sequential([keras.Input((8,)), *layers])

@@ -22,6 +22,31 @@ from tests.variants import CLASSES
 OTHERS = (Adam, keras_optims.Adagrad, keras_optims.Nadam, keras_optims.Lamb, keras_optims.Adafactor, keras_optims.Muon)
 OTHERS = (*OTHERS, keras_optims.ScheduleFreeAdamW, keras_optims.Prodigy)
 OURS = [cls for cls in CLASSES if keras.backend.backend() == "tensorflow" or cls in OTHERS]
+# What only the base class decides, of one for each scope. How a formula decays the weights that does so itself is its own matter.
+OF_EACH_SCOPE = [cls for cls in OTHERS if cls not in (keras_optims.Adagrad, keras_optims.Adafactor)]
+OF_THE_DECAY = ("weight_decay", "weight_decay_exclusions_once_built")
+OF_THE_BASE = (
+    *OF_THE_DECAY,
+    "weight_decay_exclusions",
+    "saved_model",
+    "saved_before_the_first_step",
+    "learning_rate_can_be_set",
+    "hyperparameters_can_be_set",
+    "schedules",
+    "frozen_variable",
+    "trains_in_fit",
+    "two_optimizers",
+    "loss_scale",
+    "accumulation",
+    "resume_within_an_accumulation",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "clipping_of_huge_gradients",
+    "averaged_weights",
+    "averaged_weights_under_accumulation",
+    "resume_with_averaged_weights",
+)
 VARIANTS = [  # which differ by formula: one backend is enough
     functools.partial(Momentum, nesterov=True),
     functools.partial(keras_optims.Adagrad, initial_accumulator_value=0.0, epsilon=1e-5),
@@ -32,13 +57,23 @@ VARIANTS = [  # which differ by formula: one backend is enough
 ]
 
 
-@parametrize_with_checks(OURS)
+@parametrize_with_checks(OURS, skip=OF_THE_BASE)
 def test_our_optimizers_keep_the_contract(make_optimizer, check):
     check(make_optimizer)
 
 
+@parametrize_with_checks(OF_EACH_SCOPE, only=OF_THE_BASE)
+def test_the_base_class_keeps_the_contract_in_each_scope(make_optimizer, check):
+    check(make_optimizer)
+
+
+@parametrize_with_checks([cls for cls in OURS if cls.decay == "own" and cls not in OF_EACH_SCOPE], only=OF_THE_DECAY)
+def test_a_formula_that_decays_itself_keeps_the_contract(make_optimizer, check):
+    check(make_optimizer)
+
+
 @pytest.mark.backend("tensorflow")
-@parametrize_with_checks(VARIANTS)
+@parametrize_with_checks(VARIANTS, skip=OF_THE_BASE)
 def test_their_variants_keep_the_contract(make_optimizer, check):
     check(make_optimizer)
 

@@ -74,8 +74,7 @@ def gradients(steps):
     return [[draw.normal(size=shape).astype("float32") for shape in SHAPES] for _ in range(steps)]
 
 
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("name", MAKE)
+@pytest.mark.parametrize(("name", "how"), [*((name, "pickle") for name in MAKE), ("rules", "deepcopy"), ("an own class", "copy")])
 def test_a_copy_goes_on_bit_for_bit(name, how):
     optimizer, of_model = MAKE[name](), variables()
     step = CompiledStep(optimizer, of_model)

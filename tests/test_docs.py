@@ -100,9 +100,10 @@ def test_the_pages_of_the_api_have_all_public_names():
     assert listed >= ours | theirs | checks
 
 
-def test_each_backend_trains_a_model_with_each_optimizer(forks, tmp_path):
-    """The script that shows it ends well, and has a line for each."""
-    returncode, output = forks.run(tmp_path, ROOT / "scripts/train_each.py")
+def test_each_backend_trains_a_model(forks, tmp_path):
+    """The script that shows it ends well, and has a line for each; without names, which takes longer, for all."""
+    names = ["adam", "ftrl"]
+    returncode, output = forks.run(tmp_path, ROOT / "scripts/train_each.py", *names)
     assert returncode == 0, output
     lines = [line.split() for line in output.splitlines() if line.startswith(f"{keras.backend.backend()}  ")]
-    assert [line[1] for line in lines] == list(keras_optims.OPTIMIZERS)
+    assert [line[1] for line in lines] == names

@@ -13,7 +13,7 @@ from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, Rule
 from keras_optims.hyperparameter import NON_NEGATIVE, Hyperparameter
 from keras_optims.testing.compiled_step import CompiledStep, EagerStep, as_numpy
 from tests.stepping import state_of
-from tests.variants import CLASSES
+from tests.variants import OF_EACH_SCOPE
 
 BACKEND = keras.backend.backend()
 STEPS = [EagerStep, CompiledStep]
@@ -624,7 +624,7 @@ def test_averages_that_a_partial_state_lacks_begin_with_the_weights(loaded_befor
 
 
 @pytest.mark.backend("tensorflow", "torch")  # JAX has float64 switched off
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [variant.make for variant in OF_EACH_SCOPE])
 def test_float32_variables_are_updated_under_floatx_float64(cls):
     expected = walked(cls(0.01, weight_decay=0.1), variables(), gradients())
     keras.config.set_floatx("float64")

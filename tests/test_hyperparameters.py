@@ -13,7 +13,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, GradientDescent, Momentum, Optimizer, RMSprop
 from keras_optims.testing.compiled_step import CompiledStep
 from tests.models import compiled, fit, weights
-from tests.variants import CLASSES, EVERYWHERE, OF_EACH_SCOPE
+from tests.variants import CLASSES, OF_EACH_SCOPE
 
 
 def step_on(optimizer, shape=(3,)):
@@ -23,28 +23,32 @@ def step_on(optimizer, shape=(3,)):
 # -- settable -------------------------------------------------------------------------------------
 
 
-BY_WAY = {variant.make for variant in EVERYWHERE}
+SCOPES = [variant.make for variant in OF_EACH_SCOPE]
 OF_THE_BASE = ("agc", "clipnorm", "clipvalue", "global_clipnorm", "lookahead_alpha", "loss_scale_factor", "weight_decay")
+BASE = [
+    (Adam, {"weight_decay": 0.1, "agc": 0.5}),
+    (Adam, {"clipnorm": 1.0}),
+    (Adam, {"clipvalue": 1.0}),
+    (Adam, {"global_clipnorm": 1.0}),
+    (GradientDescent, {"loss_scale_factor": 4.0}),
+]
+
+
+def declared_by(cls):
+    """Those of the formula, each with a value that has an effect."""
+    of_formula = {name: declared for name, declared in cls.hyperparameters().items() if name not in OF_THE_BASE}
+    return {name: declared.default or (0.5 if 0.5 in declared.domain else 2.0) for name, declared in of_formula.items()}
 
 
 def settable():
-    """Those that a class declares, those that most have with one class for each way of running; elsewhere of each scope."""
-    everything = keras.backend.backend() == "tensorflow"
-    for cls in CLASSES if everything else [variant.make for variant in OF_EACH_SCOPE]:
-        for name, declared in cls.hyperparameters().items():
-            of_most = name in ("learning_rate", "beta_1", "beta_2", "epsilon")
-            if name not in OF_THE_BASE and (not of_most or cls in BY_WAY):
-                off = 0.5 if 0.5 in declared.domain else 2.0
-                yield cls, name, declared.default or off
-    for name, value in {"weight_decay": 0.1, "agc": 0.5, "clipnorm": 1.0, "clipvalue": 1.0, "global_clipnorm": 1.0}.items():
-        yield Adam, name, value
-    yield GradientDescent, "loss_scale_factor", 4.0
+    """All those of each class on TensorFlow, elsewhere of one of each scope; and those of the base class."""
+    yield from ((cls, declared_by(cls)) for cls in (CLASSES if keras.backend.backend() == "tensorflow" else SCOPES))
+    yield from BASE
 
 
-@pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
-def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cls, name, value):
-    first, other = {name: value}, value * 0.6
-    optimizer, late = cls(**first), cls(**first)
+@pytest.mark.parametrize(("cls", "given"), list(settable()))
+def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cls, given):
+    optimizer, late = cls(**given), cls(**given)
     rng = np.random.default_rng(0)
     # The second is as small as an ε beside a norm; the third is a matrix.
     sizes = [np.array([0.5, -3.0, 1e-4, 1e-15]), np.array([1e-9]), np.array([[0.5, -3.0], [1e-4, 2.0]])]
@@ -59,29 +63,43 @@ def test_a_hyperparameter_set_after_the_first_step_is_what_the_next_step_uses(cl
     traces = step_late.traces
     for ours, theirs in zip(step.weights(), step_late.weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    setattr(late, name, other)
+    held = [*step_late.variables, *late.variables]
+    before = [np.array(ops.convert_to_numpy(variable)) for variable in held]
     for factor in (1, -0.2):  # turned and smaller: what remembers the old ones forgets them at another pace
         for gradient in gradients:
             step([factor * each for each in gradient])
-            step_late([factor * each for each in gradient])
-    assert float(getattr(late, name)) == np.float32(other)
-    assert late.get_config()[name] == other
-    assert any((ours != theirs).any() for ours, theirs in zip(step.weights(), step_late.weights(), strict=True))
+    for name, value in given.items():
+        for variable, its_value in zip(held, before, strict=True):
+            variable.assign(its_value)
+        setattr(late, name, value * 0.6)
+        for factor in (1, -0.2):
+            for gradient in gradients:
+                step_late([factor * each for each in gradient])
+        assert float(getattr(late, name)) == np.float32(value * 0.6)
+        assert late.get_config()[name] == value * 0.6
+        assert any((ours != theirs).any() for ours, theirs in zip(step.weights(), step_late.weights(), strict=True)), name
+        setattr(late, name, value)
     if keras.backend.backend() != "torch":  # torch traces nothing
         assert step_late.traces == traces
 
 
-@pytest.mark.parametrize(("cls", "name", "value"), list(settable()))
+def kinds():
+    """Each name once, of a class of each scope that has it."""
+    of_formulas = {name: (cls, value) for cls in SCOPES for name, value in declared_by(cls).items()}
+    of_the_base = {name: (cls, value) for cls, given in BASE for name, value in given.items()}
+    return [(cls, name, value) for name, (cls, value) in {**of_formulas, **of_the_base}.items()]
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), kinds())
 def test_a_hyperparameter_set_before_the_optimizer_is_built_is_as_if_it_was_given(cls, name, value):
-    first = value or 0.5
-    late, from_the_start = cls(**{name: first}), cls(**{name: first * 0.5})
-    setattr(late, name, first * 0.5)
+    late, from_the_start = cls(**{name: value}), cls(**{name: value * 0.5})
+    setattr(late, name, value * 0.5)
     steps = step_on(late), step_on(from_the_start)
     for step in steps:
         for _ in range(3):
             step([np.array([0.5, -3.0, 1e-4], "float32")])
     np.testing.assert_array_equal(steps[0].weights(), steps[1].weights())
-    assert late.get_config()[name] == from_the_start.get_config()[name] == first * 0.5
+    assert late.get_config()[name] == from_the_start.get_config()[name] == value * 0.5
 
 
 @pytest.mark.parametrize("cls", [Momentum, Adam, RMSprop])

@@ -9,7 +9,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, Momentum
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, dense_model, fit
-from tests.variants import CLASSES, EVERYWHERE
+from tests.variants import CLASSES, EVERYWHERE, OF_EACH_SCOPE
 
 
 def walk(optimizer, gradient, steps=10, dtype="float32", shape=(4,), start=0.0):
@@ -113,7 +113,7 @@ def test_clipping_leaves_small_zero_and_empty_gradients_alone(clipping):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize(
-    "cls", [cls for cls in CLASSES if not cls.overrides("evaluation_weights")]
+    "cls", [variant.make for variant in OF_EACH_SCOPE if not variant.make.overrides("evaluation_weights")]
 )  # all follows from slots there
 def test_half_precision_has_float32_state_and_is_rounded_once_a_step(cls, dtype):
     gradients = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")

@@ -9,7 +9,7 @@ import pytest
 import keras_optims
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import assert_eager_graph_and_xla_agree, state_of
-from tests.variants import CLASSES, ONE_EACH, VARIANTS
+from tests.variants import CLASSES, OF_EACH_SCOPE, ONE_EACH, VARIANTS
 
 SHAPES = [(), (5,), (0, 2), (33, 7)]
 WITH_KERNEL = [variant for variant in VARIANTS if variant.has_kernel]
@@ -74,7 +74,7 @@ def test_the_fused_path_agrees_with_the_formula_where_a_hyperparameter_is_zero(c
 
 # SOAP's eigenvectors are known only up to what the library that finds them rounds.
 @pytest.mark.backend("tensorflow")
-@pytest.mark.parametrize("variant", [v for v in ONE_EACH if v.make is not keras_optims.SOAP], ids=str)
+@pytest.mark.parametrize("variant", [*(v for v in ONE_EACH if v.has_kernel and v not in OF_EACH_SCOPE), *OF_EACH_SCOPE], ids=str)
 def test_eager_graph_and_xla_agree(variant):
     assert_eager_graph_and_xla_agree(functools.partial(variant.optimizer, weight_decay=0.01), variables, gradients(10))
 

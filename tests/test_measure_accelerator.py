@@ -47,19 +47,18 @@ def test_the_formulas_of_a_user_are_adam(make):
     np.testing.assert_allclose(*ends, rtol=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_every_contestant_is_measured_or_says_why_not(optimizer):
-    rows = list(steps.one_by_one(optimizer, 20_000, None, 600, 0.01, silent))
+def test_every_contestant_is_measured_or_says_why_not():
+    rows = list(steps.one_by_one("adam", 20_000, None, 600, 0.01, silent))
     names = [row["contestant"] for row in rows]
-    assert {name.split(",")[0] for name in names} >= {"ours", "Keras"}
-    assert ({name.split(",")[0] for name in names} >= {"formula on ours", "formula on Keras"}) == (optimizer == "adam")
+    assert {name.split(",")[0] for name in names} >= {"ours", "Keras", "formula on ours", "formula on Keras"}
+    assert not [name for name in steps.contestants("momentum", []) if "formula" in name]
     peer = {"tensorflow": "Keras, XLA", "jax": "optax", "torch": "torch.optim, fused"}[keras.backend.backend()]
     assert peer in names
     for row in rows:
         if row["contestant"] == "optax" and "not_measured" in row:
             assert "optax" in row["not_measured"]
             continue
-        assert row["bytes"] == 4 * row["parameters"] * (7 if optimizer == "adam" else 5)
+        assert row["bytes"] == 4 * row["parameters"] * 7
         assert row["gigabytes_per_second"] == pytest.approx(row["bytes"] / row["milliseconds"] / 1e6)
 
 

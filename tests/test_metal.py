@@ -124,7 +124,10 @@ def page_script():
     return script
 
 
-@pytest.mark.parametrize(("name", "arguments", "traced"), list(page_script().options()), ids=lambda name: str(name)[:60])
+PAGE_SCRIPT = page_script()
+
+
+@pytest.mark.parametrize(("name", "arguments", "traced"), list(PAGE_SCRIPT.options()), ids=lambda name: str(name)[:60])
 def test_no_option_leaves_the_gpu_for_more_than_it_must(name, arguments, traced):
     found = covered(functools.partial(keras_optims.Adam, **arguments), **traced)
     assert found.falls == ()
@@ -142,10 +145,10 @@ def test_half_precision_variables_take_the_formula_and_are_assigned(variant, dty
     found = covered(variant.optimizer, dtype=dtype)
     assert found.kind == "elementary"
     assert found.stays_on_the_gpu, found
-    assert {named for named in found.each if named.endswith(f" {dtype}")} == {
-        f"AssignVariableOp {dtype}",
-        f"Cast float32 {dtype}",
-    }
+    assign, cast = f"AssignVariableOp {dtype}", f"Cast float32 {dtype}"
+    stacked = cast in found.once  # small ones of one shape are, where a formula is not elementwise, and cast together
+    assert {named for named in found.each if named.endswith(f" {dtype}")} == ({assign} if stacked else {assign, cast})
+    assert {named for named in found.once if named.endswith(f" {dtype}")} <= {cast, f"ConcatV2 {dtype}", f"Split {dtype}"}
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -238,10 +241,63 @@ def test_tensorflow_serves_what_counts_as_passive_on_every_device():
 # -- the page -------------------------------------------------------------------------------------
 
 
-def test_the_page_is_what_the_script_writes():
-    script = page_script()
-    page = script.PAGE.read_text(encoding="utf-8")
-    if script.versions() not in page:
+CHECKED = {  # rows of the page, one for each way of running; all of them: python scripts/metal_coverage.py --check
+    "float32": ("adagrad", "centered rmsprop with momentum", "adam", "ftrl with penalties", "lamb with decay", "muon", "prodigy"),
+    "float16": ("momentum", "novograd", "lamb"),
+    "bfloat16": ("adam",),
+}
+OPTIONS_CHECKED = (
+    "`weight_decay=0.01`",
+    "learning rate: CosineDecay",
+    "sparse gradients, `lazy=True`",
+    "small variables, updated as one",
+)
+FORMULAS_CHECKED = ("our base class", "`keras_optims.Adam`, which has a kernel")
+
+
+@pytest.fixture(scope="module")
+def sections():
+    """Of the page that was made with these versions: heading -> its text, and "" -> what comes before the first."""
+    page = PAGE_SCRIPT.PAGE.read_text(encoding="utf-8")
+    if PAGE_SCRIPT.versions() not in page:
         made_with = re.search(r"TensorFlow \S+ and Keras [\d.]*\d", page)
-        pytest.skip(f"the page is of {made_with[0]}, and these are {script.versions()}")
-    assert script.page() == page
+        pytest.skip(f"the page is of {made_with[0]}, and these are {PAGE_SCRIPT.versions()}")
+    assert page.startswith(PAGE_SCRIPT.INTRODUCTION.format(versions=PAGE_SCRIPT.versions()))
+    return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+
+
+def first_column(text):
+    return [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")]
+
+
+def assert_rows(section, rows, names):
+    """These rows of a table are in the section, with its header."""
+    header, line, *rows = rows.splitlines()
+    assert first_column("\n".join(rows)) == list(names)
+    assert f"\n{header}\n{line}\n" in section
+    assert [row for row in rows if row not in section.splitlines()] == []
+
+
+@pytest.mark.slow  # which leaves it out on older versions
+@pytest.mark.parametrize("dtype", CHECKED)
+def test_the_page_has_the_rows_that_the_script_writes(dtype, sections):
+    section = sections[f"{dtype} variables"]
+    assert section.startswith(f"\n{PAGE_SCRIPT.DTYPES[dtype]}\n\n| optimizer |")
+    assert first_column(section)[2:] == [variant.name for variant in PAGE_SCRIPT.variants_of(dtype)]
+    rows = PAGE_SCRIPT.table("optimizer", PAGE_SCRIPT.optimizer_rows(dtype, CHECKED[dtype]))
+    assert_rows(section, rows, CHECKED[dtype])
+
+
+@pytest.mark.slow
+def test_the_page_has_the_options_that_the_script_writes(sections):
+    section = sections["Options"]
+    assert section.startswith(f"\n{PAGE_SCRIPT.OPTIONS}\n| option |")
+    assert first_column(section)[2:-1] == [name for name, _, _ in PAGE_SCRIPT.options()]
+    assert_rows(section, PAGE_SCRIPT.table("option", PAGE_SCRIPT.option_rows(OPTIONS_CHECKED)), OPTIONS_CHECKED)
+
+
+@pytest.mark.slow
+def test_the_page_has_the_formulas_that_the_script_writes(sections):
+    section = sections["A formula of one's own"]
+    assert section.startswith(f"\n{PAGE_SCRIPT.FORMULA}\n| optimizer |")
+    assert_rows(section, PAGE_SCRIPT.formula_table(FORMULAS_CHECKED), FORMULAS_CHECKED)

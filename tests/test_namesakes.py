@@ -48,6 +48,7 @@ CASES = [pytest.param(variant, {}, id=str(variant)) for variant in VARIANTS if v
 CASES += [pytest.param(BY_NAME["adam"], arguments, id=name) for name, arguments in OTHERS.items()]
 
 
+@pytest.mark.backend("tensorflow", "jax")  # JAX: with the lowest Keras
 @pytest.mark.parametrize(("variant", "arguments"), CASES)
 def test_training_goes_on_where_keras_was_and_where_we_were(variant, arguments):
     expected, _ = trained(variant.namesake(**arguments))

@@ -113,6 +113,7 @@ def test_it_follows_the_formula_of_its_paper(name, dtype, compensated, step):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=5e-6 * way + roundings * half_a_unit)
 
 
+@pytest.mark.backend("tensorflow")  # of ours, tests/test_contract.py checks some on each
 @pytest.mark.parametrize("name", CLASSES)
 def test_it_keeps_the_contract(name):
     report = check_optimizer(CLASSES[name])

@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.drawing import examples, gradients, hyperparameters
-from tests.variants import BY_NAME, ONE_EACH, VARIANTS, distance
+from tests.variants import BY_NAME, OF_EACH_SCOPE, ONE_EACH, VARIANTS, distance
 
 STEPS, SIZE = 8, 24
 ROUNDING = float(np.finfo(np.float32).eps)  # 1.2e-7, the distance from 1 to the next float32
@@ -152,8 +152,12 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("variant", [v for v in ONE_EACH if v.elementwise], ids=str)
+# A formula does not see where a split is made: one that is declared elementwise is tried on one, those of each scope on all.
+BY_ELEMENT = [v for v in ONE_EACH if v.elementwise]
+LAID_OUT = [(v, name) for v in BY_ELEMENT for name in (LAYOUTS if v.name in ("momentum", "adam", "radam") else ["split in two"])]
+
+
+@pytest.mark.parametrize(("variant", "layout"), LAID_OUT, ids=str)
 @examples(2)
 @given(drawn=st.data(), start=starts, order=st.permutations(range(SIZE)))
 def test_reshaping_permuting_and_splitting_a_variable_reshapes_permutes_and_splits_its_way(variant, layout, drawn, start, order):
@@ -236,7 +240,7 @@ def constant(value, kind):
     return (lambda: value) if kind == "callable" else (lambda step: value + 0.0 * ops.cast(step, "float32"))
 
 
-@pytest.mark.parametrize("variant", ONE_EACH, ids=str)
+@pytest.mark.parametrize("variant", OF_EACH_SCOPE, ids=str)  # a number for all: tests/test_hyperparameters.py
 @examples(6)
 @given(drawn=st.data(), start=starts, kind=st.sampled_from(["schedule", "callable", "callable of the step"]))
 def test_a_scheduled_constant_is_the_constant(variant, drawn, start, kind):

@@ -333,44 +333,17 @@ def test_slots_that_decide_about_weights_stay_exact():
 
 # -- trainings ------------------------------------------------------------------------------------
 
-MAKERS = {
-    "adam": lambda **o: Adam(0.003, **o),
-    "lion": lambda **o: Lion(0.0005, **o),
-}
-
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MAKERS)
-def test_digits_are_learned_as_well_as_with_float32(name):
+def test_digits_are_learned_as_well_as_with_float32():
     x, y = digits()
     results = {}
     for slot_dtype in (None, *DTYPES):
         results[slot_dtype] = []
         for seed in range(3):
-            made = model(MAKERS[name](slot_dtype=slot_dtype), seed)
-            made.fit(x[:1400], y[:1400], batch_size=64, epochs=8, verbose=0)
+            made = model(Adam(0.003, slot_dtype=slot_dtype), seed)
+            made.fit(x[:1400], y[:1400], batch_size=64, epochs=5, verbose=0)
             results[slot_dtype].append(made.evaluate(x[1400:], y[1400:], verbose=0)[0])
     spread = max(results[None]) - min(results[None])
     for slot_dtype in DTYPES:
         assert abs(np.mean(results[slot_dtype]) - np.mean(results[None])) < max(spread, 0.03), results
-
-
-@pytest.mark.slow
-@pytest.mark.data
-@pytest.mark.backend("tensorflow")  # where CI runs the slow ones
-def test_mnist_is_learned_as_well_as_with_float32(data_dir):
-    from tuning.problems import make_problem
-
-    problem = make_problem("mnist_mlp", data_dir)
-    data, results = problem.load(), {}
-    for slot_dtype in (None, *DTYPES):
-        results[slot_dtype] = []
-        for seed in range(3):
-            keras.utils.set_random_seed(seed)
-            made = problem.model()
-            made.compile(Adam(0.001, slot_dtype=slot_dtype), problem.loss, metrics=["accuracy"])
-            made.fit(*data.train, batch_size=problem.batch_size, epochs=1, verbose=0)
-            results[slot_dtype].append(made.evaluate(*data.validation, batch_size=1000, verbose=0)[1])
-    spread = max(results[None]) - min(results[None])
-    for slot_dtype in DTYPES:
-        assert abs(np.mean(results[slot_dtype]) - np.mean(results[None])) < max(spread, 0.003), results

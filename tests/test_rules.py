@@ -13,7 +13,7 @@ from keras_optims import LayerwiseDecay, Rule
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, fit, weights
 from tests.stepping import state_of
-from tests.variants import OF_EACH_SCOPE, ONE_EACH, VARIANTS, distance, random_gradients
+from tests.variants import BY_NAME, OF_EACH_SCOPE, VARIANTS, distance, random_gradients
 
 STEPS = 30
 NAMES = [f"kernel_{i}" for i in range(9)] + [f"bias_{i}" for i in range(9)]
@@ -58,7 +58,12 @@ def decay_of(variant, name, value):
     return {"adam_weight_decay": None if value is None else value * variant.arguments["adam_lr_ratio"]}
 
 
-@pytest.mark.parametrize("variant", [v for v in ONE_EACH if not v.of_the_model], ids=str)
+# By how a step is told of them: each scope, a decay or scalars of its own, a slot that holds a hyperparameter.
+BY_SETTINGS = [v for v in OF_EACH_SCOPE if not v.of_the_model]
+BY_SETTINGS += [BY_NAME[name] for name in ("adagrad", "rmsprop", "ftrl", "adan", "schedule_free_sgd")]
+
+
+@pytest.mark.parametrize("variant", BY_SETTINGS, ids=str)
 def test_each_variable_follows_the_twin_of_its_own_hyperparameters(variant):
     ours = {name: OTHERS[name] for name in variant.arguments if name in OTHERS}
     rules = [Rule("bias", **ours, weight_decay=0.3), Rule("_[0-4]$", learning_rate_multiplier=0.25)]

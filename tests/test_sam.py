@@ -412,8 +412,6 @@ def test_huge_gradients_have_a_norm():
     "make",
     [
         lambda: keras.optimizers.Adam(0.01, use_ema=True, clipnorm=0.1),
-        lambda: keras_optims.AdamW(0.01, weight_decay=0.1, global_clipnorm=0.1, use_ema=True),
-        lambda: keras_optims.Muon(0.01),
         lambda: keras_optims.ScheduleFreeAdamW(0.01),
         lambda: keras_optims.Lion(0.01, cautious=True, rules=[keras_optims.Rule("bias", weight_decay=0.1)]),
     ],

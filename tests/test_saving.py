@@ -8,7 +8,7 @@ import pytest
 
 import keras_optims
 from tests.models import compiled, data, dense_model, fit, weights
-from tests.variants import BY_NAME, EVERYWHERE, ONE_EACH
+from tests.variants import BY_NAME, OF_EACH_SCOPE
 
 MORE = {
     "ema": {"use_ema": True, "ema_overwrite_frequency": 3},
@@ -33,11 +33,11 @@ def assert_equal(model, other):
 
 
 def optimizers():
-    """All classes and all ways of running on TensorFlow; on other backends those with the fewest and the most slots."""
+    """Those with the fewest and the most slots; on TensorFlow also one of each scope, and those with state of other kinds."""
     extremes = [BY_NAME[name] for name in ("gradient_descent", "adagrad", "centered rmsprop with momentum", "amsgrad")]
-    for variant in {variant.name: variant for variant in [*extremes, *ONE_EACH, *EVERYWHERE]}.values():
-        everywhere = variant in extremes
-        marks = () if everywhere else pytest.mark.backend("tensorflow")
+    others = [BY_NAME[name] for name in ("nadam", "adafactor", "soap", "schedule_free_adamw")]
+    for variant in {variant.name: variant for variant in [*extremes, *OF_EACH_SCOPE, *others]}.values():
+        marks = () if variant in extremes else pytest.mark.backend("tensorflow")
         yield pytest.param(variant.optimizer, id=str(variant), marks=marks)
     for name, arguments in MORE.items():
         yield pytest.param(lambda arguments=arguments: keras_optims.Adam(**arguments), id=name)

@@ -133,11 +133,9 @@ ALL_TOGETHER = {
 _OPTIONS = [
     {"clipnorm": 0.05},
     {"global_clipnorm": 0.05},
-    {"clipvalue": 0.01},
     {"gradient_accumulation_steps": 3},
     {"loss_scale_factor": 1024.0},
     {"use_ema": True, "ema_momentum": 0.7},
-    {"lookahead": 2, "lookahead_alpha": 0.7},
     {"lookahead": 2, "lookahead_alpha": 0.7, "gradient_accumulation_steps": 2},
     ALL_TOGETHER,
 ]
@@ -150,9 +148,13 @@ FORMULAS = {
 }
 """Those whose steps take sums over whole variables, or over all of them."""
 
-_COVERED = {"momentum", "adagrad from 0", "rmsprop with momentum", "centered rmsprop"}  # by another one or by the options
+# One for each way of running: with kernels, by element, by variable, by rows and columns, of lists, of the whole model.
+_WAYS = (
+    *("nesterov", "adagrad", "centered rmsprop with momentum", "amsgrad"),
+    *("nadam", "ftrl", "lamb with decay", "adafactor", "muon", "schedule_free_adamw", "prodigy"),
+)
 
-SETTINGS = {variant.name: variant.optimizer for variant in EVERYWHERE if variant.name not in _COVERED}
+SETTINGS = {variant.name: variant.optimizer for variant in EVERYWHERE if variant.name in _WAYS}
 for _options in _OPTIONS:
     SETTINGS["all together" if _options is ALL_TOGETHER else " ".join(_options)] = functools.partial(Momentum, 0.05, **_options)
 SETTINGS |= {

@@ -38,8 +38,7 @@ return [...document.querySelectorAll(".plot")].map((plot) => {
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [(name, 1280) for name in ("mixed", "one", "diverged", "hostile", "comparison")]
-    + [(name, 360) for name in ("mixed", "hostile", "comparison")],
+    [(name, 1280) for name in ("mixed", "one", "diverged", "comparison")] + [(name, 360) for name in ("mixed", "hostile")],
 )
 def test_all_charts_are_drawn_and_the_page_does_not_scroll_sideways(browser, pages, name, width):
     show(browser, pages[name], width, dark=width < 600)

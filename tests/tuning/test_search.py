@@ -70,6 +70,7 @@ def test_the_line_reproduces_the_result(command, tiny):
         tuning.train(tiny, optimizer, seed=1, way="fast")
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     "oracle",
     [
@@ -101,6 +102,7 @@ def test_every_oracle_searches(oracle, command, tiny):
         assert alone.history.history == promoted["curves"][0]
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.slow
 def test_one_sweep_of_hyperband_is_its_default_and_trains_what_it_says(command, tiny):
     result, _ = tune(command, "adam", "--oracle", "hyperband", "--epochs", 3)
@@ -204,6 +206,7 @@ def test_jit_decides_how_epochs_are_compiled(command, tiny):
             assert model.jit_compile == (jit == "on")
 
 
+@pytest.mark.backend("tensorflow")
 def test_repeats_differ_and_all_are_kept(command, tiny):
     result, _ = tune(command, "adam", "--trials", 1, "--repeats", 3)
     for trial in result["trials"]:
@@ -223,6 +226,7 @@ def test_diverged_trials_are_results_and_never_end_a_search(command, tiny):
         assert len(trial["curves"][0]["loss"]) < 4  # it stops at the epoch at which it diverged
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     "oracle",
     [
@@ -243,6 +247,7 @@ def test_a_search_goes_on_among_diverged_trials(oracle, command, tiny):
     assert states.count("completed") >= 1
 
 
+@pytest.mark.backend("tensorflow")
 def test_failed_trials_are_recorded_with_their_message(command, tiny):
     result, _ = tune(command, "adam", "--trials", 4, problem="tiny_problem:make_sometimes_failing")
     assert [trial["state"] for trial in result["trials"]] == ["failed", "completed", "failed", "completed"]
@@ -251,6 +256,7 @@ def test_failed_trials_are_recorded_with_their_message(command, tiny):
     assert "trial 2 failed: RuntimeError: failure number 3" in stdout
 
 
+@pytest.mark.backend("tensorflow")
 def test_if_the_first_trials_all_fail_alike_the_search_stops_and_says_why(command, tiny):
     status, _, stderr = command("tune", "adam", "--trials", 50, "--problem", "tiny_problem:make_failing", "--directory", "out")
     assert status == 1
@@ -321,6 +327,7 @@ def test_max_minutes_begins_no_trial_after_it(command, tiny):
     assert more["trials"][:-1] == result["trials"]
 
 
+@pytest.mark.backend("tensorflow")
 def test_train_samples_limits_the_data(command, tiny):
     status, _, stderr = command("tune", "adam", "--trials", 1, "--problem", tiny, "--train-samples", 65, "--directory", "out")
     assert status == 2
@@ -342,6 +349,7 @@ def test_show(command, tiny):
     assert "2 of 2 trials (2 completed, 0 diverged, 0 failed, 0 running)" in stdout
 
 
+@pytest.mark.backend("tensorflow")
 def test_problems_are_listed_one_line_each(command):
     status, stdout, _ = command("problems")
     assert status == 0
@@ -351,6 +359,7 @@ def test_problems_are_listed_one_line_each(command):
     assert list(load(stdout)) == list(tuning.problems.PROBLEMS)
 
 
+@pytest.mark.backend("tensorflow")
 def test_optimizers_are_listed_by_family(command):
     status, stdout, _ = command("optimizers")
     assert status == 0
@@ -369,6 +378,7 @@ def test_optimizers_are_listed_by_family(command):
 # -- wrong use ------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -412,6 +422,7 @@ def test_wrong_use_is_one_clear_sentence_and_status_2(arguments, words, command,
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_missing_package_names_the_extra(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
     for name in [
@@ -448,6 +459,7 @@ def test_search_takes_a_problem_object(tiny, capsys):
     assert captured.out == captured.err == ""
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -550,6 +562,7 @@ def test_fit_of_a_hypermodel_may_return_numbers_and_dicts(tmp_path):
         own_tuner(tmp_path / "none", Own(None)).search()
 
 
+@pytest.mark.backend("tensorflow")
 def test_run_trial_may_be_overridden(tmp_path):
     class Black(tuning.Tuner):
         def run_trial(self, trial, *args, **kwargs):
