@@ -9,7 +9,7 @@ import keras_optims
 from keras_optims import Adam, AdamW, Momentum
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.models import compiled, dense_model, fit
-from tests.variants import CLASSES, EVERYWHERE, OF_EACH_SCOPE
+from tests.variants import CLASSES, OF_EACH_SCOPE
 
 
 def walk(optimizer, gradient, steps=10, dtype="float32", shape=(4,), start=0.0):
@@ -165,7 +165,7 @@ def test_a_variable_without_gradient_stays_and_the_others_move():
     assert (step.weights()[1] < 1).all()
 
 
-@pytest.mark.parametrize("cls", list(dict.fromkeys(variant.make for variant in EVERYWHERE)))
+@pytest.mark.parametrize("cls", [variant.make for variant in OF_EACH_SCOPE])
 def test_a_model_with_an_embedding_learns(cls):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
