@@ -278,8 +278,8 @@ def test_nothing_is_logged_and_optunas_own_verbosity_stays(capfd):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--sampler", "tpe"), ["oracle optuna only", "quasirandom"]),
-        (("--oracle", "grid", "--sampler", "cmaes"), ["oracle optuna only", "grid"]),
+        (("--sampler", "tpe"), ["optuna and asha only", "quasirandom"]),
+        (("--oracle", "grid", "--sampler", "cmaes"), ["optuna and asha only", "grid"]),
         (("--oracle", "optuna", "--sampler", "psychic"), ["tpe", "cmaes", "psychic"]),
     ],
 )

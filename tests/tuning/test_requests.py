@@ -42,7 +42,7 @@ def serving(tmp_path):
     """A chief without a network, on a store: body of a request -> its answer; a ValueError if it is refused."""
     oracle = keras_tuner.oracles.RandomSearchOracle(objective=keras_tuner.Objective("loss", "min"), max_trials=2, seed=3)
     tuner = tuning.Tuner(oracle, lambda hp: hp.Float("x", 0.0, 1.0), directory=tmp_path, project_name="shared", pruner="median")
-    with tuner.ledger.opened(2, None) as source:
+    with tuner.ledger.opened(2) as source:
         served = chief.Chief()
         served._begin(source)
 
