@@ -18,7 +18,7 @@ from scripts import benchmark_search as search
 from scripts.accelerator.steps import PREPARING, Row, reason
 from tuning.errors import SearchError
 from tuning.problems import datasets, make_problem
-from tuning.problems.images import scaled
+from tuning.problems.images import images
 from tuning.space.space import Space
 
 REAL, SYNTHETIC = "MNIST", "synthetic, of MNIST's shapes"
@@ -35,7 +35,7 @@ def problem_and_data(name: str):
             pass
     problem = make_problem(name)
     one_hot = isinstance(problem.loss, keras.losses.CategoricalCrossentropy)
-    return dataclasses.replace(problem, data=functools.partial(scaled, _random_images, None, one_hot=one_hot)), SYNTHETIC
+    return dataclasses.replace(problem, data=functools.partial(images, _random_images, None, one_hot=one_hot)), SYNTHETIC
 
 
 def _random_images(data_dir):
