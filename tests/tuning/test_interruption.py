@@ -201,6 +201,26 @@ def test_an_interruption_that_python_forgets_is_known_to_all_who_watch(number, i
         inner.check()
 
 
+def raises_nothing(call, *arguments):
+    """Calls as Cython does where a function can raise nothing: by PyErr_Print, which goes through sys.excepthook."""
+    try:
+        call(*arguments)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+
+
+def test_an_interruption_that_compiled_code_takes_for_uncaught_is_not_printed(capsys, interruptible_here):
+    interruption, before = Interruption(), sys.excepthook
+    with interruption.watched():
+        raises_nothing(signal.raise_signal, signal.SIGINT)
+        raises_nothing(int, "an error of its own")
+    assert interruption.came
+    assert sys.excepthook is before
+    printed = capsys.readouterr().err
+    assert "an error of its own" in printed
+    assert "KeyboardInterrupt" not in printed
+
+
 @pytest.mark.parametrize("becomes", ["forgotten", "error"])
 def test_an_interruption_of_the_import_ends_the_command(becomes, tiny, command, monkeypatch, interruptible_here):
     def import_keras_quietly():

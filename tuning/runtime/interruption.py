@@ -2,7 +2,8 @@
 
 Python raises KeyboardInterrupt wherever it happens to be. In a callback of a weak reference, of which JAX has thousands, it is
 printed and forgotten; in a callback of compiled code it may come out as another error, and a trial that was only
-interrupted would count as failed.
+interrupted would count as failed. Compiled code that can raise nothing (SciPy has some) prints it as an error that nobody
+caught, and goes on.
 """
 
 from __future__ import annotations
@@ -42,14 +43,18 @@ class Interruption:
                 before(number, frame)
             raise KeyboardInterrupt
 
-        def quiet(unraisable):
+        def ignored(unraisable):
             if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-                hook(unraisable)
+                ignored_before(unraisable)
+
+        def uncaught(kind, error, traceback):
+            if not issubclass(kind, KeyboardInterrupt):
+                uncaught_before(kind, error, traceback)
 
         cls = type(self)
         outer = cls._innermost
         self.came = outer is not None and outer.came
-        hook = sys.unraisablehook
+        ignored_before, uncaught_before = sys.unraisablehook, sys.excepthook
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
                 before = signal.getsignal(number)
@@ -59,12 +64,12 @@ class Interruption:
         except ValueError:  # not in the main thread
             yield
             return
-        sys.unraisablehook = quiet
+        sys.unraisablehook, sys.excepthook = ignored, uncaught
         cls._innermost = self
         try:
             yield
         finally:
             cls._innermost = outer
-            sys.unraisablehook = hook
+            sys.unraisablehook, sys.excepthook = ignored_before, uncaught_before
             for number, before in previous.items():
                 signal.signal(number, before)
