@@ -6,7 +6,6 @@ random numbers, in matrix products of another shape.
 
 from __future__ import annotations
 
-import time
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -19,9 +18,9 @@ from keras_optims.callbacks import averaging_optimizer
 from tuning.training import epochs
 from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve
-from tuning.training.events import Chosen, ExecutionEnded, Left, Report
-from tuning.training.keeping import Keeper, put_state
-from tuning.training.seed import execution_seed
+from tuning.training.events import Chosen, Report
+from tuning.training.executions import Member, Trained, run_executions
+from tuning.training.keeping import put_state
 from tuning.training.snapshot import Snapshot, beginning, taken
 from tuning.training.trainer import Trainer, best_epoch
 
@@ -70,54 +69,28 @@ class TrialsTogether:
 
         `None` if they cannot train together, as their models have different structures; nothing was trained then.
         """
-        results: list[list[dict[str, float]]] = [[] for _ in members]
-        running = list(range(len(members)))
-        objective, executions = self.trainer.objective, self.trainer.executions
-        continued = [self.trainer.continued(asked, report, self.trainer.fit_kwargs) for _, _, asked in members]
-        keepers = [
-            Keeper(number, objective, asked.least, executions, possible and asked.leaves)
-            for (number, _, asked), possible in zip(members, continued, strict=True)
-        ]
-        for execution in range(self.trainer.executions):
-            begun, clock = time.time(), time.perf_counter()
-            seeds = [execution_seed(self.trainer.search_seed, members[i][2].root, execution) for i in running]
-            begins = [self.trainer.begins(members[i][2], execution, members[i][1]) if continued[i] else None for i in running]
-            keeping = [
-                keepers[i].callbacks(*(() if begin is None else (begin.curve, begin.best)))
-                for i, begin in zip(running, begins, strict=True)
-            ]
-            trained = self._train([members[i] for i in running], execution, seeds, begins, keeping, report)
-            if trained is None:
-                return None
-            model, curves, snapshots = trained
-            for i, snapshot in zip(running, snapshots, strict=True):
-                if snapshot is not None and continued[i] and members[i][2].leaves:
-                    report(Left(members[i][0], execution, snapshot.epoch, snapshot.content()))
-            seconds = (time.perf_counter() - clock) / len(running)  # each one's share
-            going_on = []
-            for i, seed, curve, callbacks in zip(running, seeds, curves, keeping, strict=True):
-                metrics, best = best_epoch(curve.epochs, curve, objective)
-                report(ExecutionEnded(members[i][0], execution, seed, metrics[objective.name], best, begun, seconds))
-                results[i].append(metrics)
-                if not curve.stopped and not curve.diverged:
-                    keepers[i].execution_ended(model, callbacks, metrics[objective.name], best)
-                    going_on.append(i)
-            running = going_on
-            if not running:
-                break
-        for i in running:
-            keepers[i].trial_ended(results[i], report)
-        return results
+        trainer = self.trainer
+        of = [trainer.member(number, hp, asked, report, trainer.fit_kwargs) for number, hp, asked in members]
+
+        def train(members: Sequence[Member], execution: int, seeds: Sequence[int], begins: Sequence[Snapshot | None]):
+            return self._train(members, execution, seeds, begins, report)
+
+        return run_executions(trainer, of, train, report)
 
     def _train(
-        self, members, execution, seeds, begins, keeping, report
-    ) -> tuple[keras.Model, list[Curve], list[Snapshot | None]] | None:
+        self,
+        members: Sequence[Member],
+        execution: int,
+        seeds: Sequence[int],
+        begins: Sequence[Snapshot | None],
+        report: Report,
+    ) -> list[Trained] | None:
         from tuning.training.epochs.together import Together, fit_together, state_of
 
         trainer, models, states, order_seeds, beginnings = self.trainer, [], [], [], []
         arguments = _arguments(trainer)
-        for (_, hp, _), seed, begin in zip(members, seeds, begins, strict=True):
-            models.append(trainer.model(hp, seed))
+        for member, seed, begin in zip(members, seeds, begins, strict=True):
+            models.append(trainer.model(member.hp, seed))
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
@@ -135,13 +108,17 @@ class TrialsTogether:
             self._compiled = {id(model): Together(model, way, self.size)}
         curves = [
             Curve(
-                *(number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False)),
+                *(member.number, execution, trainer.objective, report, types.SimpleNamespace(stop_training=False)),
                 begun=() if begin is None else begin.curve,
             )
-            for (number, *_), begin in zip(members, begins, strict=True)
+            for member, begin in zip(members, begins, strict=True)
+        ]
+        keeping = [
+            member.keeper.callbacks(*(() if begin is None else (begin.curve, begin.best)))
+            for member, begin in zip(members, begins, strict=True)
         ]
         trained = arguments.pop("epochs", 1)
-        epochs_of = [trainer.epochs_of(hp).get("epochs", trained) for _, hp, _ in members]
+        epochs_of = [trainer.epochs_of(member.hp).get("epochs", trained) for member in members]
         snapshots: list[Snapshot | None] = [None] * len(members)
 
         def epoch_ended(i, epoch, logs, state):
@@ -151,13 +128,16 @@ class TrialsTogether:
             curves[i].on_epoch_end(epoch, logs)
             for callback in keeping[i]:
                 callback.heard(epoch, logs, arrays)
-            if epoch + 1 == epochs_of[i] and members[i][2].leaves:
+            if epoch + 1 == epochs_of[i] and members[i].leaves:
                 snapshots[i] = taken(curves[i], arrays(), keeping[i], beginnings[i])
             return curves[i].stopped or curves[i].diverged
 
         first = [0 if begin is None else begin.epoch for begin in begins]
         fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, first=first, epochs_of=epochs_of, **arguments)
-        return model, curves, snapshots
+        return [
+            Trained(model, curve, callbacks, snapshot, *best_epoch(curve.epochs, curve, trainer.objective))
+            for curve, callbacks, snapshot in zip(curves, keeping, snapshots, strict=True)
+        ]
 
 
 def measure_size(trainer: Trainer, hp, report: Report) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,10 +22,10 @@ from tuning.errors import SearchError
 from tuning.training import epochs
 from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve, Seeds, averages_validated
-from tuning.training.events import Chosen, ExecutionEnded, Left, Noted, Report
-from tuning.training.keeping import BestEpoch, Keeper
+from tuning.training.events import Chosen, Noted, Report
+from tuning.training.executions import Member, Trained, run_executions
+from tuning.training.keeping import Keeper
 from tuning.training.problem_model import ProblemModel
-from tuning.training.seed import execution_seed
 from tuning.training.snapshot import Continuation, OtherTrainingError, Snapshot
 from tuning.training.tensorboard import placed
 from tuning.training.warm import WarmModels, reseed, seed_everything
@@ -101,37 +100,33 @@ class Trainer:
         self.ways = asked.ways
         fit_args = self.fit_args if fit_args is None else fit_args
         fit_kwargs = self.fit_kwargs if fit_kwargs is None else fit_kwargs
-        continued = self.continued(asked, report, fit_kwargs)
-        keeper = Keeper(trial, self.objective, asked.least, self.executions, continued and asked.leaves)
-        of_trial = _Trial(trial, hp, report, keeper, continued and asked.leaves, epoch_began, epoch_ended, fit_args, fit_kwargs)
-        results = []
-        for execution in range(self.executions):
-            begun, clock = time.time(), time.perf_counter()
-            seed = execution_seed(self.search_seed, asked.root, execution)
-            begin = self.begins(asked, execution, hp) if continued else None
-            try:
-                trained = self._train(of_trial, execution, seed, begin)
-            except OtherTrainingError:
-                trained = self._train(of_trial, execution, seed, None)
-            score = trained.metrics[self.objective.name]
-            if trained.snapshot is not None:
-                report(Left(trial, execution, trained.snapshot.epoch, trained.snapshot.content()))
-            report(ExecutionEnded(trial, execution, seed, score, trained.best_epoch, begun, time.perf_counter() - clock))
-            results.append(trained.metrics)
-            if trained.curve.stopped or not math.isfinite(score):
-                return results
-            keeper.execution_ended(trained.model, trained.keeping, score, trained.best_epoch)
-        keeper.trial_ended(results, report)
-        return results
+        member = self.member(trial, hp, asked, report, fit_kwargs)
+        way = _Way(report, epoch_began, epoch_ended, fit_args, fit_kwargs)
 
-    def _train(self, of: _Trial, execution: int, seed: int, begin: Snapshot | None) -> _Trained:
+        def train(members: Sequence[Member], execution: int, seeds: Sequence[int], begins: Sequence[Snapshot | None]):
+            try:
+                return [self._train(member, way, execution, seeds[0], begins[0])]
+            except OtherTrainingError:
+                return [self._train(member, way, execution, seeds[0], None)]
+
+        results = run_executions(self, [member], train, report)
+        assert results is not None  # one can always train
+        return results[0]
+
+    def member(self, number: int, hp, asked: Assignment, report: Report, fit_kwargs: Mapping[str, Any]) -> Member:
+        """A trial as `tuning.training.executions` takes it."""
+        continues = self.continued(asked, report, fit_kwargs)
+        keeper = Keeper(number, self.objective, asked.least, self.executions, continues and asked.leaves)
+        return Member(number, hp, asked, keeper, continues)
+
+    def _train(self, of: Member, way: _Way, execution: int, seed: int, begin: Snapshot | None) -> Trained:
         model = self.model(of.hp, seed)
         before = () if begin is None else begin.curve
-        curve = Curve(of.number, execution, self.objective, of.report, model, of.epoch_began, of.epoch_ended, before)
+        curve = Curve(of.number, execution, self.objective, way.report, model, way.epoch_began, way.epoch_ended, before)
         keeping = of.keeper.callbacks(before, None if begin is None else begin.best)
         continuation = [] if begin is None and not of.leaves else [Continuation(begin, of.leaves, curve, keeping)]
-        started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self.settle(of.report, model))
-        kwargs = {**of.fit_kwargs, "verbose": 0}  # the view shows the epochs
+        started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self.settle(way.report, model))
+        kwargs = {**way.fit_kwargs, "verbose": 0}  # the view shows the epochs
         kwargs["callbacks"] = [
             *placed(self._own_callbacks(), of.number, execution, of.hp),
             Seeds(seed),
@@ -146,12 +141,12 @@ class Trainer:
         if begin is not None:
             kwargs["initial_epoch"] = begin.epoch
         try:
-            returned = self._fit(of.hp, model, of.fit_args, kwargs)
+            returned = self._fit(of.hp, model, way.fit_args, kwargs)
         except BaseException:
             self.models.drop(model)
             raise
         snapshot = continuation[0].taken if continuation else None
-        return _Trained(model, curve, keeping, snapshot, *best(returned, curve, self.objective))
+        return Trained(model, curve, keeping, snapshot, *best(returned, curve, self.objective))
 
     def continued(self, asked: Assignment, report: Report, fit_kwargs: Mapping[str, Any]) -> bool:
         """Whether trainings go on from snapshots and leave them; reports why not, once, if that is asked for."""
@@ -197,6 +192,16 @@ class Trainer:
         """For how many epochs a setting trains, where Hyperband says so."""
         return {"epochs": hp.values["tuner/epochs"]} if "tuner/epochs" in hp.values else {}
 
+    def structure_of(self, hp) -> tuple[tuple[str, Any], ...]:
+        """What of a setting decides how its model is compiled, as far as that is known before it is built.
+
+        Of a HyperModel of one's own all that is searched but floats, which are mostly numbers that an optimizer has as state.
+        """
+        if isinstance(self.hypermodel, ProblemModel):
+            return self.hypermodel.space.structure_of(hp.values)
+        names = sorted({axis.name for axis in hp.space} & hp.values.keys())
+        return tuple((name, hp.values[name]) for name in names if not isinstance(hp.values[name], float))
+
     def _fit(self, hp, model, args, kwargs):
         if type(self.hypermodel).fit is keras_tuner.HyperModel.fit:  # which calls model.fit
             return epochs.fit(model, *args, **kwargs)
@@ -236,30 +241,14 @@ class Trainer:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Trial:
-    """What is the same for all executions of a trial; `leaves`: whether they leave snapshots."""
+class _Way:
+    """How a trial trains alone, the same in all its executions: the arguments of `Trainer.run`."""
 
-    number: int
-    hp: Any
     report: Report
-    keeper: Keeper
-    leaves: bool
     epoch_began: Callable[[Any, int], None] | None
     epoch_ended: Callable[[Any, int, dict], None] | None
     fit_args: Sequence[Any]
     fit_kwargs: Mapping[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Trained:
-    """An execution that has trained."""
-
-    model: keras.Model
-    curve: Curve
-    keeping: list[BestEpoch]
-    snapshot: Snapshot | None
-    metrics: dict[str, float]
-    best_epoch: int
 
 
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:
