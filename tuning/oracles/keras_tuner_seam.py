@@ -79,8 +79,9 @@ def keeps_nothing(oracle: keras_tuner.Oracle) -> None:
 
 
 def run_again(oracle: keras_tuner.Oracle, trial_ids: Iterable[str]) -> None:
-    """Makes the oracle give these trials again, before any new one: the last one first."""
-    oracle._retry_queue.extend(trial_ids)
+    """Makes the oracle give these trials again, before any new one and each once: the last one first."""
+    queue = [*oracle._retry_queue, *trial_ids]
+    oracle._retry_queue = list(dict.fromkeys(reversed(queue)))[::-1]
 
 
 def to_run_again(oracle: keras_tuner.Oracle) -> Trial | None:

@@ -7,6 +7,7 @@ what is written and put together again when the search is resumed. Other entries
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,7 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
         records: of the trials, in the order in which they began.
         ended: the numbers of those that ended, in the order in which they did.
     """
+    written = oracle.get_state()
     oracle.trials = {}
     for record in records:
         trial = Trial.from_state(record)
@@ -70,6 +72,16 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
     if "run_times" in left_out:  # of the trials from before the store was upgraded
         for each in rebuilt["end_order"]:
             state["run_times"].setdefault(each, 1)
-    if not isinstance(state.get("retry_queue", []), list):
-        raise TypeError("retry_queue is no list")
+    _check(state, written, oracle)
     oracle.set_state(state)
+
+
+def _check(state: dict[str, Any], written: dict[str, Any], oracle: keras_tuner.Oracle) -> None:
+    """Raises an error if an entry cannot be one of the oracle's state, of which `written` is an earlier one."""
+    for kinds in (dict, list, str, numbers.Real):
+        for name, value in written.items():
+            if isinstance(value, kinds) and name in state and not isinstance(state[name], kinds):
+                raise TypeError(f"its {name} is such as {value!r}, and not {state[name]!r}")
+    for trial_id in state.get("retry_queue", ()):
+        if trial_id not in oracle.trials:
+            raise LookupError(f"its retry_queue has {trial_id!r}, and there is no such trial")
