@@ -1,6 +1,8 @@
 """The models that a search keeps: which, at which epoch, as many as asked for, and whole after a kill."""
 
+import io
 import os
+import zipfile
 
 import keras
 import keras_tuner
@@ -76,6 +78,19 @@ def test_an_epoch_that_is_not_good_enough_costs_nothing(monkeypatch):
     callback.on_epoch_end(0, {"val_loss": 0.9})
     assert callback.epoch == 0  # the mean may still be good enough
     assert keeping.Keeper(0, keras_tuner.Objective("val_loss", "min"), None, executions=1).callbacks() == []
+
+
+def test_what_keras_never_saves_is_found_out_once(monkeypatch):
+    """It makes an optimizer for that, and forgets."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(), "mse")
+    keeping.saved(model)
+    made, init = [], keras.optimizers.Optimizer.__init__
+    monkeypatch.setattr(keras.optimizers.Optimizer, "__init__", lambda self, *a, **k: made.append(self) or init(self, *a, **k))
+    content = keeping.saved(model)
+    assert made == []
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        assert {"config.json", "metadata.json", "model.weights.h5"} <= set(file.namelist())
 
 
 def test_going_on_keeps_fewer_or_says_what_is_missing(tiny, capsys):

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_optims.callbacks import averaging_optimizer
 from tuning.errors import one_line
+from tuning.training import keras_seam
 from tuning.training.events import BestModel, Noted, Report
 
 State = list[np.ndarray]  # of the variables of a model, trainable first, then of its optimizer
@@ -145,6 +146,7 @@ def report_model(trial: int, model: keras.Model, state: State, report: Report) -
 
 def saved(model: keras.Model) -> bytes:
     """A model as the content of a `.keras` file."""
+    keras_seam.remember_what_is_never_saved()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.keras"
         model.save(path)
