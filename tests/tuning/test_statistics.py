@@ -23,11 +23,14 @@ def test_a_summary_is_mean_deviation_and_t_interval():
     interval = scipy.stats.t.interval(0.95, 9, loc=np.mean(SLEEP_1), scale=scipy.stats.sem(SLEEP_1))
     assert (got.low, got.high) == pytest.approx(interval)
     assert summary([1.0, 3.0]).high == pytest.approx(2 + 12.706204736)  # t with 1 degree of freedom, from a table
+    assert summary([1.0, 3.0]).half == pytest.approx(12.706204736)
+    assert str(summary([1.0, 3.0])) == "2 ± 13"
 
 
 def test_one_value_has_no_spread_and_none_no_summary():
     got = summary([0.5])
     assert (got.mean, got.sd, got.low, got.high, got.count) == (0.5, None, None, None, 1)
+    assert (got.half, str(got)) == (None, "0.5")
     for values in ([], [1.0, math.nan]):
         with pytest.raises(ValueError, match="finite values"):
             summary(values)
@@ -57,15 +60,22 @@ def test_other_seeds_are_compared_by_welch():
 
 
 def test_what_cannot_be_told_is_none():
-    for one, other in (([1.0], [2.0]), ([1.0], [2.0, 3.0])):
+    for one, other, gap, paired in (
+        ([1.0], [2.0], -1.0, True),
+        ([1.0], [2.0, 3.0], -1.5, False),
+        ([1.0, 2.0], [3.0], -1.5, False),
+    ):
         got = difference(by_seed(one), by_seed(other))
-        assert (got.low, got.high, got.p) == (None, None, None)
+        assert (got.difference, got.low, got.high, got.p, got.paired) == (gap, None, None, None, paired)
 
 
 def test_without_any_spread_only_equal_means_are_equal():
     assert difference(by_seed([0.5, 0.5]), by_seed([0.5, 0.5])).p == 1
     assert difference(by_seed([0.5, 0.5]), by_seed([0.5, 0.5, 0.5])).p == 1
-    assert difference(by_seed([0.5, 0.5]), by_seed([0.25, 0.25])).p == 0
+    got = difference(by_seed([0.5, 0.5]), by_seed([0.25, 0.25]))
+    assert (got.difference, got.low, got.high, got.p, got.paired) == (0.25, 0.25, 0.25, 0, True)
+    got = difference(by_seed([0.5, 0.5]), by_seed([0.75, 0.75, 0.75]))
+    assert (got.difference, got.low, got.high, got.p, got.paired) == (-0.25, -0.25, -0.25, 0, False)
 
 
 def test_holm_adjusts_for_the_number_of_comparisons():
@@ -104,6 +114,10 @@ def test_5_of_100_equal_pairs_are_called_different(seeds):
         (0.0, 0.25, "0.00 ± 0.25"),
         (0.00021, 0.0049, "0.0002 ± 0.0049"),
         (0.9722, None, "0.9722"),
+        (0.9722, math.inf, "0.9722"),
+        (0.25, 0.25, "0.2500 ± 0.2500"),
+        (0.0001, 0.00001, "0.000100 ± 0.000010"),
+        (1e6, 10.0, "1.000e+06 ± 1.0e+01"),
         (0.5, 0.0, "0.5 ± 0"),
         (123.456, 12.3, "123.5 ± 12.3"),
         (2.30259, 1.7, "2.303 ± 1.700"),
