@@ -1,18 +1,22 @@
 """KerasTuner's chief and workers, as processes on loopback: each trial ends up in the chief's store, exactly once."""
 
+import concurrent.futures
 import socket
 import subprocess
 import sys
 import textwrap
 import time
 
+import keras_tuner
 import pytest
 
 import tuning
-from tests.tuning.conftest import environment
+from tests.tuning.conftest import JIT, environment, without_times
 from tests.tuning.test_interruption import count
 from tuning.engines import chief
 from tuning.results.search import SearchResult
+from tuning.space.space import Space
+from tuning.training.problem_model import ProblemModel
 
 PROGRAM = """
     import os, sys, time
@@ -107,6 +111,38 @@ def test_trials_end_in_the_chief_s_store_once_even_if_a_worker_and_the_chief_are
     assert epochs == [(number, epoch) for number in range(8) for epoch in range(2)]
     best = {float(stdout.split()[1]) for stdout, _ in said}  # each process knows the best setting in the end
     assert len(best) == 1
+
+
+def test_a_schedule_through_a_chief_and_a_worker_gives_the_trials_of_one_process(tiny, tmp_path, monkeypatch):
+    """As `--schedule cosine --search warmup=0:0.2`, with a chief in a thread, which trains nothing."""
+    space = Space.of("adam", {"warmup": (0.0, 0.2)}, schedule="cosine").in_steps(4)
+    objective = keras_tuner.Objective("val_accuracy", "max")
+
+    def tuner(folder):
+        oracle = tuning.make_oracle(
+            "quasirandom", objective=objective, hyperparameters=space.hyperparameters(), trials=4, epochs=2, seed=0
+        )
+        return tuning.Tuner(oracle, ProblemModel(space, tiny, epochs=2), directory=tmp_path, project_name=folder, jit=JIT)
+
+    def trials(folder):
+        found = [trial.to_json() for trial in SearchResult.load(tmp_path / folder).trials]
+        assert all({"warmup", "learning_rate"} <= set(trial["hyperparameters"]) for trial in found)
+        return without_times({"trials": found})
+
+    tuner("alone").search(epochs=2, verbose=0)
+    monkeypatch.setattr(chief, "ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    serving = tuner("shared")
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    training = tuner("shared")
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        served = threads.submit(serving.search, epochs=2, verbose=0)
+        training.search(epochs=2, verbose=0)
+        served.result(timeout=60)
+    assert trials("shared") == trials("alone")
+    assert training.get_best_hyperparameters()[0].values == serving.get_best_hyperparameters()[0].values
 
 
 def test_the_role_is_what_the_environment_says(monkeypatch):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import keras_tuner
 import pytest
@@ -14,13 +15,19 @@ import pytest
 import tuning
 from tests.tuning.conftest import load, start, without_times
 from tests.tuning.test_interruption import arguments, count, wait_for
-from tuning.engines import dispatch, work
+from tuning.engines import chief, dispatch, work
 from tuning.engines.local import _Process, cores, worker_environment
+from tuning.engines.matching import PASSED_PER_WORKER, Matching
+from tuning.oracles import make_oracle, proposes_ahead
 from tuning.problems import make_problem
 from tuning.results.search import SearchResult
+from tuning.space.space import Space
+from tuning.space.structure import Structure
 from tuning.training import epochs
 from tuning.training.assignment import Assignment
 from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
+from tuning.training.problem_model import ProblemModel
+from tuning.training.trainer import Trainer
 
 # -- the dispatcher, with workers that are scripts --------------------------------------------------
 
@@ -45,6 +52,7 @@ class ScriptedWorker:
     def train(self, number, config, asked):
         self.messages.extend(self.pool.script(number))
         self.pool.began.append(number)
+        self.pool.trained.append((self, number, config["values"].get("units")))
         self.pool.ways.append(asked.ways)
 
     def answer(self, stop):
@@ -78,9 +86,10 @@ class ScriptedPool:
     def __init__(self, script=trained, size=2, starts=(), prunes=False):
         self.script, self.size, self.starts, self.prunes = script, size, list(starts), prunes
         self.began, self.ways, self.answers, self.discarded, self.started = [], [], [], 0, 0
+        self.trained = []  # of each trial that began the worker, the number, and its units
 
     def run(self, source, trainer, run_trial):
-        dispatch.dispatch(StopsTrial1(source) if self.prunes else source, self)
+        dispatch.dispatch(StopsTrial1(source) if self.prunes else source, self, trainer.structure_of)
 
     def start(self):
         self.started += 1
@@ -96,24 +105,33 @@ class ScriptedPool:
                 yield worker, *worker.messages.popleft()
 
 
-def search(pool, directory, trials=4, jit=None):
-    oracle = keras_tuner.oracles.RandomSearchOracle(
-        objective=keras_tuner.Objective("val_loss", "min"),
-        max_trials=trials,
-        seed=5,
-        hyperparameters=space(),
-        allow_new_entries=True,
-        tune_new_entries=True,
+def search(pool, directory, trials=4, jit=None, units=(), listener=None, oracle="RandomSearchOracle", **budget):
+    tuner = tuning.Tuner(
+        getattr(keras_tuner.oracles, oracle)(
+            objective=keras_tuner.Objective("val_loss", "min"),
+            max_trials=trials,
+            seed=5,
+            hyperparameters=space(units),
+            allow_new_entries=True,
+            tune_new_entries=True,
+        ),
+        lambda hp: None,
+        directory=str(directory),
+        project_name="own",
+        engine=pool,
+        jit=jit,
+        listener=listener,
+        **budget,
     )
-
-    tuner = tuning.Tuner(oracle, lambda hp: None, directory=str(directory), project_name="own", engine=pool, jit=jit)
     tuner.search()
     return SearchResult.load(directory / "own")
 
 
-def space():
+def space(units=()):
     hp = keras_tuner.HyperParameters()
     declare(hp)
+    if units:
+        hp.Choice("units", list(units))
     return hp
 
 
@@ -226,6 +244,216 @@ def test_no_other_trial_begins_before_the_first_one_has_measured_how_epochs_are_
     assert pool.ways == [epochs.ways(), *[(first,)] * 3]
     with tuning.Store.open(tmp_path / "own", read_only=True) as store:
         assert store.choices()["way"]["value"] == first
+
+
+# -- models of different structure -------------------------------------------------------------------
+
+SIX = (4, 8, 16, 32, 64, 128)
+
+
+class Running:
+    """A listener that counts the trials that run."""
+
+    def __init__(self):
+        self.now, self.most, self.said = set(), 0, []
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+    def trial_began(self, number, *others):
+        self.now.add(number)
+        self.most = max(self.most, len(self.now))
+
+    def trial_ended(self, number, *others):
+        self.now.discard(number)
+
+
+def test_workers_get_trials_whose_structure_they_have_compiled(tmp_path):
+    pool, running = ScriptedPool(), Running()
+    result = search(pool, tmp_path / "two", trials=24, units=SIX, listener=running)
+    assert [trial.state for trial in result.trials] == ["completed"] * 24
+    assert len({units for _, _, units in pool.trained}) == 6
+    assert len({(worker, units) for worker, _, units in pool.trained}) <= 7  # 12, first come, first served
+    assert sorted(pool.began) == list(range(24)) != pool.began
+    assert running.most == 2  # a trial that waits does not run
+    one = ScriptedPool(size=1)
+    alone = search(one, tmp_path / "one", trials=24, units=SIX)
+    assert one.began == list(range(24))
+    assert [trial.hyperparameters for trial in alone.trials] == [trial.hyperparameters for trial in result.trials]
+    begun = [trial.begun for trial in result.trials]
+    assert sorted(range(24), key=lambda number: begun[number]) == pool.began  # that it had waited is not in its time
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_seconds": 3600.0}, {"target": 0.1}, {"oracle": "BayesianOptimizationOracle"}, {"units": (), "trials": 8}]
+)
+def test_no_trial_waits_where_it_might_not_begin_or_would_be_another_or_all_are_alike(tmp_path, options):
+    class Counts(ScriptedPool):
+        def listen(self, workers, timeout):
+            running.append(count(tmp_path / "own", "running"))
+            return super().listen(workers, timeout)
+
+    running = []
+    assert len(search(Counts(), tmp_path, **{"trials": 8, "units": SIX, **options}).trials) == 8
+    assert max(running) == 2
+
+
+def test_trials_that_wait_when_the_search_dies_run_when_it_goes_on(tmp_path):
+    class Dies(ScriptedPool):
+        def listen(self, workers, timeout):
+            if len(self.trained) > 6:
+                raise KeyboardInterrupt
+            return super().listen(workers, timeout)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(Dies(), tmp_path / "died", trials=12, units=SIX)
+    assert count(tmp_path / "died" / "own", "running") == 4
+    result = search(ScriptedPool(size=1), tmp_path / "died", trials=12, units=SIX)
+    whole = search(ScriptedPool(size=1), tmp_path / "whole", trials=12, units=SIX)
+    assert [(trial.state, trial.hyperparameters) for trial in result.trials] == [
+        ("completed", trial.hyperparameters) for trial in whole.trials
+    ]
+
+
+def waiting(*structures, first=0):
+    """Trials that wait, by seat, each with a structure."""
+    return {f"seat {i}": trial_of(first + i, structure) for i, structure in enumerate(structures)}
+
+
+def trial_of(number, structure):
+    return types.SimpleNamespace(trial_id=str(number), hyperparameters=structure)
+
+
+def test_the_first_trial_of_a_worker_s_structures_is_chosen_else_of_a_new_one_else_the_first():
+    matching = Matching(lambda structure: structure)
+    assert matching.choose("a", waiting("x", "y"), 2) == "seat 0"
+    assert matching.choose("b", waiting("x", "y"), 2) == "seat 1"  # for "x" the other one is free soon
+    assert matching.choose("a", waiting("y", "z", "x"), 2) == "seat 2"
+    assert matching.choose("a", waiting("y", "y"), 2) == "seat 0"
+    matching.forget("b")
+    assert matching.choose("b", waiting("x", "z"), 2) == "seat 1"
+    late = {"seat 9": trial_of(10, "x"), "seat 3": trial_of(2, "x")}  # as after a death: the earlier one comes first
+    assert matching.choose("a", late, 2) == "seat 3"
+
+
+def test_a_trial_is_passed_over_a_bounded_number_of_times():
+    matching, passed = Matching(lambda structure: structure), 0
+    assert [matching.choose(worker, waiting(structure), 2) for worker, structure in ("ax", "by")] == ["seat 0"] * 2
+    while matching.choose("a", {"first": trial_of(0, "y"), **waiting("x", first=1 + passed)}, 2) != "first":
+        passed += 1
+        assert passed < 100
+    assert passed == 2 * PASSED_PER_WORKER
+
+
+def test_trials_wait_only_for_several_workers_and_structures():
+    matching = Matching(lambda structure: structure)
+    matching.saw(trial_of(0, "x"))
+    matching.saw(trial_of(1, "x"))
+    assert matching.ahead(4) == 0
+    matching.saw(trial_of(2, "y"))
+    assert (matching.ahead(1), matching.ahead(4)) == (0, 4)
+
+
+def test_what_of_a_setting_is_structure():
+    structure = Structure("p", {"units": 8, "rate": 0.5}, {"units": (4, 16), "rate": (0.0, 0.5)})
+    searched = {"adam.amsgrad": None, "units": None, "rate": None, "batch_size": [16, 32], "warmup": None}
+    searched["learning_rate"] = [0.1, 0.01]
+    space = Space.of(["adam", "keras:Adam"], searched, schedule="cosine", structure=structure)
+    values = {"optimizer": "adam", "adam.learning_rate": 0.1, "adam.beta_1": 0.5, "adam.amsgrad": True, "adam.warmup": 0.1}
+    values |= {"units": 8, "rate": 0.25, "batch_size": 16}
+    assert dict(space.structure_of(values)) == {
+        **{"optimizer": "adam", "adam.amsgrad": True, "units": 8, "rate": 0.25, "batch_size": 16}
+    }
+    theirs = {"optimizer": "keras:adam", "keras:adam.learning_rate": 0.1, "keras:adam.beta_1": 0.5}
+    assert dict(space.structure_of(theirs)) == {"optimizer": "keras:adam", "keras:adam.beta_1": 0.5}
+    alone = Space.of("adam", {"amsgrad": None})
+    assert alone.structure_of({"learning_rate": 0.1, "amsgrad": False}) == (("amsgrad", False),)
+    trainer = Trainer(ProblemModel(alone, "digits_mlp"), objective=None, search_seed=0, executions=1, fit_args=(), fit_kwargs={})
+    hp = alone.hyperparameters()
+    hp.values = {"learning_rate": 0.1, "amsgrad": False}
+    assert trainer.structure_of(hp) == (("amsgrad", False),)
+    trainer.hypermodel = print
+    hp = space_of_ones_own()
+    hp.values["tuner/epochs"] = 3
+    assert trainer.structure_of(hp) == (("layers", 2), ("units", 8))
+
+
+def space_of_ones_own():
+    hp = space((8, 16))
+    hp.Int("layers", 2, 3)
+    hp.Choice("rate", [0.5, 0.1])
+    return hp
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "ahead"),
+    [
+        ("random", {}, True),
+        ("quasirandom", {}, True),
+        ("quasirandom", {"first": [{"x": 0.5}]}, True),
+        ("grid", {}, True),
+        ("hyperband", {}, False),
+        ("asha", {}, False),
+        ("bayesian", {}, False),
+        ("optuna", {}, False),
+    ],
+)
+def test_only_oracles_that_hear_of_no_result_are_asked_ahead(name, options, ahead):
+    hyperparameters = keras_tuner.HyperParameters()
+    hyperparameters.merge([tuning.SearchAxis("x", 0.0, 1.0, points=4)])
+    objective = keras_tuner.Objective("loss", "min")
+    made = make_oracle(name, objective=objective, hyperparameters=hyperparameters, trials=4, epochs=3, seed=0, **options)
+    assert proposes_ahead(made) == ahead
+
+    class OfOnesOwn(keras_tuner.oracles.RandomSearchOracle):
+        def populate_space(self, trial_id):
+            return super().populate_space(trial_id)
+
+    assert not proposes_ahead(OfOnesOwn(objective=objective, max_trials=2))
+
+
+class Served:
+    """A chief whose two workers ask in turn; one of them is lost once."""
+
+    def __init__(self, by_structure=True):
+        self.by_structure, self.served, self.lost = by_structure, [], []
+
+    def run(self, source, trainer, run_trial):
+        server = chief.Chief()
+        server._begin(source, trainer.structure_of if self.by_structure else lambda hyperparameters: ())
+        workers = {"a", "b"}
+        server._last_sign = dict.fromkeys(workers, 0.0)
+        while workers:
+            for worker in sorted(workers):
+                answer = server._next(worker)
+                if answer["status"] == "RUNNING":
+                    trial = answer["trial"]
+                    self.served.append((worker, trial["trial_id"], trial["hyperparameters"]["values"]["units"]))
+                elif answer["status"] == "STOPPED":
+                    workers.remove(worker)
+            for worker in sorted(server._seats):
+                number = server._in_flight.trials[server._seats[worker]].trial_id
+                if len(self.served) > 20 and not self.lost:
+                    self.lost.append(number)
+                    server._lose(worker, "was lost")
+                    server._last_sign[worker] = 0.0
+                else:
+                    assert server._take(worker, number, "done", ([{"val_loss": 0.5}], None)) == {"stop": True}
+
+    @property
+    def compiled(self):
+        return len({(worker, units) for worker, _, units in self.served})
+
+
+def test_a_chief_gives_its_workers_trials_whose_structure_they_have(tmp_path):
+    by_structure, in_turn = Served(), Served(by_structure=False)
+    for served, name in ((by_structure, "one"), (in_turn, "other")):
+        result = search(served, tmp_path / name, trials=24, units=SIX)
+        assert [trial.state for trial in result.trials] == ["completed"] * 24
+        assert [number for _, number, _ in served.served].count(served.lost[0]) == 2
+    numbers = [int(number) for _, number, _ in in_turn.served]
+    assert list(dict.fromkeys(numbers)) == list(range(24))
+    assert by_structure.compiled <= in_turn.compiled - 2
 
 
 # -- the worker's side ------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def serving(tmp_path):
     tuner = tuning.Tuner(oracle, lambda hp: hp.Float("x", 0.0, 1.0), directory=tmp_path, project_name="shared", pruner="median")
     with tuner.ledger.opened(2) as source:
         served = chief.Chief()
-        served._begin(source)
+        served._begin(source, lambda hyperparameters: ())
 
         def ask(message):
             body = message if isinstance(message, bytes) else requests.encode(message)
@@ -150,7 +150,7 @@ def test_only_who_has_the_token_is_served(given, says, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("KERAS_OPTIMS_TOKEN", SECRET)
     served = chief.Chief()
-    served._begin(type("Source", (), {"measuring": False})())
+    served._begin(type("Source", (), {"measuring": False})(), lambda hyperparameters: ())
     server = served._serve()
     if given is None:
         monkeypatch.delenv("KERAS_OPTIMS_TOKEN")

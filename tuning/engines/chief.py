@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuning.engines import requests, work
 from tuning.engines.dispatch import InFlight
+from tuning.engines.matching import Matching, StructureOf
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError, one_line
 from tuning.runtime.interruption import Interruption
@@ -90,7 +91,7 @@ class Chief:
 
     def run(self, source: Source, trainer: Trainer, run_trial: Callable[[Any], Any]) -> None:
         """Serves until there are no more trials, and every worker that is alive knows that."""
-        self._begin(source)
+        self._begin(source, trainer.structure_of)
         server = self._serve()
         try:
             while not self._over or self._last_sign:
@@ -104,12 +105,14 @@ class Chief:
             while not self._requests.empty():  # their threads would wait for ever
                 self._requests.get()[1].set_exception(RuntimeError("the search is over"))
 
-    def _begin(self, source: Source) -> None:
+    def _begin(self, source: Source, structure_of: StructureOf) -> None:
         self._source = source
         self._in_flight = InFlight(source)
+        self._matching = Matching(structure_of)
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         self._seats: dict[str, str] = {}  # worker -> the seat whose trial it has
         self._free: list[str] = []  # seats, first those whose trial's worker died
+        self._waiting: list[str] = []  # seats whose trial is at no worker yet
         self._last_sign: dict[str, float] = {}  # of the workers that have not been told that the search is over
         self._replies: dict[str, tuple[str, dict]] = {}  # worker -> its last request and the answer
         self._heard: dict[str, set[tuple]] = {}  # seat -> what was said of its training
@@ -176,22 +179,37 @@ class Chief:
         if worker in self._seats:  # it was started again
             self._lose(worker, "ended while it ran it")
             self._last_sign[worker] = time.monotonic()
-        if self._source.measuring and self._in_flight.trials:
+        if self._source.measuring and self._seats:
             return {"status": "IDLE"}
-        seat = self._free.pop(0) if self._free else f"seat {len(self._seats)}"
-        trial = self._in_flight.begin(seat)
-        if trial is not None and trial.status != "IDLE":
+        oracle_waits = self._ask_for_trials()
+        if self._waiting:
+            waiting = {seat: self._in_flight.trials[seat] for seat in self._waiting}
+            seat = self._matching.choose(worker, waiting, len(self._last_sign))
+            self._waiting.remove(seat)
             self._seats[worker], self._heard[seat] = seat, set()
-            asked = self._source.assignment(trial)
+            trial, asked = self._in_flight.hand_out(seat)
             return {"status": "RUNNING", "trial": trial.get_state(), "asked": asked.to_json()}
-        self._free.insert(0, seat)
         if self._in_flight.trials:  # also after the last trial has begun: its worker may die
             return {"status": "IDLE"}
-        if trial is not None:
+        if oracle_waits:
             raise waits_for_ever(self._source)
         self._over = True
         del self._last_sign[worker]
         return {"status": "STOPPED", "trials": [trial.get_state() for trial in self._source.oracle.trials.values()]}
+
+    def _ask_for_trials(self) -> bool:
+        """Asks for a trial, and for those that are to wait; whether the oracle waits for others to end."""
+        while not self._waiting or (
+            self._source.looks_ahead and len(self._waiting) <= self._matching.ahead(len(self._last_sign))
+        ):
+            seat = self._free.pop(0) if self._free else f"seat {len(self._seats) + len(self._waiting)}"
+            trial = self._in_flight.begin(seat)
+            if trial is None or trial.status == "IDLE":
+                self._free.insert(0, seat)
+                return trial is not None
+            self._matching.saw(trial)
+            self._waiting.append(seat)
+        return False
 
     def _take(self, worker: str, trial_id: str, kind: str, content) -> dict[str, Any]:
         seat = self._seats.get(worker)
@@ -210,6 +228,7 @@ class Chief:
     def _lose(self, worker: str, how: str) -> dict[str, Any]:
         """A worker is gone. Its trial belongs to whoever asks next."""
         self._last_sign.pop(worker, None)
+        self._matching.forget(worker)
         if (seat := self._seats.pop(worker, None)) is not None:
             self._free.insert(0, seat)
             self._in_flight.lost(seat, how)
@@ -230,7 +249,7 @@ class Link:
         trial_began, trial_ended: called with each trial.
     """
 
-    prunes, measuring, ways = True, False, None
+    prunes, measuring, looks_ahead, ways = True, False, False, None
     choices: dict[str, Any] = {}  # noqa: RUF012  the chief's
 
     def __init__(
@@ -282,8 +301,11 @@ class Link:
         trial = Trial.from_state(answer["trial"])
         self._trial_id, self._before = trial.trial_id, trial.hyperparameters.get_config()
         self._asked = Assignment.from_json(answer["asked"])
-        self._trial_began(trial)
         return trial
+
+    def begins(self, trial: Trial) -> None:
+        """A trial begins to train, as the chief knows."""
+        self._trial_began(trial)
 
     def assignment(self, trial: Trial) -> Assignment:
         """As the chief said when it gave the trial."""

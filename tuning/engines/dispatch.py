@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tuning.engines.matching import Matching, StructureOf
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import SearchError
 from tuning.training.assignment import Assignment
@@ -21,7 +22,7 @@ LONGEST_PAUSE = 60.0  # seconds between two tries of starting a worker
 
 
 class InFlight:
-    """The trials that workers are at.
+    """The trials that workers are at, or that wait for one.
 
     A trial belongs to a seat, KerasTuner's tuner id: as long as it has not ended, the oracle gives it to its seat again.
     """
@@ -37,6 +38,12 @@ class InFlight:
         if trial is not None and trial.status != "IDLE":
             self.trials[seat] = trial
         return trial
+
+    def hand_out(self, seat: str) -> tuple[Trial, Assignment]:
+        """The trial of a seat, which a worker gets now, and how it is to train."""
+        trial = self.trials[seat]
+        self.source.begins(trial)
+        return trial, self.source.assignment(trial)
 
     def take(self, seat: str, kind: str, content: Any) -> bool:
         """Takes what a worker says of its trial. After an event: whether the trial is to stop; else it has ended."""
@@ -89,21 +96,29 @@ class Pool(Protocol):
         """Waits for messages: (worker, kind, content), kinds as in `tuning.engines.work`, or `dead` and how it died."""
 
 
-def dispatch(source: Source, pool: Pool) -> None:
+def dispatch(source: Source, pool: Pool, structure_of: StructureOf) -> None:
     """Runs trials on the workers of a pool until there are no more.
 
-    Trials are begun, workers are started for them, and whichever worker is ready takes the next trial.
+    Trials are begun, workers are started for them, and whichever worker is ready takes one of those that wait, with a model that
+    it has compiled where there is such a one.
+
+    Args:
+        source: gives trials and takes what becomes of them.
+        pool: of the workers.
+        structure_of: what of the hyperparameters of a trial decides how its model is compiled.
     """
-    _Dispatch(source, pool).run()
+    _Dispatch(source, pool, structure_of).run()
 
 
 class _Dispatch:
-    def __init__(self, source: Source, pool: Pool):
+    def __init__(self, source: Source, pool: Pool, structure_of: StructureOf):
         self.source = source
         self.pool = pool
+        self.matching = Matching(structure_of)
         self.in_flight = InFlight(source)
         self.answered = EpochEnded if source.prunes else ()
         self.seats = [f"worker {i}" for i in range(pool.size)]  # without a trial
+        self.ahead = 0  # seats beyond those of the workers
         self.waiting: list[str] = []  # seats whose trial is at no worker yet
         self.starting: list[Any] = []
         self.idle: list[Any] = []
@@ -127,14 +142,23 @@ class _Dispatch:
 
     def _begin_trials(self) -> bool:
         """Gives trials to the seats; whether the oracle waits for others to end."""
-        while self.seats:
+        while self.seats or self._looks_ahead():
             trial = self.in_flight.begin(self.seats[0])
             if trial is None:
                 return False
             if trial.status == "IDLE":
                 return True
+            self.matching.saw(trial)
             self.waiting.append(self.seats.pop(0))
         return False
+
+    def _looks_ahead(self) -> bool:
+        """Adds a seat, if one more trial may wait than there are workers."""
+        if not self.source.looks_ahead or self.ahead >= self.matching.ahead(self.pool.size):
+            return False
+        self.seats.append(f"worker {self.pool.size + self.ahead}")
+        self.ahead += 1
+        return True
 
     def _start_workers(self) -> None:
         wanted = len(self.waiting) - len(self.idle)
@@ -144,10 +168,13 @@ class _Dispatch:
 
     def _hand_out(self) -> None:
         while self.waiting and self.idle and not (self.busy and self.source.measuring):
-            worker, seat = self.idle.pop(0), self.waiting.pop(0)
+            worker = self.idle.pop(0)
+            waiting = {seat: self.in_flight.trials[seat] for seat in self.waiting}
+            seat = self.matching.choose(worker, waiting, self.pool.size)
+            self.waiting.remove(seat)
             self.busy[worker] = seat
-            trial = self.in_flight.trials[seat]
-            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), self.source.assignment(trial))
+            trial, asked = self.in_flight.hand_out(seat)
+            worker.train(int(trial.trial_id), trial.hyperparameters.get_config(), asked)
 
     def _timeout(self) -> float | None:
         """Until when it is enough to listen: for ever, unless a worker is to be started later."""
@@ -178,6 +205,7 @@ class _Dispatch:
 
     def _bury(self, worker, how: str) -> bool:
         worker.discard()
+        self.matching.forget(worker)
         if worker in self.idle:
             self.idle.remove(worker)
             return False

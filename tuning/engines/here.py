@@ -76,6 +76,7 @@ def _next_trials(source: Source, size: int) -> list[Trial]:
             raise waits_for_ever(source)
         if trial is None or trial.status == TrialStatus.IDLE:
             break
+        source.begins(trial)
         trials.append(trial)
     return trials
 

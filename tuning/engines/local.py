@@ -43,7 +43,7 @@ class LocalEngine:
         environment = worker_environment(max(1, cores() // self.workers), alone=False, threads=self.threads)
         pool = _Processes(self.workers, _pickled(trainer), source.prunes, environment)
         try:
-            dispatch(source, pool)
+            dispatch(source, pool, trainer.structure_of)
         finally:
             pool.close()
 

@@ -89,7 +89,7 @@ class RayEngine:
             environment = worker_environment(max(1, int(cpus)), alone=gpus == int(gpus), threads=self.threads)
             pool = _Actors(ray, self.workers, job, source.prunes, cpus, gpus, environment, self.placement_seconds)
             try:
-                dispatch(source, pool)
+                dispatch(source, pool, trainer.structure_of)
             finally:
                 pool.close()
 

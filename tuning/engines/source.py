@@ -39,11 +39,18 @@ class Source(Protocol):
     def choices(self) -> Mapping[str, Any]:
         """What the first trial has measured: name -> `{"value": ..., "seconds_per_step": ...}`."""
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether trials may be asked for before there is a worker for them, as nothing that is yet to come changes them."""
+
     def next_trial(self, seat: str) -> Trial | None:
         """The next trial for `seat`: `None` if there are no more; with status IDLE if it must wait for others to end."""
 
+    def begins(self, trial: Trial) -> None:
+        """A trial that was asked for begins to train."""
+
     def assignment(self, trial: Trial) -> Assignment:
-        """How a trial that has begun is to train."""
+        """How a trial that begins is to train."""
 
     def record(self, event: Event) -> bool:
         """Takes what a running trial reports; whether the trial is to stop here."""

@@ -18,7 +18,7 @@ from tuning.errors import SearchError
 from tuning.names import DEFAULT_SAMPLER, HALVING, ORACLES, SAMPLED, check_name
 from tuning.oracles.asha import AshaOracle, SampledAshaOracle
 from tuning.oracles.bayesian import BayesianOracle
-from tuning.oracles.first import with_given
+from tuning.oracles.first import BeginsWith, with_given
 from tuning.oracles.grid import GridOracle, KnownGridOracle, find_place
 from tuning.oracles.keras_tuner_seam import begin_brackets
 from tuning.oracles.optuna import OptunaOracle
@@ -40,6 +40,7 @@ __all__ = [
     "find_place",
     "make_oracle",
     "oracle_seed",
+    "proposes_ahead",
 ]
 
 # Those that can be told an infinitely bad score.
@@ -54,6 +55,12 @@ def oracle_seed(seed: int) -> int:
     KerasTuner takes seed 0 for "no seed", and draws with seed, seed + 1, ...: neighbouring seeds would share most draws.
     """
     return int(np.random.SeedSequence([seed, 0x04AC1E]).generate_state(1)[0] >> 1) + 1
+
+
+def proposes_ahead(oracle: keras_tuner.Oracle) -> bool:
+    """Whether what an oracle proposes follows from what it has proposed, and no result could change it."""
+    definers = [cls for cls in type(oracle).__mro__ if "populate_space" in vars(cls) and cls is not BeginsWith]
+    return definers[0] in (QuasirandomOracle, KnownGridOracle, RandomSearchOracle)
 
 
 def make_oracle(

@@ -130,6 +130,13 @@ class Part:
             return []
         return [name for name in self.axes if name != "learning_rate" and name in self.optimizer.hyperparameters]
 
+    @property
+    def structural(self) -> list[str]:
+        """The axes of which each value is another compiled step: options, and `constants`."""
+        schedule = None if self.schedule is None else self.schedule.name
+        numbers = {*self.optimizer.hyperparameters, *schedule_numbers(self.optimizer, schedule)}
+        return [name for name in self.axes if name not in numbers or name in self.constants]
+
 
 def made(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of an optimizer with its schedules as objects."""

@@ -157,6 +157,13 @@ class Space:
         part = next(iter(self.parts.values())) if setting.optimizer is None else self.parts[setting.optimizer]
         return part.optimizer.cls(**made(setting.arguments))
 
+    def structure_of(self, values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+        """What of a setting decides how its model is compiled: settings in which this is equal train on one compiled model."""
+        several = len(self.parts) > 1
+        of_parts = {f"{holder}.{name}" if several else name for holder, part in self.parts.items() for name in part.structural}
+        names = [name for name, axis in self.axes.items() if axis.of in (PROBLEM, TRAINING, CHOICE) or name in of_parts]
+        return tuple((name, values[name]) for name in names if name in values)
+
     def check_setting(self, values: Mapping[str, Any]) -> None:
         """Raises `SearchError` unless there is a value for each axis that such a setting has, and for no other."""
         wanted = [name for name, axis in self.axes.items() if axis.is_active(values)]

@@ -352,19 +352,21 @@ class Store:
         traceback: str | None = None,
         hyperparameters: dict | None = None,
         snapshots: Iterable[tuple[int, int, int, str]] = (),
+        begun: float | None = None,
     ) -> None:
         """A trial is over: `completed` or `pruned` with a score, `diverged`, or `failed` with a message.
 
         Args:
             hyperparameters: all of them, if it has declared some after it began.
             snapshots: that it leaves: of each (execution, epoch, bytes, digest).
+            begun: when it began to train, if it had waited for a worker.
         """
         texts = [None if text is None else plain(text) for text in (message, traceback)]
         with self._transaction():
             self._connection.execute(
-                "UPDATE trials SET state = ?, score = ?, message = ?, traceback = ?, ended = ?, oracle_trial = ?, "
-                "ended_order = ? WHERE number = ?",
-                (state, score, *texts, time.time(), json.dumps(oracle_trial), self._ended, number),
+                "UPDATE trials SET state = ?, score = ?, message = ?, traceback = ?, begun = coalesce(?, begun), ended = ?, "
+                "oracle_trial = ?, ended_order = ? WHERE number = ?",
+                (state, score, *texts, begun, time.time(), json.dumps(oracle_trial), self._ended, number),
             )
             if hyperparameters is not None:
                 self._connection.execute(

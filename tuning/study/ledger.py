@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
@@ -21,7 +22,7 @@ from keras_tuner.oracles import GridSearchOracle
 
 from tuning.errors import NoUsableTrialError, ObjectiveError, SearchError, StoreError, one_line
 from tuning.names import JIT, counted
-from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam
+from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam, proposes_ahead
 from tuning.oracles import state as oracle_state
 from tuning.oracles.halving import HALVING
 from tuning.results.search import rank
@@ -133,7 +134,8 @@ class Ledger:
         self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
         self._ended = 0
         self._unfinished: list[int] = []  # the numbers of the trials that were running when the search ended
-        self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run
+        self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run, or wait for a worker
+        self._began: dict[int, float] = {}  # when they began to train, in seconds since 1970
         self._continuing = Continuing(oracle, directory)
         self._spending = Spending(Budget() if budget is None else budget, oracle, executions, self._continuing)
         keras_tuner_seam.keeps_nothing(oracle)
@@ -260,7 +262,7 @@ class Ledger:
         return rank(number, epochs, score, self.oracle.objective.direction)
 
     def assignment(self, trial: Trial) -> Assignment:
-        """How a trial that has begun is to train."""
+        """How a trial that begins is to train."""
         number = int(trial.trial_id)
         return Assignment(
             root=self._continuing.root(number),
@@ -317,6 +319,12 @@ class Ledger:
         """Whether the next trial measures how all are trained."""
         return len(self.ways or ()) > 1
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether trials may be asked for before there is a worker for them: no result changes them, or ends the search."""
+        budget = self._spending.budget
+        return proposes_ahead(self.oracle) and budget.max_seconds is None and budget.target is None
+
     def check_interruption(self) -> None:
         """Raises KeyboardInterrupt if Ctrl-C or SIGTERM came during the search."""
         self._interruption.check()
@@ -348,10 +356,14 @@ class Ledger:
         if self.pruning is not None:
             self._pruned.discard(number)
             self.pruning.began(number, trained)
+        return trial
+
+    def begins(self, trial: Trial) -> None:
+        """A trial that was asked for begins to train."""
+        self._began[int(trial.trial_id)] = time.time()
         self._trial_began(trial)
         if self.listener is not None:
-            self.listener.trial_began(number, values, trained)
-        return trial
+            self.listener.trial_began(int(trial.trial_id), *split_values(trial.hyperparameters.values, self._epochs))
 
     def _no_more(self, ended: Ended) -> None:
         """No further trial begins; the first reason counts."""
@@ -470,13 +482,15 @@ class Ledger:
         snapshots = self._continuing.ends(number, state)
         if not self._spending.ended(number) and state == "completed" and self.listener is not None:
             self.listener.noted("the epochs of trials are not reported, so that no number of epochs ends the search")
-        self._opened.end_trial(number, state, score, record, oracles, message, trace, grown, snapshots)
+        begun = self._began.pop(number, None)
+        self._opened.end_trial(number, state, score, record, oracles, message, trace, grown, snapshots, begun)
         self._continuing.sweep(self._opened, list(self._begun_with))
         if grown is not None and self.listener is not None:
             self.listener.trial_grew(number, grown)
         if state == "completed":
             bisect.insort(self._ranked, self._rank(number, split_values(trial.hyperparameters.values, self._epochs)[1], score))
-        self._models.ended(number, self.best(self._keep_models))
+        if self._keep_models:  # else there are none, since the search was opened
+            self._models.ended(number, self.best(self._keep_models))
         if self.pruning is not None:
             if state == "completed" and not self.pruning.curve(number) and self.listener is not None:
                 self.listener.noted(f"no trial is pruned, as epochs do not report the objective {objective.name}")
