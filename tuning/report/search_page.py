@@ -13,6 +13,7 @@ from tuning.report.importance import Importance, importance
 from tuning.report.page import Cell, Content, Table, duration, moment
 from tuning.report.parallel import parallel
 from tuning.report.progress import budget
+from tuning.report.range_tests import drawn_tests
 from tuning.report.response import divergence, main_axes, maps, sensitivity
 from tuning.report.trials import key, link, pages, progress_text, score_text
 from tuning.results.search import STATES, SearchResult, TrialRecord
@@ -51,6 +52,7 @@ def make(directory: pathlib.Path, live: bool = False, told: Callable[[SearchResu
         importance=told(search),
         budget=budget(search),
         divergence=divergence(search),
+        range_tests=drawn_tests(directory),
         troubles=_troubles(search),
         tracebacks=_tracebacks(search),
         command=search.config.get("command"),
