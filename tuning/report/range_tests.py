@@ -26,7 +26,7 @@ class Drawn:
 
 def drawn_tests(directory: pathlib.Path) -> list[Drawn]:
     """The range tests of a directory, for the macro `range_tests`."""
-    return [Drawn(test.title, _chart(test), test.search) for test in kept(directory)]
+    return [Drawn(f"{test.title}: {test.hyperparameter}", _chart(test), test.search) for test in kept(directory)]
 
 
 def make(directory: pathlib.Path) -> Content:
@@ -73,7 +73,7 @@ def _chart(test: KeptRangeTest) -> Chart:
     else:
         said += "; it does not clearly fall, so nothing is suggested"
     if test.diverged_at is not None:
-        mark(f"diverges: {number(test.diverged_at)}", test.diverged_at, ORANGE, "dash")
+        mark(f"diverges: {number(test.diverged_at, 2)}", test.diverged_at, ORANGE, "dash")
     y_axis = titled("loss", range=[rounded(low), rounded(high)])
     return Chart(figure(data, xaxis=scaled(axis), yaxis=y_axis, shapes=shapes, showlegend=True), f"{said}.", wide=True)
 
