@@ -181,8 +181,8 @@ class Plan:
         trials: how many settings to try; 16, or one sweep of Hyperband, or as many as it takes until ASHA has trained one for all
             epochs, or of a population its members times its intervals, which no number makes more; or, with `max_epochs` or, of a
             search, `max_minutes`, as many as these allow. A search that is resumed with more goes on.
-        epochs: of a trial, with Hyperband and ASHA of the longest, of each member of a population in all its intervals; by default
-            what the problem suggests.
+        epochs: of a trial, with Hyperband and ASHA of the longest, of each member of a population in all; by default what the
+            problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
             `"asha"`, `"pbt"` (population based training), `"bayesian"`, or `"optuna"`.
         sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler; `asha` may have one, too, in the
@@ -232,8 +232,8 @@ class Plan:
             are in the directory, unless the client's own environment variables say otherwise (docs/tracking.md).
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
-        confirm: of a search: a setting, name -> value of each axis, or a list of such with the epochs from which on they hold, such
-            as `[(0, {...}), (5, {...})]`. Nothing is searched: this setting is trained `trials` times,
+        confirm: of a search: a setting, name -> value of each axis, or a list of such with the epochs from which on they hold:
+            `[(0, {...}), (5, {...})]`. Nothing is searched: this setting is trained `trials` times,
             each from a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are
             evaluated too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
         confirmations: trainings of each best setting with fresh seeds; by default of a comparison 10, or `repeats` if that is

@@ -190,7 +190,10 @@ def run(
     stream = sys.stderr if progress else None
     known = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
     samples = samples_of(model.load()) if known else None
-    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None, samples=samples)
+    population = oracle if isinstance(oracle, oracles.PopulationOracle) else None
+    view = View.of_space(
+        *(space, made.name, objective, trials, stream), confirms=confirm is not None, samples=samples, population=population
+    )
     tuner = Tuner(
         oracle,
         model,

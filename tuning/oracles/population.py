@@ -102,6 +102,11 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
         """The trials by their numbers."""
         return [*self.trials.values()]
 
+    def copied_by(self, number: int) -> int | None:
+        """The number of the trial of another member from which a trial goes on; `None`: it goes on from its own, or begins."""
+        parent = self.numbered()[number].hyperparameters.values.get("tuner/trial_id")
+        return None if parent is None or self.place(int(parent))[1] == self.place(number)[1] else int(parent)
+
     def training(self, generation: int) -> dict[str, int]:
         """From which epoch to which one a trial of a generation trains, as its values say that."""
         return {"tuner/epochs": self.ends[generation], "tuner/initial_epoch": self.ends[generation - 1] if generation else 0}

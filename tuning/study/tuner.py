@@ -394,7 +394,8 @@ class Tuner(TunerOfKerasTuner):
         if not wanted:
             yield
             return
-        view = View(self._title, self.oracle.objective, self.oracle.max_trials, sys.stderr)
+        population = self.oracle if isinstance(self.oracle, PopulationOracle) else None
+        view = View(self._title, self.oracle.objective, self.oracle.max_trials, sys.stderr, population=population)
         self.ledger.listener = view
         try:
             with view.showing(SearchResult.load(self.project_dir) if database.exists(self.project_dir) else None):

@@ -141,7 +141,7 @@ class Trainer:
 
     def _train(self, of: _Trial, execution: int, seed: int, begin: Snapshot | None) -> _Trained:
         first = 0 if begin is None else begin.epoch
-        changes = self._changes(of, first)
+        changes = self._changes(of, first, seed)
         model = self.model(_setting_at(of, first), seed)
         if of.settings:
             changes[first] = numbers_of(model.optimizer)  # a snapshot has those of the trial that left it
@@ -177,11 +177,14 @@ class Trainer:
             raise SearchError(not_a_population(epochs.left_to_keras(model) or "not all of the model has a configuration"))
         return _Trained(model, curve, keeping, snapshot, *best(returned, curve, self.objective))
 
-    def _changes(self, of: _Trial, after: int) -> dict[int, Numbers]:
+    def _changes(self, of: _Trial, after: int, seed: int) -> dict[int, Numbers]:
         """The live numbers that hold from an epoch on, by that epoch, of those after this one."""
         if not any(epoch > after for epoch, _ in of.settings):
             return {}
-        built = [(epoch, self._built(_setting_at(of, epoch))) for epoch, _ in of.settings]
+        built = []
+        for epoch, _ in of.settings:
+            seed_everything(seed)  # so that names are counted from the start
+            built.append((epoch, self._built(_setting_at(of, epoch))))
         if any(without_numbers(model) != without_numbers(built[0][1]) for _, model in built):
             raise SearchError(
                 "In a population only numbers may change that are state of the optimizer, and here more of the model does: name "
