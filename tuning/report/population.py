@@ -35,8 +35,8 @@ def population(search: SearchResult) -> Chart | None:
         return None
     figures = {axis.label: _of_axis(search, axis) for axis in axes}
     text = (
-        "Each member's value over the epochs: a line is a trial, its point is coloured by the last objective, a dotted line leads "
-        "from a member to the one that went on from its state with another value"
+        "Each member's value over the epochs: a line is a trial, its point is coloured by the last objective, a dotted line "
+        "leads from a member to the one that went on from its state with another value"
     )
     best = search.best
     text += "" if best is None else f"; the thick line is what trial {best.number}, the best one, was trained with"
@@ -62,7 +62,7 @@ def _changed(trial: TrialRecord, values: dict[str, Any]) -> list[str]:
 def _of_axis(search: SearchResult, axis: Axis) -> dict[str, Any]:
     by_number = {trial.number: trial for trial in search.trials}
     having = [trial for trial in search.trials if axis.name in trial.hyperparameters and trial.epochs]
-    copies = [(by_number[trial.continues], trial) for trial in having if _goes_on_from_another(search, trial, by_number)]
+    copies = [(parent, trial) for trial in having if (parent := _copied(search, trial, by_number)) is not None]
     data = [
         _segments("members", [[(_begins(by_number, trial), trial), (trial.epochs or 0, trial)] for trial in having], axis, GREY),
         _segments(
@@ -106,11 +106,12 @@ def _of_axis(search: SearchResult, axis: Axis) -> dict[str, Any]:
     )
 
 
-def _goes_on_from_another(search: SearchResult, trial: TrialRecord, by_number: dict[int, TrialRecord]) -> bool:
+def _copied(search: SearchResult, trial: TrialRecord, by_number: dict[int, TrialRecord]) -> TrialRecord | None:
+    """The trial of another member from which one goes on."""
     members = search.config.get("population")
-    if trial.continues not in by_number or not isinstance(members, int) or members < 1:
-        return False
-    return trial.continues is not None and trial.continues % members != trial.number % members
+    if trial.continues is None or not isinstance(members, int) or trial.continues % members == trial.number % members:
+        return None
+    return by_number.get(trial.continues)
 
 
 def _begins(by_number: dict[int, TrialRecord], trial: TrialRecord) -> int:
