@@ -130,18 +130,21 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
     def to_be_continued(self) -> set[int]:
         """The numbers of the trials that have ended and that one that has not begun yet may continue."""
         generation, member = self.place(len(self.trials))
-        found = set()
-        if 0 < generation < len(self.ends) and self._has_ended(generation - 1):
-            found |= {*self.parents(generation)[member:]}
+        found: set[int] = set()
+        if 0 < generation < len(self.ends):
+            decided = self._has_ended(generation - 1)
+            found |= {*self.parents(generation)[member:]} if decided else self._ended(generation - 1)
         if generation < len(self.ends) - 1:
-            first = generation * self.population
-            found |= {first + i for i, trial in enumerate(self.numbered()[first:]) if _is_over(trial)}
+            found |= self._ended(generation)
         return found
 
-    def _has_ended(self, generation: int) -> bool:
+    def _ended(self, generation: int) -> set[int]:
+        """The numbers of those trials of a generation that have ended."""
         first = generation * self.population
-        trials = self.numbered()[first : first + self.population]
-        return len(trials) == self.population and all(map(_is_over, trials))
+        return {first + i for i, trial in enumerate(self.numbered()[first : first + self.population]) if _is_over(trial)}
+
+    def _has_ended(self, generation: int) -> bool:
+        return len(self._ended(generation)) == self.population
 
     # -- exploit, explore -------------------------------------------------------------------------
 
