@@ -11,7 +11,7 @@ import pytest
 import keras_optims
 import tuning
 from tests.tuning.conftest import JIT
-from tests.tuning.test_comparison import problem
+from tests.tuning.test_comparison import compare, problem
 from tests.tuning.test_continuing import rows
 from tuning.oracles import PopulationOracle
 from tuning.report.reproduction import snippet
@@ -140,6 +140,17 @@ def test_the_best_model_is_kept_and_a_search_with_more_workers_is_the_same(comma
     assert status == 2
     assert "it differs in ready (1 there, 2 now)" in stderr
     assert textwrap.dedent(stderr).count("Traceback") == 0
+
+
+def test_a_comparison_of_populations_confirms_their_schedules(tmp_path):
+    options = {**ASKED, "ready": 2, "trials": None, "confirmations": 2}
+    compared = compare(tmp_path / "compared", optimizers=("momentum",), **options)
+    (entry,) = compared.optimizers
+    assert entry["trials"]["completed"] == 8
+    assert entry["confirmations"]["completed"] == 2
+    confirmed = SearchResult.load(tmp_path / "compared" / "momentum-confirmation")
+    best = SearchResult.load(tmp_path / "compared" / "momentum").best
+    assert confirmed.config["confirms"] == json.loads(json.dumps(best.setting))
 
 
 def test_the_oracle_has_its_options_in_its_configuration():
