@@ -14,6 +14,7 @@ from tests.tuning.conftest import JIT
 from tests.tuning.test_comparison import compare, problem
 from tests.tuning.test_continuing import rows
 from tuning.oracles import PopulationOracle
+from tuning.report.population import population
 from tuning.report.reproduction import snippet
 from tuning.results.search import SearchResult
 from tuning.results.worth import places, worth
@@ -116,6 +117,8 @@ def test_a_hypermodel_of_one_s_own_names_what_is_live(tmp_path):
     result = SearchResult.load(tmp_path / "own")
     assert [trial.state for trial in result.trials] == ["completed"] * 12
     assert result.epochs_trained == 12
+    assert (result.config["population"], result.config["ready"], result.config["epochs"]) == (4, 1, 3)
+    assert population(result) is not None
     copies = [trial for trial in result.trials if trial.continues is not None and trial.continues % 4 != trial.number % 4]
     assert copies
     for trial in copies:

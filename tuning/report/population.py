@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.names import POPULATION
 from tuning.report.figure import (
     BLUE,
     GREY,
@@ -27,7 +26,7 @@ from tuning.space.axes import Axis
 
 def population(search: SearchResult) -> Chart | None:
     """The numbers of all members, one hyperparameter at a time; `None` of another search, or if nothing has changed yet."""
-    if search.config.get("oracle") != POPULATION:
+    if not search.config.get("population"):
         return None
     names = {name for trial in search.trials for _, values in trial.settings for name in _changed(trial, values)}
     axes = [axis for axis in main_axes(search) if axis.name in names]

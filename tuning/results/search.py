@@ -442,6 +442,8 @@ def _check_config(config: Mapping[str, Any]) -> None:
         if not isinstance(config.get(name), (str, type(None))):
             raise TypeError(f"{name} is no text")
     _check_beginning(config.get("first"), config.get("warm_start"))
+    if not all(isinstance(config.get(name), (int, type(None))) for name in ("population", "ready", "steps_per_epoch")):
+        raise TypeError("the population, its interval or the steps of an epoch are no numbers")
     for each in config.get("further") or ():
         if not all(isinstance(number, int) for number in (each["epochs"], each["at"], *each["continues"])):
             raise TypeError("what is continued is no number")

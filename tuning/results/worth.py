@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.errors import SearchError
-from tuning.names import POPULATION, counted
+from tuning.names import counted
 from tuning.results.comparison import at_best_epoch, confirms, load_search, test_metric
 from tuning.results.search import SearchResult, TrialRecord
 from tuning.results.statistics import SIGNIFICANT, Difference, difference, summary
@@ -59,7 +59,7 @@ def places(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 def confirmed_epochs(result: SearchResult, trial: TrialRecord) -> int | None:
     """For how many epochs the setting of a trial is confirmed: in a population all have as many as the best one."""
-    return result.best.epochs if result.config.get("oracle") == POPULATION and result.best is not None else trial.epochs
+    return result.best.epochs if result.config.get("population") and result.best is not None else trial.epochs
 
 
 def worth(result: SearchResult) -> Worth | None:

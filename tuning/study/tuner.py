@@ -354,7 +354,11 @@ class Tuner(TunerOfKerasTuner):
         return model
 
     def _default_config(self, pruning) -> dict[str, Any]:
+        of_population = {}
+        if isinstance(self.oracle, PopulationOracle):
+            of_population = {"population": self.oracle.population, "ready": self.oracle.ready, "epochs": self.oracle.max_epochs}
         return {
+            **of_population,
             "hypermodel": type(self.hypermodel).__qualname__,
             "oracle": type(self.oracle).__qualname__,
             "objective": self.oracle.objective.name,

@@ -106,18 +106,16 @@ class Trainer:
         continued = self.continued(asked, report, fit_kwargs)
         keeper = Keeper(trial, self.objective, asked.least, self.executions, continued and asked.leaves)
         of_trial = _Trial(
-            *(
-                trial,
-                hp,
-                report,
-                keeper,
-                continued and asked.leaves,
-                asked.settings,
-                epoch_began,
-                epoch_ended,
-                fit_args,
-                fit_kwargs,
-            )
+            number=trial,
+            hp=hp,
+            report=report,
+            keeper=keeper,
+            leaves=continued and asked.leaves,
+            settings=asked.settings,
+            epoch_began=epoch_began,
+            epoch_ended=epoch_ended,
+            fit_args=fit_args,
+            fit_kwargs=fit_kwargs,
         )
         results = []
         for execution in range(self.executions):
