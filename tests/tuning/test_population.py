@@ -283,7 +283,6 @@ def test_wrong_options_are_one_sentence(options, words):
     ("words", "said"),
     [
         (["--ready", 2], "ready is for the oracle pbt alone; received ready 2 with the oracle 'quasirandom'"),
-        (["--oracle", "pbt", "--population", 1], "--population: must be an int of at least 2; received '1'"),
         (["--oracle", "pbt", "--ready", 9], "ready must be at most the epochs of each member, 2; received 9"),
         (["--oracle", "pbt", "--factor", 2], "factor is for the oracles hyperband and asha alone"),
         (["--oracle", "pbt", "--schedule", "cosine"], "The oracle pbt finds a schedule itself: leave out schedule"),

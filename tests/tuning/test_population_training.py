@@ -124,7 +124,8 @@ def test_a_hypermodel_of_one_s_own_names_what_is_live(tmp_path):
     for trial in copies:
         parent = result.trials[trial.continues].hyperparameters
         assert trial.hyperparameters["units"] == parent["units"]
-        assert trial.hyperparameters["rate"] in (pytest.approx(1.25 * parent["rate"]), pytest.approx(parent["rate"] / 1.25))
+        steps = (min(0.1, 1.25 * parent["rate"]), max(0.001, parent["rate"] / 1.25))
+        assert trial.hyperparameters["rate"] in map(pytest.approx, steps)
 
 
 def test_the_best_model_is_kept_and_a_search_with_more_workers_is_the_same(command, tiny, tmp_path):
