@@ -13,7 +13,7 @@ from tests.tuning.test_continuing import Crowd, Pretended, files, loss, rows, sa
 from tuning import SearchError
 from tuning.oracles.population import truncated
 from tuning.results.search import SearchResult
-from tuning.space.perturbing import perturbed
+from tuning.space.perturbing import beside, perturbed
 from tuning.training.events import EpochEnded, ExecutionEnded, Left
 
 MIN = keras_tuner.Objective("val_loss", "min")
@@ -24,7 +24,7 @@ def oracle(**options):
     space = keras_tuner.HyperParameters()
     space.merge([tuning.SearchAxis("x", 0.01, 1.0, "log"), tuning.SearchAxis("y", 0.0, 1.0)])
     space.Choice("kind", ["a", "b"])
-    space.Int("whole", 1, 9)
+    space.Int("whole", 1, 9, step=2)
     asked = {"population": POPULATION, "ready": READY, "trials": None, "epochs": EPOCHS, "live": ("x", "whole"), "seed": 4}
     return tuning.make_oracle("pbt", objective=MIN, hyperparameters=space, **{**asked, **options})
 
@@ -110,6 +110,15 @@ def test_whole_numbers_stay_whole_and_what_is_off_stays_off():
     assert perturbed(0.05, 0.0, 1.0, "linear", up=False) == pytest.approx(0.15)
 
 
+def test_of_numbers_with_steps_it_is_the_next_one():
+    values = [1, 3, 5, 7]
+    assert [beside(value, values, up=True) for value in values] == [3, 5, 7, 5]
+    assert [beside(value, values, up=False) for value in values] == [3, 1, 3, 5]
+    assert beside(0, [0, 2, 4], up=True) == 0
+    assert beside(2, [0, 2, 4], up=False) == 4
+    assert beside(5, [5], up=True) == 5
+
+
 # -- a search -----------------------------------------------------------------------------------------
 
 
@@ -135,9 +144,9 @@ def test_each_generation_follows_from_the_one_before(whole):
                 assert own == its
                 continue
             exploited += 1
-            changed += own["x"] != its["x"] and abs(own["whole"] - its["whole"]) == 1
+            changed += own["x"] != its["x"] and abs(own["whole"] - its["whole"]) == 2
             assert 0.01 <= own["x"] <= 1.0
-            assert 1 <= own["whole"] <= 9
+            assert own["whole"] in (1, 3, 5, 7, 9)
             assert type(own["whole"]) is int
     assert exploited == changed == 3 * 2
     assert result.ended["by"] == "trials"

@@ -17,7 +17,7 @@ from tuning.errors import SearchError
 from tuning.oracles.keras_tuner_seam import KnowsSettings
 from tuning.oracles.quasirandom import STOPPED, QuasirandomOracle
 from tuning.space.axes import of_keras_tuner
-from tuning.space.perturbing import perturbed
+from tuning.space.perturbing import beside, perturbed
 
 SHARE = 4  # one of so many members is replaced, and one of so many is copied
 IDLE = {"status": "IDLE", "values": None}
@@ -166,9 +166,13 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
             up = bool(chance.integers(2))  # also for those that this setting does not have: chance is the same for all
             if hp.name not in values or not self._is_live(hp):
                 continue
-            axis = of_keras_tuner(type(hp).__name__, hp.get_config())
+            axis, value = of_keras_tuner(type(hp).__name__, hp.get_config()), values[hp.name]
             assert axis is not None
-            found[hp.name] = perturbed(values[hp.name], axis.low, axis.high, axis.scale, up, axis.kind == "int")
+            if getattr(hp, "step", None) in (None, 1):
+                found[hp.name] = perturbed(value, axis.low, axis.high, axis.scale, up, axis.kind == "int")
+            else:
+                known = [int(each) if axis.kind == "int" else each for each in hp.values]
+                found[hp.name] = beside(value, known, up)
         return found
 
     def _is_live(self, hp) -> bool:

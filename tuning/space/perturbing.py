@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from tuning.space.scale import SCALES, Scale
@@ -32,6 +33,15 @@ def perturbed(value: float, low: float, high: float, scale: str, up: bool, whole
         found = _neighbour(value, low, high, SCALES[scale], 1 if direction else -1, whole)
         if found not in (value, 0):
             return found
+    return value
+
+
+def beside(value: float, values: Sequence[Any], up: bool) -> Any:
+    """The same of a number that has these values alone, ascending; one that lies between them goes by the nearest."""
+    place = min(range(len(values)), key=lambda i: abs(values[i] - value))
+    for step in (1, -1) if up else (-1, 1):
+        if value != 0 and 0 <= place + step < len(values) and values[place + step] != 0:
+            return values[place + step]
     return value
 
 
