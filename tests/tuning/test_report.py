@@ -98,7 +98,7 @@ def test_every_figure_is_one_that_plotly_knows_and_every_axis_has_a_title(tmp_pa
     figures = report(make_search(tmp_path / "search", MIXED)).figures
     figures |= {f"compared {name}": one for name, one in report(make_comparison(tmp_path / "comparison")).figures.items()}
     figures |= {f"of members {name}": one for name, one in report(make_population(tmp_path / "population")).figures.items()}
-    assert len(figures) >= 24
+    assert len(figures) >= 22
     for one in figures.values():
         go.Figure(one)  # raises for an attribute that plotly.js does not have
         if one["data"][0]["type"] == "parcoords":

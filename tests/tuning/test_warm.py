@@ -252,7 +252,7 @@ def test_a_training_that_continues_is_its_root_s_training_further_on_bit_for_bit
     assert end["left"][0].content == whole["left"][0].content  # weights, slots, generators, the best epoch and the curve
 
 
-CHANGING = ("adam averaged and accumulated", "a formula by rule", "keras's own adam", "loss scaling", "adagrad", "momentum")
+CHANGING = ("adam averaged and accumulated", "a formula by rule", "keras's own adam", "loss scaling")
 
 
 @pytest.mark.parametrize(
