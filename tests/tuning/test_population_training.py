@@ -1,7 +1,6 @@
 """A population that really trains: what comes out of it is a schedule, which trains the same again."""
 
 import json
-import textwrap
 
 import keras
 import keras_tuner
@@ -128,22 +127,22 @@ def test_a_hypermodel_of_one_s_own_names_what_is_live(tmp_path):
         assert trial.hyperparameters["rate"] in map(pytest.approx, steps)
 
 
-def test_the_best_model_is_kept_and_a_search_with_more_workers_is_the_same(command, tiny, tmp_path):
-    where = ("tune", "adam", "--problem", tiny, "--oracle", "pbt", "--population", 3, "--ready", 1, "--epochs", 2, "--json")
-    options = ("--jit", JIT, "--threads-per-worker", 1)
-    status, one, stderr = command(*where, "--directory", "one", *options)
-    assert status == 0, stderr
-    status, two, stderr = command(*where, "--directory", "two", *options, "--workers", 2)
-    assert status == 0, stderr
-    trials = [json.loads(each)["trials"] for each in (one, two)]
-    for name in ("hyperparameters", "score", "continues", "settings", "curves", "epochs"):
-        assert [trial[name] for trial in trials[0]] == [trial[name] for trial in trials[1]]
-    result = SearchResult.load(tmp_path / "two")
-    assert result.best.model() is not None
-    status, _, stderr = command(*where, "--directory", "one", *options, "--ready", 2)
-    assert status == 2
-    assert "it differs in ready (1 there, 2 now)" in stderr
-    assert textwrap.dedent(stderr).count("Traceback") == 0
+def test_the_best_model_is_kept_and_another_interval_is_another_search(found):
+    assert found.best.model() is not None
+    with pytest.raises(tuning.SearchError, match=r"it differs in ready \(1 there, 2 now\)"):
+        tuning.search("adam", problem(), directory=found.directory, **{**ASKED, "ready": 2})
+
+
+@pytest.mark.slow
+@pytest.mark.backend("tensorflow")
+def test_workers_train_each_epoch_once_wherever_the_state_came_from(tmp_path):
+    options = {"population": 3, "workers": 2, "threads_per_worker": 1}
+    result = tuning.search("adam", problem(), directory=tmp_path / "two", **{**ASKED, **options})
+    assert [trial.state for trial in result.trials] == ["completed"] * 12
+    assert result.epochs_trained == 12
+    assert [trial.trained for trial in result.trials] == [[trial.epochs] for trial in result.trials]
+    best = member_that_changed(result)
+    assert best.seeds == [result.trials[best.continues].seeds[0]]
 
 
 def test_a_comparison_of_populations_confirms_their_schedules(tmp_path):

@@ -256,8 +256,7 @@ CHANGING = ("adam averaged and accumulated", "a formula by rule", "keras's own a
 
 
 @pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=[] if case in ("adam", *CHANGING[:2]) else pytest.mark.slow) for case in ("adam", *CHANGING)],
+    "case", [pytest.param(case, marks=[] if case in CONTINUED_QUICKLY else pytest.mark.slow) for case in CHANGING]
 )
 def test_a_training_whose_numbers_change_is_the_same_from_whichever_snapshot_it_goes_on(case):
     """As in a population: from its own parent's, from an older one's, and from none."""
