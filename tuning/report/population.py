@@ -34,8 +34,8 @@ def population(search: SearchResult) -> Chart | None:
         return None
     figures = {axis.label: _of_axis(search, axis) for axis in axes}
     text = (
-        "Each member's value over the epochs: a line is a trial, its point is coloured by the last objective, a dotted line "
-        "leads from a member to the one that went on from its state with another value"
+        "Each member's value over the epochs: a line is a trial, its point is coloured by the last objective, and a "
+        "ring is where a member went on from the state of another one, at the end of the dotted line, with another value"
     )
     best = search.best
     text += "" if best is None else f"; the thick line is what trial {best.number}, the best one, was trained with"
@@ -62,16 +62,19 @@ def _of_axis(search: SearchResult, axis: Axis) -> dict[str, Any]:
     by_number = {trial.number: trial for trial in search.trials}
     having = [trial for trial in search.trials if axis.name in trial.hyperparameters and trial.epochs]
     copies = [(parent, trial) for trial in having if (parent := _copied(search, trial, by_number)) is not None]
+    lines = [[(_begins(by_number, trial), trial), (trial.epochs or 0, trial)] for trial in having]
     data = [
-        _segments("members", [[(_begins(by_number, trial), trial), (trial.epochs or 0, trial)] for trial in having], axis, GREY),
+        _segments("members", lines, axis, GREY),
         _segments(
-            "goes on from",
-            [[(parent.epochs or 0, parent), (parent.epochs or 0, trial)] for parent, trial in copies],
+            "goes on from another",
+            [[(parent.epochs or 0, each) for each in (parent, trial)] for parent, trial in copies],
             axis,
             ORANGE,
         ),
     ]
     data[1]["line"] |= {"dash": "dot"}
+    data[1] |= {"mode": "lines+markers", "opacity": 1.0}
+    data[1]["marker"] = {"symbol": "circle-open", "size": [0, 12, 0] * len(copies), "color": ORANGE, "line": {"width": 1.5}}
     if search.best is not None:
         line = line_of(search, search.best)
         ends = [point for trial in line for point in ((_begins(by_number, trial), trial), (trial.epochs or 0, trial))]
