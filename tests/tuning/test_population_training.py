@@ -133,18 +133,6 @@ def test_the_best_model_is_kept_and_another_interval_is_another_search(found):
         tuning.search("adam", problem(), directory=found.directory, **{**ASKED, "ready": 2})
 
 
-@pytest.mark.slow
-@pytest.mark.backend("tensorflow")
-def test_workers_train_each_epoch_once_wherever_the_state_came_from(tmp_path):
-    options = {"population": 3, "workers": 2, "threads_per_worker": 1}
-    result = tuning.search("adam", problem(), directory=tmp_path / "two", **{**ASKED, **options})
-    assert [trial.state for trial in result.trials] == ["completed"] * 12
-    assert result.epochs_trained == 12
-    assert [trial.trained for trial in result.trials] == [[trial.epochs] for trial in result.trials]
-    best = member_that_changed(result)
-    assert best.seeds == [result.trials[best.continues].seeds[0]]
-
-
 def test_a_comparison_of_populations_confirms_their_schedules(tmp_path):
     options = {**ASKED, "ready": 2, "trials": None, "confirmations": 2}
     compared = compare(tmp_path / "compared", optimizers=("momentum",), **options)
