@@ -63,6 +63,7 @@ NOT_RUN = {
     "keras-optims tune adam --problem digits_mlp --max-epochs": "tests/tuning/test_budget.py",
     "keras-optims tune adam --problem digits_mlp --trials 16 --confirmations": "tests/tuning/test_first.py",
     "keras-optims tune adam --problem digits_mlp --start-with": "tests/tuning/test_first.py",
+    "keras-optims tune adam --problem digits_mlp --oracle pbt": "tests/tuning/test_population_training.py",
     "keras-optims tune adam --problem digits_mlp --trials 16 --epochs": "tests/tuning/test_further.py",
     "keras-optims tune --plan": "tests/tuning/test_plan.py",
     "keras-optims tune adam --problem digits_mlp --search units": "tests/tuning/test_structure.py searches such axes",
