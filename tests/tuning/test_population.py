@@ -25,8 +25,16 @@ def oracle(**options):
     space.merge([tuning.SearchAxis("x", 0.01, 1.0, "log"), tuning.SearchAxis("y", 0.0, 1.0)])
     space.Choice("kind", ["a", "b"])
     space.Int("whole", 1, 9, step=2)
-    asked = {"population": POPULATION, "ready": READY, "trials": None, "epochs": EPOCHS, "live": ("x", "whole"), "seed": 4}
-    return tuning.make_oracle("pbt", objective=MIN, hyperparameters=space, **{**asked, **options})
+    asked = {
+        "hyperparameters": space,
+        "population": POPULATION,
+        "ready": READY,
+        "trials": None,
+        "epochs": EPOCHS,
+        "live": ("x", "whole"),
+        "seed": 4,
+    }
+    return tuning.make_oracle("pbt", objective=MIN, **{**asked, **options})
 
 
 def search(directory, engine=None, **options):
@@ -248,6 +256,19 @@ def test_members_that_fail_or_diverge_are_replaced(tmp_path):
     none = search(tmp_path / "none", Failing(set(range(6)), {6, 7}))
     assert len(none.trials) == POPULATION
     assert none.ended == {"by": "oracle", "text": "its schedule is done"}
+
+
+def test_members_have_the_same_setting_where_there_are_too_few(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Int("x", 1, 3)
+    space.Fixed("y", 0.5)
+    made = oracle(hyperparameters=space, live=("x",))
+    tuner = tuning.Tuner(made, lambda hp: None, directory=str(tmp_path), project_name="few", engine=Pretended())
+    tuner.search(verbose=0)
+    result = SearchResult.load(tuner.project_dir)
+    assert len(result.trials) == 4 * POPULATION
+    assert {trial.hyperparameters["x"] for trial in result.trials[:POPULATION]} == {1, 2, 3}
+    assert [trial.seeds for trial in result.trials[:POPULATION]] == [[number] for number in range(POPULATION)]
 
 
 def test_its_first_members_are_the_first_settings(tmp_path):

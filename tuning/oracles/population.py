@@ -79,8 +79,10 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
         """The next member's next interval, or a setting of the first generation."""
         generation, member = self.place(len(self.trials))
         if generation == 0:
-            proposed = super().populate_space(trial_id)
-            return {**proposed, "values": {**proposed["values"], **self.training(0)}} if proposed["values"] else proposed
+            values = super().populate_space(trial_id)["values"]
+            if values is None and self.trials:  # there are fewer settings than members, who differ in their seeds at least
+                values = self.numbered()[np.random.default_rng([self.seed, 0, member]).integers(member)].hyperparameters.values
+            return STOPPED if values is None else {"status": "RUNNING", "values": {**values, **self.training(0)}}
         if generation >= len(self.ends):
             return STOPPED
         if not self._has_ended(generation - 1):
