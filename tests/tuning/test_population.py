@@ -297,7 +297,9 @@ def test_fewer_trials_and_a_budget_of_epochs_end_it_and_it_goes_on(whole, tmp_pa
         ({"population": 1}, "population must be an int of at least 2; received 1"),
         ({"ready": 8}, "ready must be at most the epochs of each member, 7; received 8"),
         ({"first": [{"x": 0.1}] * 9}, "population must be at least 9, as many as there are first trials; received 8"),
-        ({"live": ()}, "live must name at least one number"),
+        ({"live": ()}, "live must name numbers of the space that may change while a model trains, of x, y, whole; received ()"),
+        ({"live": ["x", "z"]}, "of x, y, whole; received ('x', 'z')"),
+        ({"live": ["kind"]}, "of x, y, whole; received ('kind',)"),
     ],
 )
 def test_wrong_options_are_one_sentence(options, words):

@@ -70,8 +70,8 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
         self.last: dict[str, float] = {}  # by the id of a trial: its objective at its last epoch
         most = population * len(self.ends)
         super().__init__(max_trials=most if max_trials is None else min(max_trials, most), **kwargs)
-        if live is not None and not live:
-            raise SearchError("live must name at least one number that may change while a model trains; received none.")
+        if not self.allow_new_entries:
+            self._check_live()
 
     # -- what comes next --------------------------------------------------------------------------
 
@@ -87,6 +87,7 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
             return STOPPED
         if not self._has_ended(generation - 1):
             return IDLE if self.ongoing_trials else STOPPED
+        self._check_live()
         parents = self.parents(generation)
         if not parents:
             return STOPPED
@@ -176,6 +177,16 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
                 known = [int(each) if axis.kind == "int" else each for each in hp.values]
                 found[hp.name] = beside(value, known, up)
         return found
+
+    def _check_live(self) -> None:
+        """Raises `SearchError` unless there are live numbers, and all names are of such."""
+        numbers = [hp.name for hp in self.hyperparameters.space if isinstance(hp, (Float, Int))]
+        found = [hp.name for hp in self.hyperparameters.space if self._is_live(hp)]
+        if not found or (self.live is not None and not {*self.live} <= {*found}):
+            raise SearchError(
+                f"live must name numbers of the space that may change while a model trains, of {', '.join(numbers) or 'none'}; "
+                f"received {self.live!r}."
+            )
 
     def _is_live(self, hp) -> bool:
         if self.live is None:
