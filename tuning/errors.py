@@ -40,7 +40,7 @@ class NoUsableTrialError(SearchError):
 
 
 # What `pip install 'keras-optims[tuning]'` brings, by import name; six is imported by KerasTuner, which does not declare it.
-_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes", "jinja2", "plotly"}
+_TUNING_EXTRA = {"keras_tuner", "tensorboard", "six", "sklearn", "scipy", "rich", "pandas", "optuna", "cmaes", "jinja2"}
 _PICTURES_EXTRA = {"matplotlib", "PIL"}
 _OWN_EXTRAS = {"ray", "mlflow", "wandb"}  # each is named after its package
 BACKENDS = ("tensorflow", "jax", "torch")

@@ -13,11 +13,16 @@ ORACLES = {
     "grid": "the finest regular grid that fits the number of trials",
     "hyperband": "many short trials, of which the best go on for longer (Hyperband)",
     "asha": "Hyperband's idea without waiting: whoever is among the best so far goes on (asynchronous successive halving)",
+    "pbt": "a population of trainings, of which the worst go on from the best with other numbers (population based training)",
     "bayesian": "a Gaussian process of the scores proposes the next point",
     "optuna": "a sampler of Optuna proposes the next point (--sampler)",
 }
 DEFAULT_ORACLE = "quasirandom"
-HALVING = ("hyperband", "asha")  # these say themselves how many trials there are, and for how many epochs each trains
+HALVING = ("hyperband", "asha")
+POPULATION = "pbt"
+SCHEDULED = (*HALVING, POPULATION)  # these say themselves how many trials there are, and for how many epochs each trains
+DEFAULT_POPULATION = 8
+
 
 SAMPLED = ("optuna", "asha")  # these can have a sampler of Optuna
 
@@ -68,6 +73,11 @@ TRACKERS = {"tensorboard": "TensorBoard", "mlflow": "MLflow", "wandb": "Weights 
 EXPORTS = ("csv", "json", "optuna", "tensorboard", "mlflow")
 
 ENGINES = {"local": "on this machine", "ray": "on a Ray cluster"}
+
+
+def default_ready(epochs: int) -> int:
+    """The epochs of an interval of a population whose members train so many."""
+    return -(-epochs // 10)
 
 
 def folder_name(name: str) -> str:

@@ -35,12 +35,14 @@ def setting(number):
     }
 
 
-def add_trial(store, number, state="completed", score=None, values=None, epochs=3, executions=2, message=None, trained=None):
+def add_trial(
+    store, number, state="completed", score=None, values=None, epochs=3, executions=2, message=None, trained=None, continues=None
+):
     """A trial with its executions and curves; `score` by default follows from the setting."""
     values = setting(number) if values is None else values
     if score is None and state == "completed":
         score = 0.9 - 0.1 * abs(math.log10(values.get("learning_rate", 0.01)) + 2) + 0.001 * number
-    store.begin_trial(number, values, epochs, {"id": number}, {})
+    store.begin_trial(number, values, epochs, {"id": number}, {}, continues)
     ended = executions if state in ("completed", "pruned") else 0
     for execution in range(max(ended, 1) if state != "failed" else 0):
         for epoch in range(epochs if trained is None else trained):
@@ -63,6 +65,20 @@ def make_search(directory, states=("completed",) * 16, config=None, **of_each):
         for number, state in enumerate(states):
             message = "RuntimeError: no luck" if state == "failed" else None
             add_trial(store, number, state, message=message, **of_each)
+    return directory
+
+
+def make_population(directory):
+    """Four members, three intervals of two epochs; members 3 and 2 are replaced by others."""
+    config = {"oracle": "pbt", "population": 4, "ready": 2, "epochs": 6, "trials": 12, "repeats": 1, "steps_per_epoch": 10}
+    with Store.create(directory, {**CONFIG, **config}, {}) as store:
+        values = [setting(number) for number in range(4)]
+        for number in range(12):
+            continues = None if number < 4 else {7: 1, 10: 5}.get(number, number - 4)
+            if number in (7, 10):
+                parent = values[1]
+                values[number % 4] = {**parent, "learning_rate": float(f"{parent['learning_rate'] * 1.25:.6g}")}
+            add_trial(store, number, epochs=2 * (number // 4 + 1), executions=1, values=values[number % 4], continues=continues)
     return directory
 
 

@@ -26,7 +26,7 @@ import tuning.oracles
 import tuning.study.tuner
 from tuning.store.database import Store, exists
 from tuning.store.models import model_path
-from tuning.training.events import BestModel, EpochEnded, ExecutionEnded
+from tuning.training.events import BestModel, EpochEnded, ExecutionEnded, Left
 
 EPOCHS = 4
 KEPT_MODELS, MODEL_BYTES = 2, 2**22  # writing one takes about as long as a trial
@@ -42,6 +42,10 @@ class Light(tuning.Tuner):
             os.write(self.started, b"!")
 
     def run_trial(self, trial, *args, **kwargs):
+        return list(self.training(trial))[-1]
+
+    def training(self, trial):
+        """Its epochs one by one, and then its result."""
         number, values = int(trial.trial_id), trial.hyperparameters.values
         begun, losses = time.time(), []
         for epoch in range(values.get("tuner/epochs", EPOCHS)):
@@ -49,11 +53,42 @@ class Light(tuning.Tuner):
             losses.append((values["x"] - 0.3) ** 2 + values["y"] / (epoch + 1))
             if self.record(EpochEnded(number, 0, epoch, {"loss": losses[-1], "val_loss": losses[-1]})):
                 break
+            yield None
         loss = float("nan") if values["x"] > 0.9 else min(losses)  # some diverge
         self.record(ExecutionEnded(number, 0, number, loss, 0, begun, time.time() - begun))
         if self.ledger.assignment(trial).least is not None:
             self.record(BestModel(number, content(number)))
-        return {"val_loss": loss}
+        if self.ledger.assignment(trial).leaves:
+            self.record(Left(number, 0, values["tuner/epochs"], b"state"))
+        yield {"val_loss": loss}
+
+
+class InTurns:
+    """Seats whose trials train an epoch at a time, in turns: as many workers, without what it takes to start them.
+
+    Args:
+        seats: how many.
+        tuner: the `Light` one.
+    """
+
+    def __init__(self, seats, tuner):
+        self.seats, self.tuner = seats, tuner
+
+    def run(self, source, trainer, run_trial):
+        running, chance, over = {}, random.Random(os.getpid()), False
+        while running or not over:
+            for seat in range(self.seats):
+                if seat not in running and not over:
+                    trial = source.next_trial(f"worker {seat}")
+                    over = trial is None
+                    if trial is not None and trial.status != "IDLE":
+                        running[seat] = (trial, self.tuner.training(trial))
+            if running:
+                seat = chance.choice(sorted(running))
+                trial, steps = running[seat]
+                if (result := next(steps)) is not None:
+                    del running[seat]
+                    source.trial_done(trial, [result])
 
 
 def content(number):
@@ -74,9 +109,13 @@ def make_tuner(case, directory, name, started=None):
         seed=0,
         sampler=case.get("sampler"),
         first=case.get("first", ()),
+        population=case.get("population"),
+        ready=case.get("ready"),
     )
     pruner = case.get("pruner")
     tuner = Light(oracle, directory=str(directory), project_name=name, pruner=pruner, keep_models=KEPT_MODELS)
+    if "seats" in case:
+        tuner.engine = InTurns(case["seats"], tuner)
     tuner.started = started
     return tuner
 
@@ -142,7 +181,12 @@ def torment(case, directory, chance):
     os.close(hears)
     ends = {name: held(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
     ends |= {f"models_of_{name}": kept(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
-    return {"hits": hits, "snapshots": snapshots, "models": models, **ends, "left": sorted(os.listdir(directory / "killed"))}
+    return {"hits": hits, "snapshots": snapshots, "models": models, **ends, "left": left(directory / "killed")}
+
+
+def left(directory):
+    """The files in a search's folder."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
 
 
 def finished(rows):

@@ -50,11 +50,12 @@ EVERY = {
     "confirm": {"learning_rate": 0.1},
     "confirmations": 5,
 }
+OF_A_POPULATION = {"optimizers": ["adam"], "oracle": "pbt", "population": 4, "ready": 2}  # which is no successive halving
 AS_WORDS = {"search": ["beta_1", "learning_rate=0.1:1:log"], "fix": ["amsgrad=true"]}
 
 
 def test_there_is_a_value_of_every_option_below():
-    assert set(EVERY) == {"optimizers", *plans.OPTIONS}
+    assert {*EVERY, *OF_A_POPULATION} == {"optimizers", *plans.OPTIONS}
 
 
 def test_it_is_the_same_after_json():
@@ -63,6 +64,7 @@ def test_it_is_the_same_after_json():
     assert set(written) == set(EVERY)
     assert Plan.from_json(written) == plan
     assert Plan(optimizers=["adam"]).to_json() == {"optimizers": ["adam"]}
+    assert Plan.from_json(json.loads(json.dumps(Plan(**OF_A_POPULATION).to_json()))) == Plan(**OF_A_POPULATION)
 
 
 def test_it_cannot_be_changed():
@@ -95,7 +97,8 @@ def test_objects_are_written_by_their_name():
 
 
 def test_what_identifies_a_search_and_a_comparison():
-    both = {"problem", "epochs", "oracle", "factor", "min_epochs", "seed", "repeats", "train_samples", "callbacks"}
+    both = {"problem", "epochs", "oracle", "factor", "min_epochs", "population", "ready", "seed", "repeats", "train_samples"}
+    both |= {"callbacks"}
     search, comparison = both | {"sampler", "pruner", "jit"}, both | {"search", "fix", "schedule"}
     plan = Plan(**EVERY)
     assert set(plan.identity()) == search
@@ -117,9 +120,10 @@ def test_what_identifies_a_search_and_a_comparison():
     for name in plans.OPTIONS:
         if name in ("engine", "address", "cpus_per_worker", "gpus_per_worker"):
             continue
-        changed = dataclasses.replace(plan, **{name: others.get(name, 9)})
-        assert (changed.identity() != plan.identity()) == (name in search), name
-        assert (changed.identity("comparison") != plan.identity("comparison")) == (name in comparison), name
+        before = Plan(**OF_A_POPULATION) if name in OF_A_POPULATION and name not in EVERY else plan
+        changed = dataclasses.replace(before, **{name: others.get(name, 9)})
+        assert (changed.identity() != before.identity()) == (name in search), name
+        assert (changed.identity("comparison") != before.identity("comparison")) == (name in comparison), name
 
 
 def test_defaults_are_in_the_identity_as_the_stores_have_them():
@@ -129,13 +133,15 @@ def test_defaults_are_in_the_identity_as_the_stores_have_them():
     settled = Plan(optimizers=["adam"], oracle="optuna").settled(epochs=5)
     assert (settled.epochs, settled.sampler) == (5, "tpe")
     assert Plan(optimizers=["adam"], epochs=3).settled(epochs=5).epochs == 3
+    population = Plan(optimizers=["adam"], oracle="pbt").settled(epochs=25)
+    assert (population.population, population.ready) == (8, 3)
 
 
 def test_the_store_of_a_search_has_what_it_always_had(tiny):
     result = tuning.search("adam", tiny, trials=1, directory="out", progress=False)
     names = {"optimizer", "problem", "space", "oracle", "sampler", "jit", "batch_trials", "pruner", "grid", "trials", "epochs"}
     names |= {"repeats", "seed", "train_samples", "batch_size", "objective", "direction", "backend", "versions", "machine"}
-    assert set(result.config) == names | {"callbacks", "command", "factor", "min_epochs", "first"}
+    assert set(result.config) == names | {"callbacks", "command", "factor", "min_epochs", "population", "ready", "first"}
     without = tuning.search("adam", tiny, trials=1, directory="without", defaults_first=False, progress=False)
     assert set(result.config) - set(without.config) == {"first"}
     assert (result.config["epochs"], result.config["pruner"], result.config["problem"]) == (2, None, tiny)

@@ -1,7 +1,9 @@
 """`keras-optims range-test`: what it prints and writes, and what it refuses."""
 
+import json
 import xml.etree.ElementTree
 
+import numpy as np
 import pytest
 
 from tests.tuning.conftest import load, one_sentence
@@ -9,6 +11,7 @@ from tuning.experiments.plan import OPTIONS, pairs
 
 pytestmark = pytest.mark.backend("tensorflow")
 SMALL = ("--train-samples", 512)
+KEPT = "found/range-tests/adam.learning_rate.json\n"
 
 
 def test_it_suggests_what_a_search_takes_and_draws_it(command, tmp_path):
@@ -31,6 +34,50 @@ def test_as_json_and_svg_of_what_is_off_by_default(command, tmp_path):
     assert (found["hyperparameter"], len(found["values"]), found["file"]) == ("weight_decay", 20, "sweep.svg")
     assert status == (0 if found["search"] else 1)
     assert xml.etree.ElementTree.parse(tmp_path / "sweep.svg").getroot().tag.endswith("svg")
+
+
+def test_the_report_of_its_directory_draws_it(command, tmp_path):
+    from tuning.report import content_of
+
+    assert command("range-test", "adam", *SMALL, "--directory", "found")[:2] == (0, KEPT)
+    status, out, _ = command("range-test", "keras:Adam", *SMALL, "--directory", "found", "--json", "--out", "a.svg")
+    found = load(out)
+    assert (status, found["kept"], found["file"]) == (0, "found/range-tests/keras.Adam.learning_rate.json", "a.svg")
+    alone = content_of([tmp_path / "found"])
+    assert alone.title == "Range tests"
+    first, second = (alone.figures[f"chart-range-test-{i}"]["choices"] for i in (1, 2))
+    lines = {line["name"]: line for line in next(iter(second.values()))["data"]}
+    assert lines["loss of a batch"]["y"] == [float(f"{loss:.6g}") for loss in found["losses"]]
+    assert lines["loss of a batch"]["x"] == pytest.approx(np.log10(found["values"]), rel=1e-5)
+    assert f"falls most steeply: {found['value']:g}" in lines
+    (area,) = next(iter(second.values()))["layout"]["shapes"]
+    assert [area["x0"], area["x1"]] == pytest.approx(np.log10(found["range"]))
+    assert first != second
+    assert f"--search {found['search']}" in alone.body
+    budget = ("--trials", 1, "--epochs", 1, *SMALL, "--jit", "off")
+    assert command("tune", "adam", *budget, "--directory", "found")[0] == 0
+    assert command("report", "found")[0] == 0
+    of_search = content_of([tmp_path / "found"])
+    assert of_search.found
+    assert of_search.figures["chart-range-test-2"] == alone.figures["chart-range-test-2"]
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"title": 1}', "<a value that is no number>", "<more losses>", "<another scale>"]
+)
+def test_a_damaged_one_is_named(content, command, tmp_path):
+    whole = {"title": "t", "hyperparameter": "rate", "symbol": "", "scale": "log", "values": [1.0, 2.0], "losses": [1.0, None]}
+    whole |= {"smoothed": [1.0], "value": None, "range": None, "search": None, "diverged_at": 2.0}
+    changed = {"<a value that is no number>": {"values": ["1", 2.0]}, "<more losses>": {"losses": [1.0]}}
+    changed["<another scale>"] = {"scale": "cubic"}
+    path = tmp_path / "found" / "range-tests" / "adam.rate.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(whole))
+    assert command("report", "found")[0] == 0
+    path.write_text(json.dumps(whole | changed[content]) if content in changed else content)
+    status, out, err = command("report", "found")
+    assert (status, out) == (2, "")
+    assert "found/range-tests/adam.rate.json cannot be read as a range test" in one_sentence(err)
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ import time
 import pytest
 
 from tests.tuning.conftest import load, one_sentence
-from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_hostile, make_search
+from tests.tuning.hand_made import CONFIG, HOSTILE, MIXED, add_trial, make_comparison, make_hostile, make_population, make_search
 from tuning import SearchError, Store, write_report
 from tuning.report import figure
 from tuning.report.curves import learning_curves
 from tuning.report.importance import importance
 from tuning.report.parallel import parallel
+from tuning.report.population import line_of, population
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, sensitivity
@@ -96,7 +97,8 @@ def test_every_figure_is_one_that_plotly_knows_and_every_axis_has_a_title(tmp_pa
 
     figures = report(make_search(tmp_path / "search", MIXED)).figures
     figures |= {f"compared {name}": one for name, one in report(make_comparison(tmp_path / "comparison")).figures.items()}
-    assert len(figures) >= 14
+    figures |= {f"of members {name}": one for name, one in report(make_population(tmp_path / "population")).figures.items()}
+    assert len(figures) >= 22
     for one in figures.values():
         go.Figure(one)  # raises for an attribute that plotly.js does not have
         if one["data"][0]["type"] == "parcoords":
@@ -431,6 +433,31 @@ def test_parallel_coordinates_draw_the_best_last(tmp_path):
     make_search(tmp_path / "search", MIXED)
     scores = figures_of(parallel, tmp_path)["data"][0]["line"]["color"]
     assert scores == sorted(scores)
+
+
+def test_the_numbers_of_a_population_are_drawn_with_who_went_on_from_whom(tmp_path):
+    search = SearchResult.load(make_population(tmp_path / "population"))
+    chart = population(search)
+    assert chart.choices == {}  # the other number never changed
+    assert f"trial {search.best.number}, the best one" in chart.description
+    members, copies, best, points = chart.figure["data"]
+    assert copies["x"] == [2, 2, None, 4, 4, None]
+    assert copies["customdata"] == [1, 7, None, 5, 10, None]
+    assert members["x"][:6] == [0, 2, None, 0, 2, None]
+    assert len([x for x in members["x"] if x is None]) == 12
+    assert [number for number in best["customdata"] if number is not None] == [
+        number for trial in line_of(search, search.best) for number in (trial.number, trial.number)
+    ]
+    assert points["customdata"] == list(range(12))
+    assert population(SearchResult.load(make_search(tmp_path / "other"))) is None
+    page = report(tmp_path / "population")
+    assert "Population" in page.text
+    assert "4 members, intervals of 2 epochs" in page.text
+    schedule = search.trials[10].line
+    assert "learning_rate=keras_optims.schedules.Piecewise([0, " in schedule
+    assert f"values=[{search.trials[5].hyperparameters['learning_rate']!r}, " in schedule
+    compile(snippet(search, search.trials[10]), "snippet", "exec")
+    assert schedule in snippet(search, search.trials[10])
 
 
 def test_the_snippet_is_python(tmp_path):

@@ -14,6 +14,7 @@ from tests.tuning.test_chief_and_workers import free_port
 from tuning.engines import chief, requests
 from tuning.results.search import SearchResult
 from tuning.runtime.interruption import Interruption
+from tuning.training.assignment import Assignment
 from tuning.training.events import BestModel, Chosen, EpochEnded, ExecutionEnded, Noted
 
 OTHERS = (None, True, -1, 2**70, 10**400, 0.5, math.nan, math.inf, "x", "\ud800", [], [[]], {}, {"x": "x"}, [{"x": 1}])
@@ -171,3 +172,9 @@ def test_only_who_has_the_token_is_served(given, says, monkeypatch):
     finally:
         server.stop(0).wait()
     assert os.environ["KERASTUNER_ORACLE_IP"] == "127.0.0.1"
+
+
+def test_what_is_asked_of_a_trial_is_the_same_after_json():
+    settings = ((0, {"learning_rate": 0.1, "kind": "a"}), (3, {"learning_rate": 0.08, "kind": "a"}))
+    for asked in (Assignment(3), Assignment(3, ("graph",), -math.inf, (b"\x00state", b""), True, settings)):
+        assert Assignment.from_json(json.loads(json.dumps(asked.to_json()))) == asked

@@ -279,7 +279,7 @@ def test_an_exhausted_space_ends_the_search():
 
 
 def test_an_unknown_oracle_is_an_error():
-    with pytest.raises(SearchError, match="random, quasirandom, grid, hyperband, asha, bayesian"):
+    with pytest.raises(SearchError, match="random, quasirandom, grid, hyperband, asha, pbt, bayesian"):
         draw("psychic")
 
 

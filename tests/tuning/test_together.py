@@ -54,6 +54,16 @@ def test_epochs_of_hyperband_may_differ_within_a_group(command, tiny):
         assert {row["from_epoch"] for row in store.rows("trials") if row["continues"] is not None} == {1}  # as they do alone
 
 
+def test_the_members_of_a_population_train_together(command, tiny):
+    arguments = ("--oracle", "pbt", "--population", 4, "--ready", 1, "--epochs", 3)
+    alone, _ = tune(command, "alone", *arguments, "--batch-trials", 1)
+    together, _ = tune(command, "together", *arguments, "--batch-trials", 4)
+    assert any(trial["settings"] for trial in together)
+    assert_same_trials(together, alone)
+    with tuning.Store.open("together", read_only=True) as store:
+        assert {row["from_epoch"] for row in store.rows("trials") if row["continues"] is not None} == {1, 2}
+
+
 def test_a_diverged_trial_does_not_disturb_its_group(command, tiny):
     arguments = ("--trials", 6, "--search", "learning_rate=1e-6:1e3", "--epochs", 3)
     keywords = {"problem": "tiny_problem:make_regression", "optimizer": "gradient_descent"}

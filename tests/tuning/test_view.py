@@ -225,3 +225,36 @@ def test_a_terminal_without_these_characters_has_no_curve(terminal, monkeypatch)
     Console(file=written, width=100).print(view._render(100))
     assert "epoch 1/5  0.5" in written.getvalue()
     assert not set(BARS) & set(written.getvalue())
+
+
+class Members:
+    """What a view asks the oracle of a population."""
+
+    ends = (2, 4, 6)
+
+    def place(self, number):
+        return divmod(number, 4)
+
+    def copied_by(self, number):
+        return {5: 3}.get(number)
+
+
+def show_population(stream):
+    objective = keras_tuner.Objective("val_accuracy", "max")
+    view = View.of_space(Space.of("adam"), "digits_mlp", objective, 12, stream, population=Members())
+    with view.showing(None):
+        for number in range(6):
+            view.trial_began(number, {"learning_rate": 0.01, "beta_1": 0.9, "beta_2": 0.99}, 2)
+            view.trial_ended(number, "completed", 0.5, None)
+    return stream.getvalue()
+
+
+def test_members_of_a_population_are_shown_and_from_whom_they_go_on(terminal):
+    lines = show_population(io.StringIO())
+    assert "trial 4 (member 0): learning_rate=0.01" in lines
+    assert "trial 5 (member 1 from 3): learning_rate=0.01" in lines
+    stream = terminal()
+    show_population(stream)
+    last = stream.text()[stream.text().rindex("Adam on digits_mlp") :]
+    assert "generation 2 of 3" in last
+    assert re.search(r"\b5 +1 from 3 +0.01 ", last)

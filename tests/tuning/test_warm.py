@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_optims
+from tuning import SearchError
 from tuning.training import epochs
 from tuning.training.assignment import Assignment
 from tuning.training.events import EpochEnded, ExecutionEnded, Left
@@ -222,10 +223,10 @@ def continued():
         yield pytest.param(case, marks=[] if case in CONTINUED_QUICKLY else pytest.mark.slow, id=case)
 
 
-def reported(made, epochs, asked, number=7):
-    """All that a trial of so many epochs reports."""
+def reported(made, epochs, asked, number=7, setting=None):
+    """All that a trial of so many epochs reports; `setting`: what else its hyperparameters are."""
     hp, events = settings(made.hypermodel.build, 2), []
-    hp.values["tuner/epochs"] = epochs
+    hp.values.update({"tuner/epochs": epochs, **(setting or {})})
     results = made.run(number, hp, events.append, asked)
     return {
         "curve": {event.epoch: event.metrics for event in events if isinstance(event, EpochEnded)},
@@ -249,6 +250,47 @@ def test_a_training_that_continues_is_its_root_s_training_further_on_bit_for_bit
     assert end["results"] == whole["results"]
     assert end["ended"] == [dataclasses.replace(event, trial=9) for event in whole["ended"]]
     assert end["left"][0].content == whole["left"][0].content  # weights, slots, generators, the best epoch and the curve
+
+
+CHANGING = ("adam averaged and accumulated", "a formula by rule", "keras's own adam", "loss scaling")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in CONTINUED_QUICKLY else pytest.mark.slow) for case in CHANGING]
+)
+def test_a_training_whose_numbers_change_is_the_same_from_whichever_snapshot_it_goes_on(case):
+    """As in a population: from its own parent's, from an older one's, and from none."""
+    here, there = (trainer(OnlyBuild(CASES[case])) for _ in range(2))
+    usual = settings(here.hypermodel.build, 2).values
+    changed = [{name: value * share if name != "rho" else value for name, value in usual.items()} for share in (1, 0.9, 0.8)]
+    changed[2].update({name: usual[name] * 0.95 for name in usual if name.startswith(("beta", "rule", "mom"))})
+    having = tuple(zip((0, 1, 3), changed, strict=True))
+    whole = reported(here, 5, Assignment(7, settings=having, leaves=True), setting=changed[2])
+    root = reported(there, 1, Assignment(7, settings=having[:1], leaves=True), setting=changed[0])["left"][0].content
+    np.random.seed(5)  # wherever generators stand
+    middle = reported(there, 3, Assignment(7, begin=(root,), settings=having[:2], leaves=True), setting=changed[1])["left"][0]
+    for begin in (root, middle.content):
+        end = reported(there, 5, Assignment(7, begin=(begin,), settings=having, leaves=True), setting=changed[2])
+        assert end["curve"] == {epoch: whole["curve"][epoch] for epoch in end["curve"]}
+        assert end["results"] == whole["results"]
+        assert end["left"][0].content == whole["left"][0].content
+    constant = reported(there, 5, Assignment(7), setting=changed[0])
+    assert constant["curve"][0] == whole["curve"][0]
+    assert constant["curve"][1] != whole["curve"][1]
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_nothing_but_numbers_of_the_optimizer_may_change_on_the_way(begins):
+    def build(hp):
+        layers = [keras.Input((6,)), LAYERS.Dense(4), LAYERS.Dropout(searched(hp, "dropout", 0.1, 0.6)), LAYERS.Dense(1)]
+        return compiled(keras.Sequential(layers), keras_optims.Adam(0.01))
+
+    made = trainer(OnlyBuild(build))
+    asked = Assignment(7, settings=((0, {"dropout": 0.2}),), leaves=True)
+    left = reported(made, 1, asked, setting={"dropout": 0.2})["left"][0].content
+    having = ((0, {"dropout": 0.2}), (1, {"dropout": 0.3}))
+    with pytest.raises(SearchError, match="here more of the model does: name those alone in live"):
+        reported(made, 2, Assignment(7, begin=(left,) * begins, settings=having), setting={"dropout": 0.3})
 
 
 def test_a_snapshot_that_is_damaged_or_of_another_training_is_as_none():

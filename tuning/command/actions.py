@@ -244,16 +244,20 @@ def range_test(options) -> int:
     with _searching(options):
         _import_keras()
         tested = range_test(plan, options.steps)
-        if out is None and not options.json:
+        kept = None if options.directory is None else tested.keep(pathlib.Path(options.directory))
+        if out is None and kept is None and not options.json:
             out = checked_picture(f"range-test-{folder_name(options.optimizer)}-{folder_name(tested.problem)}.png")
         if out is not None:
             tested.draw(out)
     sweep = tested.sweep
     if options.json:
-        _print_json({**sweep.to_json(), "file": None if out is None else str(out)})
+        files = {"file": None if out is None else str(out), "kept": None if kept is None else str(kept)}
+        _print_json({**sweep.to_json(), **files})
     print(f"{tested.title}: {sweep}", file=sys.stderr)
-    if out is not None and not options.json:
-        print(out)
+    if not options.json:
+        for path in (out, kept):
+            if path is not None:
+                print(path)
     return DONE if sweep.search is not None else CHECK_FAILED
 
 

@@ -193,9 +193,18 @@ def _parser() -> argparse.ArgumentParser:
         help="what is swept (default: learning_rate), from LOW to HIGH (default: well beyond its usual range)",
     )
     range_test.add_argument("--steps", type=reading(COUNT), metavar="N", help="values (default: 100)")
-    range_test.add_argument("--out", metavar="FILE", help="the picture, .svg or .png (default: range-test-OPTIMIZER-PROBLEM.png)")
     range_test.add_argument(
-        "--json", action="store_true", help="print the sweep as one JSON object on stdout; only --out writes a file then"
+        "--directory", metavar="DIR", help="keep the test there, of a search or for one; `keras-optims report DIR` draws it"
+    )
+    range_test.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the picture, .svg or .png (default: range-test-OPTIMIZER-PROBLEM.png; none with --directory or --json)",
+    )
+    range_test.add_argument(
+        "--json",
+        action="store_true",
+        help="print the sweep as one JSON object on stdout",
     )
     _backend_argument(range_test)
     range_test.set_defaults(run=actions.range_test, interrupted="nothing was written. Once more")

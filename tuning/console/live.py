@@ -17,6 +17,7 @@ from tuning.names import counted
 from tuning.results.statistics import Summary, plus_minus, summary
 
 if TYPE_CHECKING:
+    from tuning.oracles.population import PopulationOracle
     from tuning.results.search import SearchResult
     from tuning.space.space import Space
     from tuning.training.events import Chosen, EpochEnded, ExecutionEnded
@@ -36,6 +37,7 @@ class View:
         stream: where to write; `None`: nowhere.
         confirms: all trials are of one setting: it is not shown again and again, and none of them is the best.
         samples: how many an epoch trains on; `None`: not known.
+        population: the oracle, if its trials are the members of a population.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class View:
         symbols: Mapping[str, str] | None = None,
         confirms: bool = False,
         samples: int | None = None,
+        population: PopulationOracle | None = None,
     ):
         self._samples = samples
+        self._population = population
         self._epoch_times: collections.deque[float] = collections.deque(maxlen=RECENT_EPOCHS)
         self._symbols = dict(symbols or {})
         self._names = [] if confirms else list(self._symbols)
@@ -194,7 +198,16 @@ class View:
             first = self._failures.setdefault(message, number)
             outcome += f" ({message})" if first == number else f" as trial {first} did"
         best = f", best {self._best[3]} (trial {self._best[1]})" if self._best else ""
-        self._line(f"trial {number}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
+        member = self._member(number)
+        which = f"trial {number} (member {member})" if member else f"trial {number}"
+        self._line(f"{which}:{setting} {outcome} in {_duration(seconds)}{best}{self._remaining()}")
+
+    def _member(self, number: int) -> str:
+        """Which member of a population a trial is of, and which other one's trial it goes on from: `5`, or `5 from 9`."""
+        if self._population is None:
+            return ""
+        copied = self._population.copied_by(number)
+        return f"{self._population.place(number)[1]}" + ("" if copied is None else f" from {copied}")
 
     def _note(self, number, hyperparameters, epochs, state, score, seconds, interval):
         self._name(hyperparameters)
@@ -323,9 +336,11 @@ class View:
         shown = [*(row[1] for row in self._last), *(running["hyperparameters"] for running in self._running.values())]
         with_epochs = len({*(row[2] for row in self._last), *(running["epochs"] for running in self._running.values())}) > 1
         table.add_column("trial" if width >= 60 else "#", justify="right", style="dim", no_wrap=True, min_width=2)
+        if self._population is not None:
+            table.add_column("member", justify="right", style="dim", no_wrap=True)
         # In a narrow terminal other columns give way; what does not fit even so is counted.
         widest = {name: max((len(_value_of(name, values)) for values in shown), default=0) for name in self._names}
-        names, room = [], width - 16 - 4 * with_epochs
+        names, room = [], width - 16 - 4 * with_epochs - 11 * (self._population is not None)
         for name in self._names:
             room -= widest[name] + 2
             if room < 0 and name not in self._symbols:
@@ -343,7 +358,11 @@ class View:
             table.add_column("time", justify="right", style="dim", no_wrap=True)
 
         def row(number, hyperparameters, epochs, outcome, seconds, style=""):
-            cells = [str(number), *(_value_of(name, hyperparameters) for name in names)]
+            cells = [
+                str(number),
+                *([] if self._population is None else [self._member(number)]),
+                *(_value_of(name, hyperparameters) for name in names),
+            ]
             cells += [""] if len(names) < len(self._names) else []
             cells += [str(epochs)] if with_epochs else []
             cells += [outcome] + ([_duration(seconds)] if with_time else [])
@@ -370,6 +389,9 @@ class View:
         others = [f"{self._counts[state]} {state}" for state in ("pruned", "diverged", "failed") if self._counts[state]]
         if self._resumed:
             others.append(f"{self._resumed} from before")
+        if self._population is not None and (numbers := [*self._running, *(row[0] for row in self._last)]):
+            generation, _ = self._population.place(max(numbers))
+            others.append(f"generation {generation + 1} of {len(self._population.ends)}")
         if self._failure:
             parts.append(Text(self._failure, style="red", no_wrap=True, overflow="ellipsis"))
         if self._running and (speed := self._speed()):

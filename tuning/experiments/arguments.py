@@ -9,7 +9,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.experiments.plan import Plan
-from tuning.names import HALVING, folder_name
+from tuning.names import SCHEDULED, folder_name
 
 DEFAULT_TRIALS = 16
 
@@ -20,7 +20,7 @@ def trials_of(plan: Plan, *, minutes_are_its_own: bool) -> int | None:
     Args:
         minutes_are_its_own: whether `max_minutes` is of this search, and not of several.
     """
-    if plan.trials is not None or plan.oracle in HALVING:
+    if plan.trials is not None or plan.oracle in SCHEDULED:
         return plan.trials
     ends_it = plan.max_epochs is not None or (minutes_are_its_own and plan.max_minutes is not None)
     return None if ends_it and plan.oracle != "grid" else DEFAULT_TRIALS

@@ -28,6 +28,7 @@ from tuning.space.setting import Setting, setting_of
 from tuning.store.files import replacing
 from tuning.training import epochs as compiled_epochs
 from tuning.training.keeping import BestEpoch, put_evaluated, saved
+from tuning.training.live import Changing, numbers_of
 from tuning.training.problem_model import evaluated_as, steps_per_epoch
 
 
@@ -106,7 +107,8 @@ def train_best(
             raise SearchError(f"{name} must be an int of at least {least}; received {value!r}.")
     made = make_problem(_problem_of(result, problem), data_dir)
     space = result.config["space"]
-    setting = setting_of(space, best.hyperparameters, best.epochs)
+    began_with = best.settings[0][1] if best.settings else best.hyperparameters
+    setting = setting_of(space, began_with, best.epochs)
     data = made.load(result.config.get("train_samples"), setting.batch_size)
     if epochs is None:
         epochs = best.epochs or made.epochs
@@ -123,7 +125,10 @@ def train_best(
     batch_size = setting.batch_size or made.batch_size
     follows = (space if setting.optimizer is None else space["optimizers"][setting.optimizer]).get("schedule") is not None
     steps = steps_per_epoch(batch_size, data) if follows else None  # the schedule is of this training, whatever its length
-    optimizer = _optimizer_of(result, setting_of(space, best.hyperparameters, epochs, steps))
+    optimizer = _optimizer_of(result, setting_of(space, began_with, epochs, steps))
+    if best.settings:  # a population has changed numbers of the optimizer on the way
+        later = {epoch: _optimizer_of(result, setting_of(space, values)) for epoch, values in best.settings[1:]}
+        own.append(Changing({epoch: numbers_of(changed) for epoch, changed in later.items()}))
     model = train_made(
         *(made, data, optimizer),
         seed=seed,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuning.errors import SearchError
-from tuning.names import HALVING
+from tuning.names import SCHEDULED
 from tuning.results.search import SearchResult
 from tuning.results.worth import defaults_trial
 from tuning.store.database import Store
@@ -26,7 +26,7 @@ def gone_further(stored: SearchResult | None) -> list[dict[str, Any]]:
 
 def goes_further(stored: SearchResult | None, config: Mapping[str, Any], epochs: int | None) -> bool:
     """Whether a search with this configuration is the stored one with more epochs, which must have been asked for: `epochs`."""
-    if epochs is None or stored is None or config["oracle"] in HALVING or "confirms" in config:
+    if epochs is None or stored is None or config["oracle"] in SCHEDULED or "confirms" in config:
         return False  # the schedule of those follows from their epochs
     before = stored.config.get("epochs")
     return isinstance(before, int) and config["epochs"] > before

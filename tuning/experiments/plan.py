@@ -14,15 +14,18 @@ from typing import Annotated, Any, get_type_hints
 from tuning.errors import SearchError
 from tuning.names import (
     DEFAULT_ORACLE,
+    DEFAULT_POPULATION,
     DEFAULT_PRUNER,
     DEFAULT_SAMPLER,
     ENGINES,
     HALVING,
     JIT,
     ORACLES,
+    POPULATION,
     PRUNERS,
     SAMPLERS,
     TRACKERS,
+    default_ready,
     meant,
 )
 from tuning.space.schedules import SCHEDULES
@@ -83,6 +86,16 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _are_settings(value: Any) -> bool:
+    """Whether it is a list of (epoch, setting), ascending from epoch 0."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    if not all(isinstance(each, (list, tuple)) and len(each) == 2 and isinstance(each[1], Mapping) for each in value):
+        return False
+    epochs = [epoch for epoch, _ in value]
+    return all(map(_int, epochs)) and epochs[0] == 0 and epochs == sorted({*epochs})
+
+
 COUNT = Kind("an int of at least 1", lambda value: _int(value) and value >= 1, int)
 AT_LEAST_2 = Kind("an int of at least 2", lambda value: _int(value) and value >= 2, int)
 COUNT_OR_AUTO = Kind(
@@ -103,6 +116,10 @@ CALLBACKS = Kind(
     lambda value: ":" in value if isinstance(value, str) else isinstance(value, (list, tuple)) or value is not None,
 )
 FLAG = Kind("True or False", lambda value: isinstance(value, bool))
+SETTING = Kind(
+    "a mapping of names to values, or a list of such, each with the epoch from which on it holds",
+    lambda value: isinstance(value, Mapping) or _are_settings(value),
+)
 SETTINGS = Kind(
     "a list of mappings of names to values",
     lambda value: isinstance(value, (list, tuple)) and all(isinstance(each, Mapping) and each for each in value),
@@ -144,6 +161,7 @@ class Option:
         return f"--{'no-' if self.default is True else ''}{self.name.replace('_', '-')}"
 
 
+_OF_PBT = ("population", "ready")
 _SEARCH, _COMPARISON, _BOTH = ("search",), ("comparison",), ("search", "comparison")
 
 
@@ -161,17 +179,21 @@ class Plan:
             one in each trial, and a comparison searches each.
         problem: a name in `tuning.problems.PROBLEMS`, your own as `"module:function"`, or a `tuning.Problem`.
         trials: how many settings to try; 16, or one sweep of Hyperband, or as many as it takes until ASHA has trained one for all
-            epochs; or, with `max_epochs` or, of a search, `max_minutes`, as many as these allow. A search that is resumed with
-            more goes on.
-        epochs: of a trial, with Hyperband and ASHA of the longest; by default what the problem suggests.
+            epochs, or of a population its members times its intervals, which no number makes more; or, with `max_epochs` or, of a
+            search, `max_minutes`, as many as these allow. A search that is resumed with more goes on.
+        epochs: of a trial, with Hyperband and ASHA of the longest, of each member of a population in all; by default what the
+            problem suggests.
         oracle: `"random"`, `"quasirandom"`, `"grid"` (the finest regular grid of at most `trials` points), `"hyperband"`,
-            `"asha"`, `"bayesian"`, or `"optuna"`.
+            `"asha"`, `"pbt"` (population based training), `"bayesian"`, or `"optuna"`.
         sampler: of the oracle `optuna`: `"tpe"` (its default), `"cmaes"`, or an Optuna sampler; `asha` may have one, too, in the
             place of the Sobol sequence.
         factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
         min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
+        population: of population based training: how many members train side by side, at least 2; 8.
+        ready: of population based training: the epochs of an interval, after which the worst members go on from the best; a tenth
+            of `epochs`. The last interval is shorter where that does not divide.
         pruner: stops trials that are not promising: `"none"`, `"median"`, `"halving"`, or an Optuna pruner. With repeats the
-            first execution decides. Not with Hyperband and ASHA, which stop trials themselves.
+            first execution decides. Not with Hyperband, ASHA and populations, which stop trials themselves.
         search: axes to add or change: name -> `(low, high)`, `(low, high, scale)`, a list of values, or `None` for the declared
             range. A name is one of the optimizer, of its schedule, of the problem's model, or `batch_size`; `OPTIMIZER.NAME` and
             `problem.NAME` are of that one alone.
@@ -210,7 +232,8 @@ class Plan:
             are in the directory, unless the client's own environment variables say otherwise (docs/tracking.md).
         directory: of the results; by default `results/OPTIMIZER-PROBLEM`, of a comparison `results/compare-PROBLEM`.
         data_dir: the folder with the data sets.
-        confirm: of a search: a setting, name -> value of each axis. Nothing is searched: this setting is trained `trials` times,
+        confirm: of a search: a setting, name -> value of each axis, or a list of such with the epochs from which on they hold:
+            `[(0, {...}), (5, {...})]`. Nothing is searched: this setting is trained `trials` times,
             each from a fresh seed, which depends on `seed` but is none that a search with this `seed` uses; the test data are
             evaluated too, if the problem has any, as `test_*` beside `val_*`. The default directory ends in `-confirmation`.
         confirmations: trainings of each best setting with fresh seeds; by default of a comparison 10, or `repeats` if that is
@@ -226,7 +249,9 @@ class Plan:
         Any,
         Option(PROBLEM, "see `keras-optims problems`; or your own, module:function (default: digits_mlp)", "P", _BOTH),
     ] = "digits_mlp"
-    trials: Annotated[int | None, Option(COUNT, "settings to try (default: 16; hyperband, asha: one sweep)", "N")] = None
+    trials: Annotated[
+        int | None, Option(COUNT, "settings to try (default: 16; hyperband, asha: one sweep; pbt: members times intervals)", "N")
+    ] = None
     epochs: Annotated[int | None, Option(COUNT, "of a trial (default: what the problem suggests)", "N", _BOTH)] = None
     oracle: Annotated[
         str, Option(Kind.one_of(ORACLES), f"who proposes settings (default: {DEFAULT_ORACLE})", identifies=_BOTH)
@@ -244,6 +269,15 @@ class Plan:
         Option(AT_LEAST_2, "hyperband, asha: one of so many goes on, for so many times the epochs (default: 3)", "N", _BOTH),
     ] = None
     min_epochs: Annotated[int | None, Option(COUNT, "hyperband, asha: no trial trains fewer (default: 1)", "N", _BOTH)] = None
+    population: Annotated[int | None, Option(AT_LEAST_2, "pbt: how many members train side by side (default: 8)", "N", _BOTH)] = (
+        None
+    )
+    ready: Annotated[
+        int | None,
+        Option(
+            COUNT, "pbt: after so many epochs the worst members go on from the best (default: a tenth of --epochs)", "N", _BOTH
+        ),
+    ] = None
     pruner: Annotated[
         Any,
         Option(
@@ -346,7 +380,7 @@ class Plan:
     data_dir: Annotated[
         str | os.PathLike | None, Option(PATH, "with the data sets (default: the environment's KERAS_OPTIMS_DATA)", "DIR")
     ] = None
-    confirm: Annotated[Mapping[str, Any] | None, Option(MAPPING)] = None
+    confirm: Annotated[Any, Option(SETTING)] = None
     confirmations: Annotated[
         int | None,
         Option(
@@ -371,12 +405,17 @@ class Plan:
                 object.__setattr__(self, name, tuple(dict.fromkeys([value] if isinstance(value, str) else value or ())))
         if self.start_with is not None:
             object.__setattr__(self, "start_with", [dict(each) for each in self.start_with])
-        for name in ("factor", "min_epochs"):
-            if getattr(self, name) is not None and self.oracle not in HALVING:
+        for name, oracles in (*((name, HALVING) for name in ("factor", "min_epochs")), *((n, (POPULATION,)) for n in _OF_PBT)):
+            if getattr(self, name) is not None and self.oracle not in oracles:
                 raise SearchError(
-                    f"{name} is for the oracles {' and '.join(HALVING)} alone; received {name} {getattr(self, name)!r} with the "
-                    f"oracle {self.oracle!r}."
+                    f"{name} is for the oracle{'s' * (len(oracles) > 1)} {' and '.join(oracles)} alone; received {name} "
+                    f"{getattr(self, name)!r} with the oracle {self.oracle!r}."
                 )
+        if self.oracle == POPULATION and self.schedule is not None:
+            raise SearchError(
+                f"The oracle {POPULATION} finds a schedule itself: leave out schedule, or choose another oracle; received the "
+                f"schedule {self.schedule!r}."
+            )
         for name in ("address", "cpus_per_worker", "gpus_per_worker"):
             if getattr(self, name) is not None and self.engine != "ray":
                 raise SearchError(
@@ -408,9 +447,14 @@ class Plan:
     # -- what it is -------------------------------------------------------------------------------
 
     def settled(self, epochs: int) -> Plan:
-        """With what was left open decided: the problem's number of epochs, and the sampler of Optuna's oracle."""
-        sampler = DEFAULT_SAMPLER if self.oracle == "optuna" and self.sampler is None else self.sampler
-        return dataclasses.replace(self, epochs=epochs if self.epochs is None else self.epochs, sampler=sampler)
+        """With what was left open decided: the problem's number of epochs, the sampler of Optuna's oracle, the population."""
+        epochs = epochs if self.epochs is None else self.epochs
+        decided: dict[str, Any] = {"epochs": epochs}
+        if self.oracle == "optuna" and self.sampler is None:
+            decided["sampler"] = DEFAULT_SAMPLER
+        if self.oracle == POPULATION:
+            decided |= {"population": self.population or DEFAULT_POPULATION, "ready": self.ready or default_ready(epochs)}
+        return dataclasses.replace(self, **decided)
 
     def identity(self, of: str = "search") -> dict[str, Any]:
         """What makes it this `"search"` or `"comparison"` and no other, as JSON and the stores have it.

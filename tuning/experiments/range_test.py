@@ -21,11 +21,13 @@ class RangeTested:
         sweep: a `keras_optims.callbacks.sweep.Sweep`.
         title: of what it is, on what.
         problem: the problem's name.
+        optimizer: the optimizer's name.
     """
 
     sweep: Any
     title: str
     problem: str
+    optimizer: str
 
     def draw(self, path: pathlib.Path) -> None:
         """Writes the picture."""
@@ -39,6 +41,12 @@ class RangeTested:
         figure.axes[0].set_title(self.title, fontsize=11)
         with replacing(path) as part:
             figure.savefig(part, format=path.suffix[1:].lower(), dpi=150)
+
+    def keep(self, directory: pathlib.Path) -> pathlib.Path:
+        """Keeps it in the directory of a search, for the search's report; the file."""
+        from tuning.results.range_tests import keep
+
+        return keep(directory, self.optimizer, self.title, self.sweep.to_json())
 
 
 def checked_picture(path: str | os.PathLike) -> pathlib.Path:
@@ -95,7 +103,7 @@ def range_test(plan: Plan, steps: int | None = None) -> RangeTested:
         raise
     except (TypeError, ValueError) as error:
         raise SearchError(one_line(error).partition(": ")[2]) from error
-    return RangeTested(sweep, f"{what.cls.__name__} on {made.name}", made.name)
+    return RangeTested(sweep, f"{what.cls.__name__} on {made.name}", made.name, str(plan.optimizers[0]))
 
 
 def _swept(plan: Plan) -> tuple[str, float | None, float | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import pathlib
 import sys
@@ -19,7 +20,7 @@ from tuning.experiments.arguments import (
     trials_of,
 )
 from tuning.experiments.plan import Plan
-from tuning.names import counted
+from tuning.names import POPULATION, counted
 from tuning.results.comparison import is_comparison
 from tuning.results.search import SearchResult
 from tuning.runtime.machine import machine, versions
@@ -72,6 +73,7 @@ def run(
         from tuning.study.identity import BUDGET
         from tuning.study.tuner import Tuner
         from tuning.training.problem_model import ProblemModel, load, samples_of, steps_per_epoch
+        from tuning.training.trainer import not_a_population
 
     check_jit(plan.jit, keras.backend.backend())
     if chosen_engine is not None and plan.batch_trials not in ("auto", 1):
@@ -87,6 +89,17 @@ def run(
         data = load(space, made, plan.train_samples)
         steps = steps_per_epoch(space.batch_size or made.batch_size, data)
         space = space.in_steps(steps, samples_of(data) if space.searches_batch_size else None)
+    in_steps: dict[str, int] = {}
+    of_population: dict[str, Any] = {"live": space.live()} if plan.oracle == POPULATION else {}
+    changing = plan.oracle == POPULATION or not isinstance(confirm, (Mapping, type(None)))
+    if changing:  # at certain epochs, which are steps of the schedule that it is
+        data = load(space, made, plan.train_samples)
+        if is_stream(data.train):
+            raise SearchError(not_a_population("the data are batches, not arrays"))
+        if space.searches_batch_size:
+            space = dataclasses.replace(space, samples=samples_of(data))
+        else:
+            in_steps = {"steps_per_epoch": steps_per_epoch(space.batch_size or made.batch_size, data)}
     asked, plan = plan.epochs, plan.settled(made.epochs)
     assert plan.epochs is not None
     folder = default_directory(space.parts, made.name) if plan.directory is None else pathlib.Path(plan.directory)
@@ -94,9 +107,10 @@ def run(
         raise SearchError(f"{folder} holds a comparison, which a search there would hide: choose another --directory.")
     seed, own = plan.seed, {}
     if confirm is not None:
-        space.check_setting(confirm)
+        for _, setting in [(0, confirm)] if isinstance(confirm, Mapping) else confirm:
+            space.check_setting(setting)
         seed = fresh_seed(seed)
-        own = {"oracle": "confirmation", "seed": seed, "confirms": dict(confirm)}
+        own = {"oracle": "confirmation", "seed": seed, "confirms": confirm}
         folder = folder if plan.directory is not None else folder.with_name(f"{folder.name}-confirmation")
     objective = objective_of(made)
     before = SearchResult.load(folder) if stores.exists(folder) and not fresh else None
@@ -121,6 +135,7 @@ def run(
         "space": space.get_config(),
         "grid": points,
         **beginning.to_json(),
+        **in_steps,
         **own,
         "trials": trials,
         **{name: value for name in BUDGET[1:] if (value := getattr(plan, name)) is not None},
@@ -152,7 +167,12 @@ def run(
             earlier=beginning.earlier,
             factor=plan.factor,
             min_epochs=plan.min_epochs,
+            population=plan.population,
+            ready=plan.ready,
+            **of_population,
         )
+        if plan.oracle == POPULATION:
+            config["trials"] = trials = oracle.max_trials
     model = ProblemModel(
         space,
         problem,
@@ -170,7 +190,10 @@ def run(
     stream = sys.stderr if progress else None
     known = chosen_engine is None and not space.searches_batch_size and not is_stream(model.load().train)
     samples = samples_of(model.load()) if known else None
-    view = View.of_space(space, made.name, objective, trials, stream, confirms=confirm is not None, samples=samples)
+    population = oracle if isinstance(oracle, oracles.PopulationOracle) else None
+    view = View.of_space(
+        *(space, made.name, objective, trials, stream), confirms=confirm is not None, samples=samples, population=population
+    )
     tuner = Tuner(
         oracle,
         model,

@@ -15,7 +15,7 @@ from tuning.experiments.running import run
 from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
 from tuning.results.comparison import confirms, load_search
 from tuning.results.search import SearchResult, TrialRecord
-from tuning.results.worth import defaults_trial, places
+from tuning.results.worth import confirmed_epochs, defaults_trial, places
 
 
 @shows_options
@@ -67,25 +67,28 @@ def run_and_confirm(plan: Plan, **options: Any) -> SearchResult:
         return result
     for place, trial in zip(places(result.directory), (best, defaults), strict=True):
         if trial is not None and trial.state == "completed":
-            set_aside(place, trial)
-            run(confirming(plan, trial, place, confirmations), **{**options, "fresh": False}, choices=result.choices)
+            epochs = confirmed_epochs(result, trial)
+            set_aside(place, trial, epochs)
+            run(confirming(plan, trial, place, confirmations, epochs), **{**options, "fresh": False}, choices=result.choices)
     return SearchResult.load(result.directory)
 
 
-def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmations: int) -> Plan:
-    """The plan that trains the setting of a trial with fresh seeds."""
+def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmations: int, epochs: int | None = None) -> Plan:
+    """The plan that trains the setting of a trial with fresh seeds; `epochs`: by default as many as it had."""
     return dataclasses.replace(
         plan,
         directory=place,
         trials=confirmations,
-        epochs=trial.epochs,
+        epochs=trial.epochs if epochs is None else epochs,
         repeats=1,
-        confirm=trial.hyperparameters,
+        confirm=trial.setting,
         # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
         oracle=DEFAULT_ORACLE,
         sampler=None,
         factor=None,
         min_epochs=None,
+        population=None,
+        ready=None,
         pruner=DEFAULT_PRUNER,
         start_with=None,
         warm_start=None,
@@ -97,10 +100,10 @@ def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmation
     )
 
 
-def set_aside(place: pathlib.Path, trial: TrialRecord) -> None:
+def set_aside(place: pathlib.Path, trial: TrialRecord, epochs: int | None = None) -> None:
     """Keeps a confirmation in a folder aside, if it is of a setting that is no longer the one that is meant."""
     found = load_search(place)
-    if found is not None and not confirms(found, trial):
+    if found is not None and not confirms(found, trial, epochs):
         number = 1
         while (aside := place.with_name(f"{place.name}-superseded-{number}")).exists():
             number += 1

@@ -7,7 +7,7 @@ KerasTuner's leave out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -15,13 +15,14 @@ import numpy as np
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
 
 from tuning.errors import SearchError
-from tuning.names import DEFAULT_SAMPLER, HALVING, ORACLES, SAMPLED, check_name
+from tuning.names import DEFAULT_POPULATION, DEFAULT_SAMPLER, HALVING, ORACLES, POPULATION, SAMPLED, check_name, default_ready
 from tuning.oracles.asha import AshaOracle, SampledAshaOracle
 from tuning.oracles.bayesian import BayesianOracle
 from tuning.oracles.first import BeginsWith, with_given
 from tuning.oracles.grid import GridOracle, KnownGridOracle, find_place
 from tuning.oracles.keras_tuner_seam import begin_brackets
 from tuning.oracles.optuna import OptunaOracle
+from tuning.oracles.population import PopulationOracle
 from tuning.oracles.quasirandom import QuasirandomOracle
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "HyperbandOracle",
     "KnownGridOracle",
     "OptunaOracle",
+    "PopulationOracle",
     "QuasirandomOracle",
     "RandomSearchOracle",
     "SampledAshaOracle",
@@ -77,6 +79,9 @@ def make_oracle(
     continuing: Mapping[int, Mapping[str, Any]] | None = None,
     factor: int | None = None,
     min_epochs: int | None = None,
+    population: int | None = None,
+    ready: int | None = None,
+    live: Collection[str] | None = None,
 ) -> keras_tuner.Oracle:
     """An oracle by name.
 
@@ -85,8 +90,9 @@ def make_oracle(
         objective: what to make best, e.g. `"val_accuracy"`.
         hyperparameters: the space; it is taken as it is and not extended.
         trials: how many at most. Hyperband: `None` means one sweep over all its brackets, a number goes on with further sweeps.
-            ASHA: `None` means until the first one has trained all epochs.
-        epochs: of a trial; with Hyperband and ASHA, of the longest ones.
+            ASHA: `None` means until the first one has trained all epochs. Of a population: one for each member and interval at
+            most, which is what `None` means.
+        epochs: of a trial; with Hyperband and ASHA, of the longest ones; of each member of a population in all.
         seed: any int >= 0; 0 is a seed like any other.
         sampler: of `optuna`: `tpe` (the default), `cmaes`, or an Optuna sampler; of `asha` in the place of the Sobol sequence.
         first: settings of the first trials, which count, and train all epochs.
@@ -94,6 +100,10 @@ def make_oracle(
         earlier: where there is a sampler: settings and scores of another search that it knows from the beginning.
         factor: of Hyperband and ASHA: one of so many trials goes on, for so many times as many epochs; 3.
         min_epochs: of Hyperband and ASHA: no trial trains fewer; 1.
+        population: of population based training: how many members; 8.
+        ready: of population based training: the epochs of an interval, after which the worst go on from the best; a tenth of
+            `epochs`.
+        live: of population based training: the names of the numbers that may change while a model trains; all floats.
     """
     check_name("oracle", name, ORACLES)
     if sampler is not None and name not in SAMPLED:
@@ -103,6 +113,9 @@ def make_oracle(
             raise SearchError(
                 f"{what} is of the oracles {' and '.join(HALVING)} only; received the oracle {name!r} with {value!r}."
             )
+    for what, of_population in (("population", population), ("ready", ready), ("live", live)):
+        if of_population is not None and name != POPULATION:
+            raise SearchError(f"{what} is of the oracle {POPULATION} only; received the oracle {name!r} with {of_population!r}.")
     if min_epochs is not None and min_epochs > epochs:
         raise SearchError(f"min_epochs must be at most the epochs of the longest trials, {epochs}; received {min_epochs}.")
     common = {
@@ -118,6 +131,7 @@ def make_oracle(
         "grid": KnownGridOracle if _is_unconditional(hyperparameters) else GridOracle,
         "hyperband": HyperbandOracle,
         "asha": AshaOracle if sampler is None else SampledAshaOracle,
+        "pbt": PopulationOracle,
         "bayesian": BayesianOracle,
         "optuna": OptunaOracle,
     }
@@ -126,6 +140,11 @@ def make_oracle(
         of_its_own = {"max_epochs": epochs, "factor": factor or 3, "hyperband_iterations": 1 if trials is None else None}
     elif name == "asha":
         of_its_own |= {"max_epochs": epochs, "factor": factor or 3, "min_epochs": min_epochs or 1}
+    elif name == POPULATION:
+        members = DEFAULT_POPULATION if population is None else population
+        of_its_own |= {"population": members, "ready": ready or default_ready(epochs), "max_epochs": epochs, "live": live}
+        if len(first) > members:
+            raise SearchError(f"population must be at least {len(first)}, as many as there are first trials; received {members}.")
     if name == "optuna" or sampler is not None:
         of_its_own |= {"sampler": DEFAULT_SAMPLER if sampler is None else sampler, "earlier": earlier}
     given = {**dict(enumerate(first)), **(continuing or {})}

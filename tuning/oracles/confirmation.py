@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras_tuner
 import numpy as np
 
 
 class ConfirmationOracle(keras_tuner.Oracle):
-    """One setting, in every trial.
+    """One setting, or one schedule of settings, in every trial.
 
     Args:
-        setting: name -> value of each axis.
+        setting: name -> value of each axis; or several such, as (epoch, setting), each of which holds from its epoch on.
         objective, max_trials, hyperparameters: of `keras_tuner.Oracle`.
     """
 
     def __init__(self, setting, **kwargs):
         super().__init__(allow_new_entries=False, tune_new_entries=False, **kwargs)
-        self._setting = dict(setting)
+        self.settings = () if isinstance(setting, Mapping) else tuple((epoch, dict(values)) for epoch, values in setting)
+        self._setting = dict(self.settings[0][1] if self.settings else setting)
 
     def populate_space(self, trial_id):
         """The setting."""

@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 import keras_tuner
 
+from tuning.oracles.population import PopulationOracle
+
 
 class BeginsWith(keras_tuner.Oracle):
     """Some trials have given settings, the first ones above all; the others are what the oracle proposes.
 
     Which setting is next follows from the number of trials, so that a search that goes on needs no state for it. With successive
-    halving these trials train all epochs, beside its brackets and rungs.
+    halving these trials train all epochs, beside its brackets and rungs; of a population they are the first members.
     """
 
     given: ClassVar[Mapping[int, Mapping[str, Any]]] = {}
@@ -22,7 +24,9 @@ class BeginsWith(keras_tuner.Oracle):
         if len(self.trials) not in self.given:
             return None
         values = dict(self.given[len(self.trials)])
-        if hasattr(self, "max_epochs"):
+        if isinstance(self, PopulationOracle):
+            values |= self.training(0)
+        elif hasattr(self, "max_epochs"):
             values |= {"tuner/epochs": self.max_epochs, "tuner/initial_epoch": 0}
         return values
 

@@ -26,8 +26,8 @@ def write_report(*directories: str | os.PathLike, output: str | os.PathLike | No
     """Writes a report as one HTML file, and returns its path.
 
     Args:
-        *directories: of a search (running or ended) or a comparison, or with such in it; of several, the searches stand side by
-            side.
+        *directories: of a search (running or ended) or a comparison, or with such in it, or with range tests; of several, the
+            searches stand side by side.
         output: the file; by default `report.html` in the directory, of several directories in the current one.
 
     Raises:
@@ -50,25 +50,30 @@ def write_report(*directories: str | os.PathLike, output: str | os.PathLike | No
 
 def content_of(folders: Sequence[pathlib.Path], live: bool = False, **options) -> Content:
     """What the page of these directories says; `live`: to somebody who sees it change; `options`: of a search's page."""
-    from tuning.report import comparison_page, search_page, several_page
+    from tuning.report import comparison_page, range_tests, search_page, several_page
     from tuning.results.comparison import is_comparison
+    from tuning.results.range_tests import kept
 
     folders = [each for folder in folders for each in _searched(folder)]
     if len(folders) > 1:
         return several_page.make(folders, live)
+    if not _holds(folders[0]) and kept(folders[0]):
+        return range_tests.make(folders[0])
     return comparison_page.make(folders[0], live) if is_comparison(folders[0]) else search_page.make(folders[0], live, **options)
 
 
 def _searched(folder: pathlib.Path) -> list[pathlib.Path]:
     """The folder itself; or those in it that hold searches or comparisons, if it holds none."""
+    inside = [] if _holds(folder) or not folder.is_dir() else sorted(place for place in folder.iterdir() if _holds(place))
+    return inside or [folder]
+
+
+def _holds(folder: pathlib.Path) -> bool:
+    """Whether a search or a comparison is in it."""
     from tuning.results.comparison import is_comparison
     from tuning.store import database as stores
 
-    def holds(place: pathlib.Path) -> bool:
-        return stores.exists(place) or is_comparison(place)
-
-    inside = [] if holds(folder) or not folder.is_dir() else sorted(place for place in folder.iterdir() if holds(place))
-    return inside or [folder]
+    return stores.exists(folder) or is_comparison(folder)
 
 
 def checked(directories: Sequence[str | os.PathLike]) -> list[pathlib.Path]:

@@ -10,6 +10,7 @@ from typing import Any
 from tuning.errors import SearchError
 from tuning.report import comparison_charts, page, reproduction
 from tuning.report.page import Cell, Content, Table, duration
+from tuning.report.range_tests import drawn_tests
 from tuning.report.search_page import leaderboard
 from tuning.report.trials import pages
 from tuning.results.comparison import Comparison, budget
@@ -62,6 +63,7 @@ def make(directory: pathlib.Path, live: bool = False) -> Content:
         progress=comparison_charts.progress(searches),
         curves=comparison_charts.confirmed_curves(confirmations),
         sensitivity=comparison_charts.sensitivities(searches),
+        range_tests=drawn_tests(directory),
         command=comparison.get("command"),
         snippets=[(each.name, _snippet(each)) for each in compared],
         plan=_plan(comparison),

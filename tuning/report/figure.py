@@ -31,10 +31,12 @@ class Chart:
     """A figure with the words around it.
 
     Args:
-        figure: as plotly.js takes it; or, by the label of a choice that the reader has, several.
+        figure: as plotly.js takes it.
         description: what the chart shows, in one sentence; for those who cannot see it, and as its caption.
         wide: whether it needs the whole width of the page.
         least_width: pixels below which it scrolls sideways within its frame.
+        choices: by the label of a choice that the reader has, the figure.
+        choice: what is chosen.
     """
 
     figure: dict[str, Any]
@@ -42,6 +44,7 @@ class Chart:
     wide: bool = False
     least_width: int | None = None
     choices: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    choice: str = "Metric"
 
 
 MARGIN_BELOW_COLOURS = {"l": 64, "r": 14, "t": 58, "b": 52}  # of a chart with a colour bar above it

@@ -22,13 +22,14 @@ def snippet(search: SearchResult, trial: TrialRecord, which: int = 0) -> str | N
                 "import keras_tuner",
                 "",
                 "hp = keras_tuner.HyperParameters()",
-                f"hp.values.update({trial.hyperparameters!r})",
+                f"hp.values.update({(trial.settings[0][1] if trial.settings else trial.hyperparameters)!r})",
+                *(f"# from epoch {epoch} on (the first is 0): {values!r}" for epoch, values in trial.settings[1:]),
                 f"keras.utils.set_random_seed({seed}){which_one}",
                 f"model = build_model(hp)  # your model function or HyperModel ({_word(search.config.get('hypermodel'))})",
                 f"model.fit(...)  # as in your search, {trial.epochs or 'with the same number of'} epochs",
             ]
         )
-    setting = setting_in(search.config, trial.hyperparameters, trial.epochs)
+    setting = setting_in(search.config, trial.hyperparameters, trial.epochs, trial.settings)
     of_schedule = ["import keras_optims"] if "keras_optims." in setting.code else []
     module = setting.call.rpartition(".")[0]
     problem, samples = search.config.get("problem"), search.config.get("train_samples")
@@ -94,7 +95,19 @@ def facts(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 def plan(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """How the search was set up, as (name, value)."""
     budget = ("trials", "max_epochs", "max_minutes", "target")
-    names = ("oracle", *budget, "epochs", "repeats", "seed", "train_samples", "batch_size", "objective", "direction")
+    names = (
+        "oracle",
+        "population",
+        "ready",
+        *budget,
+        "epochs",
+        "repeats",
+        "seed",
+        "train_samples",
+        "batch_size",
+        "objective",
+        "direction",
+    )
     known = [(name.replace("_", " "), str(config[name])) for name in names if config.get(name) is not None]
     space = config["space"] if isinstance(config.get("space"), dict) else {}
     for name, part in space.get("optimizers", {"": space}).items():

@@ -12,7 +12,9 @@ from tuning.report.curves import learning_curves
 from tuning.report.importance import Importance, importance
 from tuning.report.page import Cell, Content, Table, duration, moment
 from tuning.report.parallel import parallel
+from tuning.report.population import population
 from tuning.report.progress import budget
+from tuning.report.range_tests import drawn_tests
 from tuning.report.response import divergence, main_axes, maps, sensitivity
 from tuning.report.trials import key, link, pages, progress_text, score_text
 from tuning.results.search import STATES, SearchResult, TrialRecord
@@ -45,12 +47,14 @@ def make(directory: pathlib.Path, live: bool = False, told: Callable[[SearchResu
         running=_running(search),
         leaderboard=leaderboard(search),
         curves=learning_curves(search),
+        population=population(search),
         sensitivity=sensitivity(search),
         parallel=parallel(search),
         maps=maps(search),
         importance=told(search),
         budget=budget(search),
         divergence=divergence(search),
+        range_tests=drawn_tests(directory),
         troubles=_troubles(search),
         tracebacks=_tracebacks(search),
         command=search.config.get("command"),
@@ -122,11 +126,17 @@ def _summary(search: SearchResult) -> list[tuple[str, str]]:
         ("objective", f"{search.objective}, {aim} is best"),
         ("trainings per setting", str(search.config.get("repeats", 1))),
         ("searcher", str(search.config.get("oracle", "unknown"))),
+        *_members(search),
         ("epochs trained", str(search.epochs_trained)),
         ("time in trials", duration(spent)),
         *([] if search.ended is None else [("ended", search.ended["text"])]),
         *([("warm start", warm["note"])] if (warm := search.config.get("warm_start")) else []),
     ]
+
+
+def _members(search: SearchResult) -> list[tuple[str, str]]:
+    members, ready = search.config.get("population"), search.config.get("ready")
+    return [("population", f"{members} members, intervals of {ready} epoch{'s' * (ready != 1)}")] if members and ready else []
 
 
 def _troubles(search: SearchResult) -> Table | None:

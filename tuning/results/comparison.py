@@ -159,13 +159,16 @@ def load_search(directory: pathlib.Path) -> SearchResult | None:
     return SearchResult.load(directory) if stores.exists(directory) else None
 
 
-def confirms(confirmation: SearchResult | None, best: TrialRecord | None) -> bool:
-    """Whether it is this setting that was confirmed, and not one that a longer search has surpassed."""
+def confirms(confirmation: SearchResult | None, best: TrialRecord | None, epochs: int | None = None) -> bool:
+    """Whether it is this setting that was confirmed, and not one that a longer search has surpassed.
+
+    `epochs`: for how many; by default for as many as the trial had.
+    """
     return (
         confirmation is not None
         and best is not None
-        and confirmation.config.get("confirms") == best.hyperparameters
-        and confirmation.config.get("epochs") == best.epochs
+        and confirmation.config.get("confirms") == best.setting
+        and confirmation.config.get("epochs") == (best.epochs if epochs is None else epochs)
     )
 
 

@@ -70,6 +70,8 @@ class TrialRecord:
         traceback: where it failed.
         directory: of the search.
         continues: the number of the trial whose training it continues.
+        settings: where numbers changed while it trained, as in a population: each setting that it had, and from which
+            epoch on; `hyperparameters` are the last ones. Empty: it had one setting.
     """
 
     number: int
@@ -86,6 +88,7 @@ class TrialRecord:
     traceback: str | None = None
     directory: pathlib.Path | None = None
     continues: int | None = None
+    settings: list[tuple[int, dict[str, Any]]] = dataclasses.field(default_factory=list)
 
     def __repr__(self) -> str:
         score = "" if self.score is None else f", {self.score:.6g}"
@@ -114,6 +117,11 @@ class TrialRecord:
             SearchError: (a ValueError) the model is not kept, or cannot be loaded.
         """
         return load_model(self.directory or ".", self.number, **arguments)
+
+    @property
+    def setting(self) -> dict[str, Any] | list[list[Any]]:
+        """All that it was trained with: name -> value, or of several settings each with the epoch from which on it held."""
+        return [[epoch, values] for epoch, values in self.settings] or self.hyperparameters
 
     @property
     def executions(self) -> list[float | None]:
@@ -266,6 +274,7 @@ class SearchResult:
         for row in epochs:
             curve = curves.setdefault(row["trial"], {}).setdefault(row["execution"], {})
             curve.setdefault(row["metric"], []).append(row["value"])
+        settings = _settings(trials, config)
         records = [
             TrialRecord(
                 number=row["number"],
@@ -278,10 +287,11 @@ class SearchResult:
                 message=row["message"],
                 begun=row["begun"],
                 seconds=None if row["ended"] is None else row["ended"] - row["begun"],
-                line=python_line(config, setting, row["epochs"]),
+                line=python_line(config, setting, row["epochs"], settings.get(row["number"], ())),
                 traceback=row["traceback"],
                 directory=pathlib.Path(directory),
                 continues=row.get("continues"),
+                settings=settings.get(row["number"], []),
             )
             for row in trials
         ]
@@ -388,12 +398,13 @@ class SearchResult:
         best = self.best
         if best is None:
             return None
-        space, setting = self.config["space"], setting_in(self.config, best.hyperparameters, best.epochs)
+        space, setting = self.config["space"], setting_in(self.config, best.hyperparameters, best.epochs, best.settings)
         schedule = (space if setting.optimizer is None else space["optimizers"][setting.optimizer]).get("schedule")
         content = {
             "optimizer": setting.call,
             "settings": setting.given,
             **({} if schedule is None else {"schedule": schedule}),
+            **({"settings_by_epoch": best.setting} if best.settings else {}),
             **({"model": setting.model} if setting.model else {}),
             **({} if setting.batch_size is None else {"batch_size": setting.batch_size}),
             "line": best.line,
@@ -410,12 +421,29 @@ class SearchResult:
         return write_json(self.directory / "best.json", content)
 
 
+def _settings(rows: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> dict[int, list[tuple[int, dict[str, Any]]]]:
+    """By the number of a trial, the settings that it had one after the other and from which epochs on, if it had several."""
+    confirmed, epochs = config.get("confirms"), {row["number"]: row["epochs"] or 0 for row in rows}
+    known: dict[int, list[tuple[int, dict[str, Any]]]] = {}
+    for row in rows:  # a trial comes after the one that it continues
+        parent = row.get("continues")
+        before = [] if parent is None else known.get(parent, [])
+        own = json.loads(row["hyperparameters"])
+        changed = [] if before and before[-1][1] == own else [(epochs[parent] if before and parent is not None else 0, own)]
+        known[row["number"]] = [*before, *changed]
+        if isinstance(confirmed, list):
+            known[row["number"]] = [(int(epoch), dict(values)) for epoch, values in confirmed]
+    return {number: settings for number, settings in known.items() if len(settings) > 1}
+
+
 def _check_config(config: Mapping[str, Any]) -> None:
     """Raises TypeError or ValueError if a part of a configuration that is read later is not what it must be."""
     for name in ("optimizer", "problem", "objective", "direction", "oracle", "backend"):
         if not isinstance(config.get(name), (str, type(None))):
             raise TypeError(f"{name} is no text")
     _check_beginning(config.get("first"), config.get("warm_start"))
+    if not all(isinstance(config.get(name), (int, type(None))) for name in ("population", "ready", "steps_per_epoch")):
+        raise TypeError("the population, its interval or the steps of an epoch are no numbers")
     for each in config.get("further") or ():
         if not all(isinstance(number, int) for number in (each["epochs"], each["at"], *each["continues"])):
             raise TypeError("what is continued is no number")
@@ -463,15 +491,25 @@ def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) 
     return means
 
 
-def python_line(config: dict[str, Any], hyperparameters: dict[str, Any], epochs: int | None = None) -> str:
+def python_line(
+    config: dict[str, Any],
+    hyperparameters: dict[str, Any],
+    epochs: int | None = None,
+    settings: Sequence[tuple[int, dict[str, Any]]] = (),
+) -> str:
     """The setting as a line to paste: `keras_optims.Adam(learning_rate=0.00123, beta_1=0.93)`."""
-    return setting_in(config, hyperparameters, epochs).line
+    return setting_in(config, hyperparameters, epochs, settings).line
 
 
-def setting_in(config: dict[str, Any], hyperparameters: dict[str, Any], epochs: int | None = None) -> Setting:
-    """The setting of a trial of a search with this configuration."""
-    space = config.get("space")
-    return setting_of(space if isinstance(space, dict) else {"call": "dict", "fixed": {}, "axes": {}}, hyperparameters, epochs)
+def setting_in(
+    config: dict[str, Any],
+    hyperparameters: dict[str, Any],
+    epochs: int | None = None,
+    settings: Sequence[tuple[int, dict[str, Any]]] = (),
+) -> Setting:
+    """The setting of a trial of a search with this configuration; `settings` as of a `TrialRecord`."""
+    space = config["space"] if isinstance(config.get("space"), dict) else {"call": "dict", "fixed": {}, "axes": {}}
+    return setting_of(space, hyperparameters, epochs, config.get("steps_per_epoch"), settings)
 
 
 def write_json(path: pathlib.Path, content: dict[str, Any]) -> pathlib.Path:

@@ -47,7 +47,7 @@ def defaults_trial(result: SearchResult) -> TrialRecord | None:
     first = next((trial for trial in result.trials if trial.number == number), None)
     if first is None or first.state != "completed":
         return first
-    same = [trial for trial in result.trials if trial.hyperparameters == first.hyperparameters and trial.state == "completed"]
+    same = [trial for trial in result.trials if trial.setting == first.hyperparameters and trial.state == "completed"]
     return max(same, key=lambda trial: (trial.epochs or 0, -trial.number))  # it may have been continued
 
 
@@ -55,6 +55,11 @@ def places(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Where the confirmations of the best setting and of the defaults are."""
     folder = directory.resolve()
     return folder.with_name(f"{folder.name}-confirmation"), folder.with_name(f"{folder.name}-confirmation-of-defaults")
+
+
+def confirmed_epochs(result: SearchResult, trial: TrialRecord) -> int | None:
+    """For how many epochs the setting of a trial is confirmed: in a population all have as many as the best one."""
+    return result.best.epochs if result.config.get("population") and result.best is not None else trial.epochs
 
 
 def worth(result: SearchResult) -> Worth | None:
@@ -78,8 +83,8 @@ def worth(result: SearchResult) -> Worth | None:
         what = {"pruned": "were stopped early", "diverged": "diverge", "failed": "fail"}[defaults.state]
         text = f"the declared defaults {what}, and the best setting reached {reached}"
         return Worth(text, best.number, defaults.number, metric)
-    if best.hyperparameters == defaults.hyperparameters:
-        others = sum(trial.state != "running" and trial.hyperparameters != best.hyperparameters for trial in result.trials)
+    if best.setting == defaults.setting:
+        others = sum(trial.state != "running" and trial.setting != best.setting for trial in result.trials)
         text = f"none of {counted(others, 'other trial')} was better than the declared defaults, with {reached}"
         return Worth(text, best.number, defaults.number, metric, 0.0)
     return _confirmed(result, best, defaults) or _unconfirmed(result, best, defaults)
@@ -113,7 +118,7 @@ def _confirmed(result: SearchResult, best: TrialRecord, defaults: TrialRecord) -
             found = load_search(place)
         except SearchError:  # which whoever confirms again will hear
             return None
-        if found is None or not confirms(found, trial):
+        if found is None or not confirms(found, trial, confirmed_epochs(result, trial)):
             return None
         samples.append([each for each in found.trials if each.state == "completed"])
     if not all(samples):

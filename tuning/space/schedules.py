@@ -6,7 +6,7 @@ Light: a stored search is read without Keras. `Space` makes the schedules themse
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SCHEDULES: dict[str, dict[str, float]] = {
@@ -43,12 +43,20 @@ class Call:
     """
 
     name: str
-    value: float
+    value: Any
     others: Mapping[str, Any]
 
     def __repr__(self) -> str:
         others = "".join(f", {name}={value!r}" for name, value in self.others.items())
         return f"keras_optims.schedules.{self.name}({self.value!r}{others})"
+
+
+def piecewise(steps: Sequence[int], values: Sequence[Any]) -> Any:
+    """What has these values from these steps on, ascending from 0: a `Call`, or the value, if it is always the same."""
+    kept = [i for i, value in enumerate(values) if i == 0 or value != values[i - 1]]
+    if len(kept) < 2:
+        return values[0]
+    return Call("Piecewise", [steps[i] for i in kept], {"values": [values[i] for i in kept]})
 
 
 def momentum_of(names: Iterable[str]) -> str | None:

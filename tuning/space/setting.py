@@ -8,7 +8,7 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.space.catalogue import hint
-from tuning.space.schedules import SCHEDULES, scheduled
+from tuning.space.schedules import SCHEDULES, piecewise, scheduled
 
 PROBLEM, TRAINING, CHOICE = "problem", "training", "choice"
 BATCH_SIZE, OPTIMIZER = "batch_size", "optimizer"
@@ -48,7 +48,11 @@ class Setting:
 
 
 def setting_of(
-    space: Mapping[str, Any], values: Mapping[str, Any], epochs: int | None = None, steps_per_epoch: int | None = None
+    space: Mapping[str, Any],
+    values: Mapping[str, Any],
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    settings: Sequence[tuple[int, Mapping[str, Any]]] = (),
 ) -> Setting:
     """The setting that the values of the axes are.
 
@@ -57,6 +61,8 @@ def setting_of(
         values: of the axes that are active; Hyperband's `tuner/...` are none.
         epochs: of the training.
         steps_per_epoch: if it is another one than that of the search.
+        settings: where values change while it trains, each setting and the epoch from which on it holds: the numbers of the
+            optimizer that change follow a schedule.
     """
     optimizer = values.get(OPTIMIZER) if "optimizers" in space else None
     one = space if optimizer is None else space["optimizers"][optimizer]
@@ -73,9 +79,12 @@ def setting_of(
     given = {**own, **one["fixed"]}
     if steps_per_epoch is None and batch_size is not None and space.get("samples") is not None:
         steps_per_epoch = max(1, space["samples"] // batch_size)
-    return Setting(
-        optimizer, one["call"], given, scheduled(one.get("schedule"), given, epochs, steps_per_epoch), model, batch_size
-    )
+    arguments = scheduled(one.get("schedule"), given, epochs, steps_per_epoch)
+    if settings:
+        steps = [epoch * (steps_per_epoch or 1) for epoch, _ in settings]
+        each = [setting_of(space, changed, epochs, steps_per_epoch).arguments for _, changed in settings]
+        arguments = {name: piecewise(steps, [one[name] for one in each]) for name in arguments}
+    return Setting(optimizer, one["call"], given, arguments, model, batch_size)
 
 
 @dataclasses.dataclass(frozen=True)

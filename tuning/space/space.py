@@ -195,6 +195,26 @@ class Space:
                 points[name] += 1
         return points
 
+    def live(self) -> list[str]:
+        """The axes that are numbers in the state of an optimizer, and so may change while a model trains.
+
+        Raises:
+            SearchError: there are none.
+        """
+        found = []
+        for name, axis in self.axes.items():
+            if axis.is_number and axis.of not in (PROBLEM, TRAINING, CHOICE):
+                part = self.parts[axis.of] if axis.of else next(iter(self.parts.values()))
+                argument = axis.argument or name
+                if argument in part.optimizer.hyperparameters and argument not in part.constants:
+                    found.append(name)
+        if not found:
+            raise SearchError(
+                "A population changes numbers of the optimizer while it trains, in a range such as learning_rate=1e-4:1e-1, and "
+                f"none is searched: search one, or choose another oracle; received the axes {', '.join(self.axes)}."
+            )
+        return found
+
     def get_config(self) -> dict[str, Any]:
         """JSON-serializable; equal for equal spaces."""
         if len(self.parts) == 1:

@@ -18,6 +18,7 @@ from tuning.oracles import halving
 from tuning.oracles.asha import Asha
 from tuning.oracles.first import next_given
 from tuning.oracles.keras_tuner_seam import to_run_again
+from tuning.oracles.population import PopulationOracle
 
 WAIT = "wait"  # until a running trial has ended, which may train less than it was to
 
@@ -152,7 +153,7 @@ class Spending:
 
     def _longest(self) -> int:
         """How many epochs a trial trains at most; 1, if that is not known."""
-        if isinstance(self._oracle, halving.HALVING):
+        if isinstance(self._oracle, halving.SCHEDULED):
             return self._oracle.max_epochs * self._executions
         return self._cost({})
 
@@ -164,7 +165,7 @@ class Spending:
         given = next_given(self._oracle)
         if given is not None:
             return self._cost(given)
-        return self._cost(_proposal(self._oracle) if isinstance(self._oracle, halving.HALVING) else {})
+        return self._cost(_proposal(self._oracle) if isinstance(self._oracle, halving.SCHEDULED) else {})
 
     def _cost(self, values: Mapping[str, Any]) -> int:
         epochs = values.get("tuner/epochs", self._epochs)
@@ -175,7 +176,7 @@ class Spending:
 
 def _proposal(oracle: keras_tuner.Oracle) -> Mapping[str, Any]:
     """The values of the next trial, as far as its epochs follow from them; the oracle stays as it is."""
-    if isinstance(oracle, Asha):
+    if isinstance(oracle, (Asha, PopulationOracle)):
         return oracle.next_training()
     assert isinstance(oracle, HyperbandOracle)
     proposed = copy.deepcopy(oracle).populate_space(str(len(oracle.trials)))

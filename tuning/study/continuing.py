@@ -10,6 +10,8 @@ from typing import Any
 import keras_tuner
 
 from tuning.oracles import halving
+from tuning.oracles.confirmation import ConfirmationOracle
+from tuning.oracles.population import PopulationOracle
 from tuning.store.database import Store
 from tuning.store.snapshots import Snapshots
 from tuning.training.events import Left
@@ -73,6 +75,19 @@ class Continuing:
                 self._begin_from(number, min(epoch for epoch, _ in left.values()), store)
                 return tuple(content for content in contents if content is not None)
         return ()
+
+    def settings(self, number: int) -> tuple[tuple[int, dict[str, Any]], ...]:
+        """Each setting that a trial has while it trains, and from which epoch on; nothing, if it has one."""
+        if isinstance(self._oracle, ConfirmationOracle):
+            return self._oracle.settings
+        if not isinstance(self._oracle, PopulationOracle):
+            return ()
+        trials = self._oracle.numbered()
+        values = [trials[each].hyperparameters.values for each in reversed(self._chain(number))]
+        return tuple(
+            (each["tuner/initial_epoch"], {name: value for name, value in each.items() if not name.startswith("tuner/")})
+            for each in values
+        )
 
     def leaves(self, values: Mapping[str, Any]) -> bool:
         """Whether a trial with these values is to leave snapshots."""

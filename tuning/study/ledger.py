@@ -24,7 +24,7 @@ from tuning.errors import NoUsableTrialError, ObjectiveError, SearchError, Store
 from tuning.names import JIT, counted
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam, proposes_ahead
 from tuning.oracles import state as oracle_state
-from tuning.oracles.halving import HALVING
+from tuning.oracles.halving import SCHEDULED
 from tuning.results.search import rank
 from tuning.runtime.interruption import Interruption
 from tuning.schedulers.pruning import Pruning
@@ -136,6 +136,7 @@ class Ledger:
         self._unfinished: list[int] = []  # the numbers of the trials that were running when the search ended
         self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run, or wait for a worker
         self._began: dict[int, float] = {}  # when they began to train, in seconds since 1970
+        self._last: dict[int, dict[int, float]] = {}  # of these, execution -> the objective at its last epoch so far
         self._continuing = Continuing(oracle, directory)
         self._spending = Spending(Budget() if budget is None else budget, oracle, executions, self._continuing)
         keras_tuner_seam.keeps_nothing(oracle)
@@ -270,6 +271,7 @@ class Ledger:
             least=self._least(trial),
             begin=self._continuing.begin(number, self._opened),
             leaves=self._continuing.leaves(trial.hyperparameters.values),
+            settings=self._continuing.settings(number),
         )
 
     def _least(self, trial: Trial) -> float | None:
@@ -350,6 +352,7 @@ class Ledger:
         number = int(trial.trial_id)
         state, record = oracle_state.split(self.oracle, trial)
         self._begun_with[number] = values
+        self._last.pop(number, None)
         continues = self._continuing.began(number, trial.hyperparameters.values)
         self._spending.began(number, trial.hyperparameters.values)
         self._opened.begin_trial(number, values, trained, record, state, continues)
@@ -374,7 +377,7 @@ class Ledger:
         most = self.oracle.max_trials
         if most and len(self.oracle.trials) >= most:
             return Ended("trials", f"all of {counted(most, 'trial')} were tried")
-        return Ended("oracle", "its schedule is done" if isinstance(self.oracle, HALVING) else "there is no further setting")
+        return Ended("oracle", "its schedule is done" if isinstance(self.oracle, SCHEDULED) else "there is no further setting")
 
     def _best(self) -> tuple[int, float] | None:
         """Number and score of the best trial."""
@@ -394,7 +397,9 @@ class Ledger:
             self._opened.add_epoch(event.trial, event.execution, event.epoch, event.metrics)
             if self.listener is not None:
                 self.listener.epoch_ended(event)
-            if not self.oracle.objective.has_value(event.metrics):
+            if self.oracle.objective.has_value(event.metrics):
+                self._last.setdefault(event.trial, {})[event.execution] = self.oracle.objective.get_value(event.metrics)
+            else:
                 self._without_objective(event.metrics)
             if self.pruning is not None and self.pruning.stops(event.trial, event.execution, event.epoch, event.metrics):
                 self._pruned.add(event.trial)
@@ -432,6 +437,7 @@ class Ledger:
     def begin_again(self, trial: Trial) -> None:
         """Drops what a running trial has reported."""
         number = int(trial.trial_id)
+        self._last.pop(number, None)
         self._opened.forget(number)
         self._spending.forgot(number)
         if self.listener is not None:
@@ -475,6 +481,9 @@ class Ledger:
         trial.message = message
         if self.pruning is not None and state == "pruned" and hasattr(self.oracle, "tell_pruned"):
             self.oracle.tell_pruned(trial.trial_id, self.pruning.curve(number))
+        last = self._last.pop(number, None)
+        if last and state == "completed" and hasattr(self.oracle, "tell_last"):
+            self.oracle.tell_last(trial.trial_id, float(np.mean([*last.values()])))
         self.oracle.end_trial(trial)
         oracles, record = oracle_state.split(self.oracle, self.oracle.get_trial(trial.trial_id))
         values, _ = split_values(trial.hyperparameters.values, self._epochs)

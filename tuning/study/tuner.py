@@ -25,8 +25,9 @@ from tuning.engines.local import LocalEngine
 from tuning.engines.source import Source
 from tuning.errors import SearchError
 from tuning.oracles import QuasirandomOracle, oracle_seed
-from tuning.oracles.halving import HALVING
+from tuning.oracles.halving import SCHEDULED
 from tuning.oracles.keras_tuner_seam import TunerOfKerasTuner
+from tuning.oracles.population import PopulationOracle
 from tuning.results.search import SearchResult, rank
 from tuning.runtime.interruption import Interruption
 from tuning.runtime.machine import machine, versions
@@ -41,7 +42,7 @@ from tuning.trackers.following import Trackers
 from tuning.training import keras_seam
 from tuning.training.events import Event
 from tuning.training.problem_model import ProblemModel, anew
-from tuning.training.trainer import Trainer
+from tuning.training.trainer import Trainer, not_a_population, why_not_continued
 
 VERBOSE = (0, 1, 2, "auto")
 KEPT_MODELS = 3  # of the best trials: enough for `get_best_models(2)` of KerasTuner's guides
@@ -198,8 +199,9 @@ class Tuner(TunerOfKerasTuner):
         self._check_engine()
         self.oracle = oracle  # for a worker of a chief, KerasTuner has put its own client in its place
         pruning = make_pruning(pruner, self.oracle.objective)
-        if pruning is not None and isinstance(self.oracle, HALVING):
-            name = "Hyperband" if isinstance(self.oracle, HyperbandOracle) else "ASHA"
+        if pruning is not None and isinstance(self.oracle, SCHEDULED):
+            called = {HyperbandOracle: "Hyperband", PopulationOracle: "Population based training"}
+            name = next((name for kind, name in called.items() if isinstance(self.oracle, kind)), "ASHA")
             raise SearchError(
                 f"{name} stops trials itself and takes no pruner: leave it out, or choose another oracle; "
                 f"received {pruning.name!r}."
@@ -352,7 +354,11 @@ class Tuner(TunerOfKerasTuner):
         return model
 
     def _default_config(self, pruning) -> dict[str, Any]:
+        of_population = {}
+        if isinstance(self.oracle, PopulationOracle):
+            of_population = {"population": self.oracle.population, "ready": self.oracle.ready, "epochs": self.oracle.max_epochs}
         return {
+            **of_population,
             "hypermodel": type(self.hypermodel).__qualname__,
             "oracle": type(self.oracle).__qualname__,
             "objective": self.oracle.objective.name,
@@ -392,7 +398,8 @@ class Tuner(TunerOfKerasTuner):
         if not wanted:
             yield
             return
-        view = View(self._title, self.oracle.objective, self.oracle.max_trials, sys.stderr)
+        population = self.oracle if isinstance(self.oracle, PopulationOracle) else None
+        view = View(self._title, self.oracle.objective, self.oracle.max_trials, sys.stderr, population=population)
         self.ledger.listener = view
         try:
             with view.showing(SearchResult.load(self.project_dir) if database.exists(self.project_dir) else None):
@@ -403,6 +410,10 @@ class Tuner(TunerOfKerasTuner):
             self.ledger.listener = None
 
     def _search(self, fit_args, fit_kwargs) -> None:
+        if isinstance(self.oracle, PopulationOracle) and self.hypermodel is not None:
+            reason = why_not_continued(self.hypermodel, fit_kwargs)
+            if reason is not None:
+                raise SearchError(not_a_population(reason))
         engine: Engine
         place: contextlib.AbstractContextManager[Source]
         trackers: contextlib.AbstractContextManager[Trackers | None] = contextlib.nullcontext(self.trackers)

@@ -16,6 +16,7 @@ import io
 import json
 import zipfile
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ import numpy as np
 from tuning.training import epochs, keras_seam
 from tuning.training.curve import Curve
 from tuning.training.keeping import BestEpoch, State, put_state, state_of
+from tuning.training.live import without_numbers
 
 _DAMAGE = (LookupError, OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
 
@@ -54,13 +56,17 @@ class Snapshot:
         """How many epochs were trained: the number of the next one."""
         return len(self.curve)
 
-    def restore(self, model: keras.Model) -> None:
+    def restore(self, model: keras.Model, changing: bool = False) -> None:
         """Puts a model that is about to train, and the generators, into this state.
+
+        Args:
+            model: built.
+            changing: whether live numbers change while it trains, see `beginning`.
 
         Raises:
             OtherTrainingError: the model begins another training.
         """
-        if self.beginning is None or beginning(model) != self.beginning:
+        if self.beginning is None or beginning(model, changing) != self.beginning:
             raise OtherTrainingError
         put_state(model, self.state)
         put_generators(self.generators)
@@ -105,14 +111,20 @@ class Snapshot:
             return None
 
 
-def beginning(model: keras.Model) -> str | None:
+def beginning(model: keras.Model, changing: bool = False) -> str | None:
     """By which a training is known before its first step: variables, optimizer and the hyperparameters that it was given.
 
     A schedule that is of the whole training, for one, makes one of more epochs another training. `None`: it cannot be known, as
     something of the optimizer has no configuration.
+
+    Args:
+        model: built.
+        changing: whether live numbers change while it trains: then they do not count, and all else of the model does.
     """
     try:
-        config = {name: value for name, value in model.optimizer.get_config().items() if name != "name"}
+        config: Any = {name: value for name, value in model.optimizer.get_config().items() if name != "name"}
+        if changing:
+            config = without_numbers(model)
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return None
     variables = [*model.trainable_variables, *model.non_trainable_variables, *model.optimizer.variables]
@@ -157,19 +169,21 @@ class Continuation(keras.callbacks.Callback):
         leaves: whether one of its end is wanted.
         curve: of this training.
         keeping: what holds its best epoch, or nothing.
+        changing: whether live numbers change while it trains.
     """
 
-    def __init__(self, begin: Snapshot | None, leaves: bool, curve: Curve, keeping: list[BestEpoch]):
+    def __init__(self, begin: Snapshot | None, leaves: bool, curve: Curve, keeping: list[BestEpoch], changing: bool = False):
         super().__init__()
         self._begin, self._leaves, self._curve, self._keeping = begin, leaves, curve, keeping
+        self._changing = changing
         self._beginning: str | None = None
         self.taken: Snapshot | None = None  # at the end of the last epoch, before averages take the place of weights
 
     def on_train_begin(self, logs=None):
         """Takes it up, after all generators have been seeded."""
-        self._beginning = beginning(self.model)
+        self._beginning = beginning(self.model, self._changing)
         if self._begin is not None:
-            self._begin.restore(self.model)
+            self._begin.restore(self.model, self._changing)
 
     def on_epoch_end(self, epoch, logs=None):
         """Takes the snapshot, if this was the last epoch, and the order of samples is ours."""

@@ -21,6 +21,7 @@ from tuning.training.curve import Curve
 from tuning.training.events import Chosen, Report
 from tuning.training.executions import Member, Trained, run_executions
 from tuning.training.keeping import put_state
+from tuning.training.live import numbers_of, put_numbers
 from tuning.training.snapshot import Snapshot, beginning, taken
 from tuning.training.trainer import Trainer, best_epoch
 
@@ -91,15 +92,21 @@ class TrialsTogether:
         arguments = _arguments(trainer)
         for member, seed, begin in zip(members, seeds, begins, strict=True):
             models.append(trainer.model(member.hp, seed))
+            changing, taken_up = bool(member.asked.settings), 0 if begin is None else begin.epoch
+            if changing and any(epoch > taken_up for epoch, _ in member.asked.settings):
+                return None  # alone they change while it trains
             if models[-1] is not models[0] or averaging_optimizer(models[0]) is not None:  # whose averages are to be validated
                 return None
             order_seeds.append(np.random.randint(2**31))  # as `epochs.fit` draws it
             train = _build(models[0], arguments)
-            beginnings.append(beginning(models[0]))
+            beginnings.append(beginning(models[0], changing))
             if begin is not None:
                 if begin.beginning != beginnings[-1]:
                     return None  # alone it trains from its beginning
+                numbers = numbers_of(models[0].optimizer)
                 put_state(models[0], begin.state)
+                if changing:
+                    put_numbers(models[0].optimizer, numbers)
             states.append(state_of(models[0]))
         model = models[0]
         if id(model) not in self._compiled:

@@ -3,7 +3,8 @@
 A trial is a setting of hyperparameters; an execution is one training with it. Everything random in an execution follows from
 (search seed, trial number, execution number), so that the same trial alone in a fresh process gives the same numbers. A trial
 that continues another one is the training of that one, its root, further on: it has the root's number there, and gives the
-numbers of the root trained alone for as many epochs, whether it goes on from a snapshot or trains them all again.
+numbers of the root trained alone for as many epochs, whether it goes on from a snapshot or trains them all again. In a population
+live numbers change on the way, at the same epochs in either case.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tuning.training.curve import Curve, Seeds, averages_validated
 from tuning.training.events import Chosen, Noted, Report
 from tuning.training.executions import Member, Trained, run_executions
 from tuning.training.keeping import Keeper
+from tuning.training.live import Changing, Numbers, numbers_of, without_numbers
 from tuning.training.problem_model import ProblemModel
 from tuning.training.snapshot import Continuation, OtherTrainingError, Snapshot
 from tuning.training.tensorboard import placed
@@ -120,11 +122,17 @@ class Trainer:
         return Member(number, hp, asked, keeper, continues)
 
     def _train(self, of: Member, way: _Way, execution: int, seed: int, begin: Snapshot | None) -> Trained:
-        model = self.model(of.hp, seed)
+        settings, first = of.asked.settings, 0 if begin is None else begin.epoch
+        changes = self._changes(of, first, seed)
+        model = self.model(_setting_at(of, first), seed)
+        if settings:
+            changes[first] = numbers_of(model.optimizer)  # a snapshot has those of the trial that left it
         before = () if begin is None else begin.curve
         curve = Curve(of.number, execution, self.objective, way.report, model, way.epoch_began, way.epoch_ended, before)
         keeping = of.keeper.callbacks(before, None if begin is None else begin.best)
-        continuation = [] if begin is None and not of.leaves else [Continuation(begin, of.leaves, curve, keeping)]
+        continuation = []
+        if begin is not None or of.leaves:
+            continuation = [Continuation(begin, of.leaves, curve, keeping, changing=bool(settings))]
         started = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: self.settle(way.report, model))
         kwargs = {**way.fit_kwargs, "verbose": 0}  # the view shows the epochs
         kwargs["callbacks"] = [
@@ -133,6 +141,7 @@ class Trainer:
             *averages_validated(model),
             started,
             *placed(copy.deepcopy(kwargs.get("callbacks") or []), of.number, execution, of.hp),
+            *([Changing(changes)] if changes else []),
             curve,
             *keeping,
             *continuation,
@@ -146,28 +155,34 @@ class Trainer:
             self.models.drop(model)
             raise
         snapshot = continuation[0].taken if continuation else None
+        if settings and of.leaves and snapshot is None and not curve.diverged and not curve.stopped:
+            raise SearchError(not_a_population(epochs.left_to_keras(model) or "not all of the model has a configuration"))
         return Trained(model, curve, keeping, snapshot, *best(returned, curve, self.objective))
+
+    def _changes(self, of: Member, after: int, seed: int) -> dict[int, Numbers]:
+        """The live numbers that hold from an epoch on, by that epoch, of those after this one."""
+        if not any(epoch > after for epoch, _ in of.asked.settings):
+            return {}
+        built = []
+        for epoch, _ in of.asked.settings:
+            seed_everything(seed)  # so that names are counted from the start
+            built.append((epoch, self._built(_setting_at(of, epoch))))
+        if any(without_numbers(model) != without_numbers(built[0][1]) for _, model in built):
+            raise SearchError(
+                "In a population only numbers may change that are state of the optimizer, and here more of the model does: name "
+                f"those alone in live; received trainings with {[dict(values) for _, values in of.asked.settings]}."
+            )
+        return {epoch: numbers_of(model.optimizer) for epoch, model in built if epoch > after}
 
     def continued(self, asked: Assignment, report: Report, fit_kwargs: Mapping[str, Any]) -> bool:
         """Whether trainings go on from snapshots and leave them; reports why not, once, if that is asked for."""
-        reason = self.why_not_continued(fit_kwargs)
+        reason = why_not_continued(self.hypermodel, fit_kwargs)
+        if reason is not None and asked.settings and asked.leaves:
+            raise SearchError(not_a_population(reason))
         if reason is not None and (asked.leaves or asked.begin) and reason not in self._told:
             self._told.add(reason)
             report(Noted(f"a trial that goes on trains its first epochs again, as {reason}"))
         return reason is None
-
-    def why_not_continued(self, fit_kwargs: Mapping[str, Any]) -> str | None:
-        """Why a training cannot go on from a snapshot; `None` if it can, as far as is known before it begins."""
-        own_fit = type(self.hypermodel).fit is not keras_tuner.HyperModel.fit and not isinstance(self.hypermodel, ProblemModel)
-        for reason, holds in (
-            ("callbacks may have a state of their own", fit_kwargs.get("callbacks") or self._own_callbacks()),
-            ("the HyperModel has a fit of its own", own_fit),
-            ("its schedule is of all its epochs", isinstance(self.hypermodel, ProblemModel) and self.hypermodel.follows_schedule),
-            ("initial_epoch is given", fit_kwargs.get("initial_epoch")),
-        ):
-            if holds:
-                return reason
-        return None
 
     def begins(self, asked: Assignment, execution: int, hp) -> Snapshot | None:
         """From where an execution goes on; `None`: from its beginning."""
@@ -181,12 +196,15 @@ class Trainer:
     def model(self, hp, seed: int) -> keras.Model:
         """The model with this setting, in the state in which its training begins."""
         seed_everything(seed)
+        model = self.models.take(self._built(hp))
+        reseed(seed)  # building a model has drawn random numbers, and putting a warm one into its state others
+        return model
+
+    def _built(self, hp) -> keras.Model:
         fresh = (self.build or self.hypermodel.build)(hp)
         if not isinstance(fresh, keras.Model):
             raise SearchError(f"The model function must return a keras.Model; received {type(fresh).__name__}.")
-        model = self.models.take(fresh)
-        reseed(seed)  # building a model has drawn random numbers, and putting a warm one into its state others
-        return model
+        return fresh
 
     def epochs_of(self, hp) -> dict[str, int]:
         """For how many epochs a setting trains, where Hyperband says so."""
@@ -249,6 +267,35 @@ class _Way:
     epoch_ended: Callable[[Any, int, dict], None] | None
     fit_args: Sequence[Any]
     fit_kwargs: Mapping[str, Any]
+
+
+def why_not_continued(hypermodel, fit_kwargs: Mapping[str, Any]) -> str | None:
+    """Why a training cannot go on from a snapshot; `None` if it can, as far as is known before it begins."""
+    ours = isinstance(hypermodel, ProblemModel)
+    for reason, holds in (
+        ("callbacks may have a state of their own", fit_kwargs.get("callbacks") or (ours and hypermodel.own_callbacks())),
+        ("the HyperModel has a fit of its own", type(hypermodel).fit is not keras_tuner.HyperModel.fit and not ours),
+        ("its schedule is of all its epochs", ours and hypermodel.follows_schedule),
+        ("initial_epoch is given", fit_kwargs.get("initial_epoch")),
+    ):
+        if holds:
+            return reason
+    return None
+
+
+def not_a_population(reason: str) -> str:
+    """What is to say where trainings cannot go on from the states of others."""
+    return f"Members of a population go on from each other's states, which they cannot here, as {reason}: choose another oracle."
+
+
+def _setting_at(of: Member, epoch: int) -> Any:
+    """The hyperparameters that a trial has from an epoch on."""
+    values = next((values for begins, values in reversed(of.asked.settings) if begins <= epoch), None)
+    if values is None or all(of.hp.values.get(name) == value for name, value in values.items()):
+        return of.hp
+    hp = of.hp.copy()
+    hp.values = {**of.hp.values, **values}
+    return hp
 
 
 def diverged(results: Sequence[dict[str, float]], objective) -> bool:

@@ -25,6 +25,7 @@ import keras_optims
 from keras_optims.keras_seam import layers_of
 from tuning.runtime.machine import free_memory
 from tuning.training import epochs, keras_seam, tensorflow_seam
+from tuning.training.live import config_without_numbers, inner
 
 # Of the models of different structure that a process keeps:
 LEAST_KEPT, MOST_KEPT = 4, 64
@@ -153,7 +154,7 @@ def adopt(kept: keras.Model, fresh: keras.Model) -> bool:
 
 def adopt_optimizer(kept: keras.optimizers.Optimizer, fresh: keras.optimizers.Optimizer) -> None:
     """Puts an optimizer into the state of one of the same structure that is built for variables of the same shapes."""
-    mine, new = _inner(kept), _inner(fresh)
+    mine, new = inner(kept), inner(fresh)
     if isinstance(mine, keras_optims.Optimizer):
         for (source, held), (target, _) in zip(new.holders(), mine.holders(), strict=True):
             for hyperparameter in held.values():
@@ -192,24 +193,10 @@ def structure(model: keras.Model) -> str | None:
 def _optimizer_structure(optimizer) -> Any:
     if optimizer is None:
         return None
-    if _inner(optimizer) is not optimizer:
+    if inner(optimizer) is not optimizer:
         others = {name: value for name, value in optimizer.get_config().items() if name not in ("name", "inner_optimizer")}
-        return [_identity(type(optimizer)), others, _optimizer_structure(_inner(optimizer))]
-    config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
-    if isinstance(optimizer, keras_optims.Optimizer):
-        configs = [config, *(rule["config"] for rule in config["rules"])]
-        configs += [rule["config"]["formula"]["config"] for rule in config["rules"] if "formula" in rule["config"]]
-        for each, (holder, held) in zip(configs, optimizer.holders(), strict=True):
-            each.update({name: "live" for name, hyperparameter in held.items() if hyperparameter.is_constant(holder)})
-            each.update({name: schedule.structure() for name, schedule in holder.schedules.items()})
-    elif isinstance(config.get("learning_rate"), float):
-        config["learning_rate"] = "live"
-    return [_identity(type(optimizer)), config]
-
-
-def _inner(optimizer):
-    """The optimizer in a `LossScaleOptimizer`, which Keras puts around it for half precision."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+        return [_identity(type(optimizer)), others, _optimizer_structure(inner(optimizer))]
+    return [_identity(type(optimizer)), config_without_numbers(optimizer, without_those_of_schedules=True)]
 
 
 def _described(value: Any) -> Any:

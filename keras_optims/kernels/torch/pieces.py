@@ -1,9 +1,10 @@
 """What an elementwise formula is run on: parts of variables, or many variables at once.
 
-On the CPU these are pieces that stay in the cache: blocks of large variables, small ones packed end to end. Run on a whole large
-variable, each operation of a formula writes a new tensor to memory, of which the page faults alone cost more than the arithmetic.
-A piece's tensors are used again while they are still in the cache. On a GPU they are lists of whole variables, with one kernel
-for each operation on all of them. Where the formula is compiled (see `compiled`), large variables stay whole.
+On the CPU these are pieces that stay in the cache: blocks of large variables, small ones packed end to end, in one memory where
+that is possible (see `memory`). Run on a whole large variable, each operation of a formula writes a new tensor to memory, of
+which the page faults alone cost more than the arithmetic. A piece's tensors are used again while they are still in the cache.
+On a GPU they are lists of whole variables, with one kernel for each operation on all of them. Where the formula is compiled
+(see `compiled`), large variables stay whole.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 
 from keras_optims.kernels.torch.compiled import Compiled
 from keras_optims.kernels.torch.listed import Listed
+from keras_optims.kernels.torch.memory import in_one, written
 from keras_optims.stand_in import Place, StandIn
 
 BLOCK = 262_144
@@ -100,6 +102,8 @@ def run(frame, pairs):
             compiled(frame, gradient, planned.piece, planned.kind.slots)
         else:
             frame.run(gradient, StandIn(planned.piece))
+    if plan.moved:
+        written(plan.moved)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +140,14 @@ class Plan:
     Attributes:
         planned: the pieces.
         compiled: the compiled formulas, by settings and kind.
+        moved: the weights that lie in one memory with others, and are written to there.
     """
 
     def __init__(self, optimizer, variables):
         self._memory: list = []  # (variable, its tensor, where that lies)
         self.planned: list[Planned] = []
         self.compiled: dict = {}
+        self.moved: list[torch.Tensor] = []
         self._block = None if optimizer.torch_compile else BLOCK
         by_kind: dict = {}
         for number, variable in enumerate(variables):
@@ -152,45 +158,72 @@ class Plan:
                 by_kind.setdefault(kind, []).append((number, variable))
         for kind, alike in by_kind.items():
             if are_lists(kind.device.type):
-                self._add_together(alike, kind, LIST, Listed, flat=False)
-            else:
-                large = [pair for pair in alike if pair[1]._value.numel() >= SMALL]
-                for number, variable in large:
+                for pairs in _parts(alike, LIST):
+                    tensors = zip(*(self._tensors(variable, kind) for _, variable in pairs), strict=True)
+                    self._add([(number, None) for number, _ in pairs], pairs[0][1], map(list, tensors), kind, Listed)
+                continue
+            for number, variable in alike:
+                if variable._value.numel() >= SMALL:
                     self._add_blocks(number, variable, kind)
-                self._add_together([pair for pair in alike if pair not in large], kind, BLOCK, end_to_end, flat=True)
+            for pairs in _parts([pair for pair in alike if pair[1]._value.numel() < SMALL], BLOCK):
+                self._add_pack(pairs, kind)
 
     def _add_blocks(self, number, variable, kind):
         """A large variable, in blocks, or whole where the formula is compiled."""
-        tensors = self._tensors(variable, kind, flat=True)
+        tensors = [tensor.view(-1) for tensor in self._tensors(variable, kind)]
         size = tensors[0].numel()
         starts = range(0, size, self._block or size)
         for start, *parts in zip(starts, *(tensor.split(self._block or size) for tensor in tensors), strict=True):
             share = slice(start, start + parts[0].numel())
-            self._add([(number, share)], variable, [parts], kind, end_to_end)
+            self._add([(number, share)], variable, [[part] for part in parts], kind, end_to_end)
 
-    def _add_together(self, alike, kind, most, joined, flat):
-        """Variables together, up to `most` elements."""
-        waiting: list = []
-        for number, variable in alike:
-            waiting.append((number, variable, self._tensors(variable, kind, flat)))
-            if sum(tensors[0].numel() for _, _, tensors in waiting) >= most:
-                self._add([(n, None) for n, _, _ in waiting], waiting[0][1], [t for _, _, t in waiting], kind, joined)
-                waiting = []
-        if waiting:
-            self._add([(n, None) for n, _, _ in waiting], waiting[0][1], [t for _, _, t in waiting], kind, joined)
+    def _add_pack(self, pairs, kind):
+        """Small variables end to end."""
+        families = zip(*(self._family(variable, kind) for _, variable in pairs), strict=True)
+        whole = [in_one([each._value for each in family]) for family in families]
+        tensors = zip(*(self._tensors(variable, kind) for _, variable in pairs), strict=True)
+        if whole[0] is not None:
+            self.moved += [variable._value for _, variable in pairs]
+        parts = [[tensor.view(-1) for tensor in each] if one is None else [one] for one, each in zip(whole, tensors, strict=True)]
+        self._add([(number, None) for number, _ in pairs], pairs[0][1], parts, kind, end_to_end)
 
-    def _tensors(self, variable, kind, flat) -> list[torch.Tensor]:
+    def _family(self, variable, kind) -> tuple:
+        return (variable, *(slot.variable_of(variable) for slot in kind.slots))
+
+    def _tensors(self, variable, kind) -> list[torch.Tensor]:
         """The memory of a variable and of its slots."""
-        of_variable = (variable, *(slot.variable_of(variable) for slot in kind.slots))
-        self._memory += [(each, each._value, each._value.data_ptr()) for each in of_variable]
-        tensors = [each._value.detach() for each in of_variable]
-        return [tensor.view(-1) for tensor in tensors] if flat else tensors
+        family = self._family(variable, kind)
+        self._memory += [(each, each._value, each._value.data_ptr()) for each in family]
+        return [each._value.detach() for each in family]
 
-    def _add(self, shares, of, tensors, kind, joined):
-        weights, *of_slots = (list(each) for each in zip(*tensors, strict=True))
+    def _add(self, shares, of, parts, kind, joined):
+        """A piece.
+
+        Args:
+            shares: as of `Planned`.
+            of: its first variable.
+            parts: the memory of its weights, and of each of its slots, in one tensor or several.
+            kind: its kind.
+            joined: as of `Piece`.
+        """
+        weights, *of_slots = parts
         slots = {slot: Piece(slot.variable_of(of), each, joined) for slot, each in zip(kind.slots, of_slots, strict=True)}
         self.planned.append(Planned(Piece(of, weights, joined, slots, kind.decays), kind, shares))
 
     def is_valid(self) -> bool:
         """Whether the variables' memory is still where it was."""
         return all(variable._value is tensor and tensor.data_ptr() == place for variable, tensor, place in self._memory)
+
+
+def _parts(alike, most):
+    """Lists of (number, variable) pairs, each with at least `most` elements, but for the last."""
+    part: list = []
+    size = 0
+    for pair in alike:
+        part.append(pair)
+        size += pair[1]._value.numel()
+        if size >= most:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
