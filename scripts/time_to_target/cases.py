@@ -1,0 +1,96 @@
+"""What is searched, until when, and who counts; importing this needs nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A problem, and what is asked of a search of it.
+
+    Args:
+        problem: its name.
+        samples: training samples, of which those that fill no batch are left out; `None`: all.
+        epochs: of a trial, at most.
+        target: the validation accuracy that ends a search, at the end of any epoch.
+        seconds: a search ends after this time at the latest.
+    """
+
+    problem: str
+    samples: int | None
+    epochs: int
+    target: float
+    seconds: float
+
+    def conditions(self) -> dict[str, Any]:
+        """What must be the same of two runs that are compared."""
+        return dataclasses.asdict(self)
+
+
+CASES = {
+    "mnist_mlp": Case("mnist_mlp", 10_000, 9, 0.97, 100),
+    "mnist_cnn": Case("mnist_cnn", 10_000, 9, 0.985, 150),
+    "cifar10_cnn": Case("cifar10_cnn", 10_000, 9, 0.58, 150),
+    "digits_mlp": Case("digits_mlp", None, 9, 0.975, 30),
+}
+
+
+class Enough(BaseException):
+    """The search is to end: no `Exception`, as every search goes on after one of those."""
+
+
+class Watch:
+    """Hears of every epoch that a search trains, and ends it.
+
+    Args:
+        target: the accuracy; an infinite one is never reached.
+        seconds: the search ends after this time.
+    """
+
+    def __init__(self, target: float, seconds: float):
+        self.target, self._limit = target, seconds
+        self.epochs, self.best = 0, -math.inf
+        self.improvements: list[tuple[float, int, float]] = []
+        self._ended: float | None = None
+        self.start()
+
+    def start(self) -> None:
+        """The search begins now."""
+        self._begun = time.perf_counter()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the search is to end, and nothing counts any more."""
+        return self._ended is not None
+
+    def heard(self, accuracy: float) -> bool:
+        """One more epoch has ended; whether the search is to end."""
+        if self.is_over:
+            return True
+        seconds = time.perf_counter() - self._begun
+        self.epochs += 1
+        if accuracy > self.best:
+            self.best = float(accuracy)
+            self.improvements.append((round(seconds, 3), self.epochs, round(self.best, 6)))
+        if self.best >= self.target or seconds >= self._limit:
+            self._ended = seconds
+        return self.is_over
+
+    def ends(self, accuracy: float) -> None:
+        """As `heard`; raises `Enough` if the search is to end."""
+        if self.heard(accuracy):
+            raise Enough
+
+    def line(self) -> dict[str, Any]:
+        """What is to be kept of the search, which has ended by itself now, if not before."""
+        return {
+            "seconds": round(time.perf_counter() - self._begun if self._ended is None else self._ended, 3),
+            "epochs": self.epochs,
+            "reached": self.best >= self.target,
+            "best": round(self.best, 6) if self.epochs else None,
+            "improvements": self.improvements,
+        }

@@ -1,0 +1,58 @@
+"""The runs that were made, in a file of JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from scripts.time_to_target.cases import Case
+
+
+class Runs:
+    """What was run, in `folder/runs.jsonl`.
+
+    Args:
+        folder: made if it is not there.
+        backend: of Keras; a folder has runs of one.
+
+    Raises:
+        ValueError: the file is none of such lines.
+    """
+
+    def __init__(self, folder: pathlib.Path, backend: str):
+        self._path, self._backend = folder / "runs.jsonl", backend
+        self.lines: list[dict[str, Any]] = []
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        for number, line in enumerate(text.splitlines(), start=1):
+            try:
+                found = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{self._path}, line {number}: must be JSON; received {line[:60]!r}.") from error
+            self.lines.append(found)
+
+    def check(self, case: Case) -> None:
+        """Raises ValueError if runs of this problem are there that do not compare."""
+        asked = self._conditions(case)
+        for line in self.lines:
+            if line["problem"] == case.problem and line["conditions"] != asked:
+                raise ValueError(
+                    f"{self._path} has runs of {case.problem} under other conditions, {line['conditions']}: choose another "
+                    f"--results, or ask for the same; received {asked}."
+                )
+
+    def has(self, case: Case, arm: str, seed: int) -> bool:
+        """Whether this was run."""
+        return any((line["problem"], line["arm"], line["seed"]) == (case.problem, arm, seed) for line in self.lines)
+
+    def add(self, case: Case, arm: str, seed: int, found: dict[str, Any]) -> None:
+        """Keeps a run, at once."""
+        line = {"problem": case.problem, "arm": arm, "seed": seed, "conditions": self._conditions(case), **found}
+        self.lines.append(line)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _conditions(self, case: Case) -> dict[str, Any]:
+        return {**case.conditions(), "backend": self._backend, "cores": os.cpu_count()}
