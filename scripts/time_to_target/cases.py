@@ -55,12 +55,17 @@ class Watch:
         self.target, self._limit = target, seconds
         self.epochs, self.best = 0, -math.inf
         self.improvements: list[tuple[float, int, float]] = []
-        self._ended: float | None = None
+        self.is_one_process = True  # else the time of the processors is not known
+        self._ended: tuple[float, float] | None = None
         self.start()
 
     def start(self) -> None:
         """The search begins now."""
-        self._begun = time.perf_counter()
+        self._begun = time.perf_counter(), time.process_time()
+
+    def _passed(self) -> tuple[float, float]:
+        """Seconds since the search began: by the clock, and of the processors."""
+        return time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
 
     @property
     def is_over(self) -> bool:
@@ -71,13 +76,13 @@ class Watch:
         """One more epoch has ended; whether the search is to end."""
         if self.is_over:
             return True
-        seconds = time.perf_counter() - self._begun
+        passed = self._passed()
         self.epochs += 1
         if accuracy > self.best:
             self.best = float(accuracy)
-            self.improvements.append((round(seconds, 3), self.epochs, round(self.best, 6)))
-        if self.best >= self.target or seconds >= self._limit:
-            self._ended = seconds
+            self.improvements.append((round(passed[0], 3), self.epochs, round(self.best, 6)))
+        if self.best >= self.target or passed[0] >= self._limit:
+            self._ended = passed
         return self.is_over
 
     def ends(self, accuracy: float) -> None:
@@ -87,8 +92,10 @@ class Watch:
 
     def line(self) -> dict[str, Any]:
         """What is to be kept of the search, which has ended by itself now, if not before."""
+        seconds, of_processors = self._passed() if self._ended is None else self._ended
         return {
-            "seconds": round(time.perf_counter() - self._begun if self._ended is None else self._ended, 3),
+            "seconds": round(seconds, 3),
+            "processor_seconds": round(of_processors, 3) if self.is_one_process else None,
             "epochs": self.epochs,
             "reached": self.best >= self.target,
             "best": round(self.best, 6) if self.epochs else None,

@@ -141,6 +141,7 @@ def ray_asha(task: Task) -> None:
     from ray.tune.search.basic_variant import BasicVariantGenerator
 
     watch = task.watch
+    watch.is_one_process = False
     parts = {**vars(task), "watch": None}
 
     class Stopper(tune.Stopper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
@@ -43,29 +44,55 @@ def quantiles(case: Case, found: tuple[list[float], float]) -> str:
 # -- numbers --------------------------------------------------------------------------------------
 
 
-def seconds(line: dict[str, Any]) -> float:
-    """Until the target; infinite, if it was not reached."""
-    return line["seconds"] if line["reached"] else math.inf
+@dataclasses.dataclass(frozen=True)
+class Middle:
+    """The median of what an arm took until the target.
+
+    Args:
+        value: in seconds, or epochs.
+        is_bound: it took more than that: half of its runs, or more of them, did not reach the target.
+    """
+
+    value: float
+    is_bound: bool
+
+    @classmethod
+    def of(cls, lines: Lines, what: str) -> Middle | None:
+        """Of some runs of one arm; a run that did not reach the target took longer than all others. `None`: none is known."""
+        if not lines or any(line[what] is None for line in lines):
+            return None
+        missed = sum(not line["reached"] for line in lines)
+        if 2 * missed >= len(lines):
+            return cls(statistics.median(line[what] for line in lines), True)
+        return cls(statistics.median(line[what] if line["reached"] else math.inf for line in lines), False)
+
+    def __str__(self):
+        return f"{'> ' * self.is_bound}{self.value:.{0 if self.value >= 100 else 1}f}".replace(".0", "")
+
+    def times(self, least: Middle | None) -> str:
+        """How many times as much as `least`."""
+        return "" if least is None or least.is_bound else f"{'> ' * self.is_bound}{self.value / least.value:.1f}"
+
+    def share_of(self, other: Middle | None) -> str:
+        """Which part of the other it is."""
+        return "" if other is None or self.is_bound else f"{'< ' * other.is_bound}{self.value / other.value:.2f}"
 
 
-def median(lines: Lines) -> float:
-    """Of the seconds, where a run that has not reached the target took longer than any other."""
-    return statistics.median(map(seconds, lines)) if lines else math.inf
-
-
-def _shown(value: float, limit: float) -> str:
-    return f"{value:.1f}" if math.isfinite(value) else f"> {limit:g}"
-
-
-def _of(lines: Lines, arm: str) -> list[dict[str, Any]]:
+def _of(lines: Lines, arm: str | None) -> list[dict[str, Any]]:
     return [line for line in lines if line["arm"] == arm]
 
 
 def best_arm(lines: Lines, group: str) -> str | None:
     """The arm of a group that reached the target soonest, by the median; `None` if none ran."""
+
+    def order(name: str):
+        mine = _of(lines, name)
+        middle = Middle.of(mine, "seconds")
+        assert middle is not None
+        return middle.is_bound, -sum(line["reached"] for line in mine) if middle.is_bound else 0, middle.value
+
     ran = [name for name, arm in ARMS.items() if arm.group == group and not arm.whole and _of(lines, name)]
-    reached = {name: sum(line["reached"] for line in _of(lines, name)) for name in ran}
-    return min(ran, key=lambda name: (median(_of(lines, name)), -reached[name]), default=None)
+    return min(ran, key=order, default=None)
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -73,63 +100,45 @@ def best_arm(lines: Lines, group: str) -> str | None:
 
 def _to_target(lines: Lines) -> str:
     conditions = lines[0]["conditions"]
-    limit = conditions["seconds"]
     samples = f", {conditions['samples']:,} samples" if conditions["samples"] else ""
-    ours = best_arm(lines, "ours")
-    least = median(_of(lines, ours)) if ours else math.inf
+    title = f"`{conditions['problem']}`{samples}, accuracy {conditions['target']:g}, at most {conditions['seconds']:g} s"
+    least = Middle.of(_of(lines, best_arm(lines, "ours")), "seconds")
     rows = []
     for name, arm in ARMS.items():
         mine = _of(lines, name)
         if arm.whole or not mine:
             continue
-        took, trained = sorted(map(seconds, mine)), [line["epochs"] if line["reached"] else math.inf for line in mine]
-        middle, epochs = statistics.median(took), statistics.median(trained)
-        fewest = min((line["epochs"] for line in mine if not line["reached"]), default=0)
-        spread = f"{_shown(took[0], limit)} to {_shown(took[-1], limit)}"
+        took = sorted((not line["reached"], line["seconds"]) for line in mine)
+        fastest, slowest = (f"{'> ' * missed}{seconds:.1f}" for missed, seconds in (took[0], took[-1]))
+        middle = Middle.of(mine, "seconds")
+        assert middle is not None
         rows.append(
             (
-                arm.label,
-                f"{sum(line['reached'] for line in mine)} of {len(mine)}",
-                f"{_shown(middle, limit)} ({spread})",
-                f"{epochs:g}" if math.isfinite(epochs) else f"> {fewest}",
-                _times(middle, least, limit),
+                *(arm.label, f"{sum(line['reached'] for line in mine)} of {len(mine)}"),
+                *(f"{middle} ({fastest} to {slowest})", str(Middle.of(mine, "processor_seconds") or "")),
+                *(str(Middle.of(mine, "epochs")), middle.times(least)),
             )
         )
-    if not rows:
-        return ""
-    title = (
-        f"`{conditions['problem']}`{samples}, accuracy {conditions['target']:g}, at most {limit:g} s, {conditions['cores']} cores"
-    )
-    return _table((title, "reached", "seconds", "epochs", "times our best"), rows)
-
-
-def _times(value: float, least: float, limit: float) -> str:
-    """How many times as long as the best of ours."""
-    if not math.isfinite(least):
-        return ""
-    return f"{value / least:.1f}" if math.isfinite(value) else f"> {limit / least:.1f}"
+    head = (title, "reached", "seconds", "of processors", "epochs", "times our best")
+    return _table(head, rows) if rows else ""
 
 
 def _ratios(lines: Lines, problems: Sequence[str]) -> str:
     rows = []
     for problem in problems:
         mine = [line for line in lines if line["problem"] == problem]
-        ours = best_arm(mine, "ours")
-        if ours is None:
+        best = {group: _of(mine, best_arm(mine, group)) for group in ("ours", *GROUPS)}
+        if not best["ours"]:
             continue
-        limit, least = mine[0]["conditions"]["seconds"], median(_of(mine, ours))
-        row = [f"`{problem}`", f"{ARMS[ours].label}: {_shown(least, limit)}"]
+        took = {group: Middle.of(found, "seconds") for group, found in best.items()}
+        used = {group: Middle.of(found, "processor_seconds") for group, found in best.items()}
+        row = [f"`{problem}`", f"{ARMS[best['ours'][0]['arm']].label}: {took['ours']}"]
         for group in GROUPS:
-            theirs = best_arm(mine, group)
-            took = median(_of(mine, theirs)) if theirs else math.inf
-            if theirs is None or not math.isfinite(least):
-                row.append("")
-            elif math.isfinite(took):
-                row.append(f"{took:.1f} ({least / took:.2f})")
-            else:
-                row.append(f"> {limit:g} (< {least / limit:.2f})")
+            parts = [took["ours"].share_of(took[group]), used["ours"].share_of(used[group])]
+            row.append(f"{took[group] or ''}{''.join(f'; {part}' for part in parts if part)}")
         rows.append(row)
-    return _table(("problem", "our best", *(f"best of {group} (ours / theirs)" for group in GROUPS)), rows) if rows else ""
+    head = ("problem", "our best", *(f"best of {group}; our share of its seconds; of its processors'" for group in GROUPS))
+    return _table(head, rows) if rows else ""
 
 
 def _whole(lines: Lines) -> str:

@@ -18,7 +18,7 @@ from tuning.space.space import Space
 pytestmark = pytest.mark.backend("tensorflow")
 
 CASE = Case("digits_mlp", 128, 3, 2.0, 60.0)
-CONDITIONS = {**CASES["mnist_mlp"].conditions(), "backend": "tensorflow", "cores": 2}
+CONDITIONS = {**CASES["mnist_mlp"].conditions(), "seconds": 100.0, "backend": "tensorflow", "cores": 2}
 
 
 class AfterEpochs(Watch):
@@ -81,7 +81,6 @@ def test_all_search_one_space():
     assert list(ranges) == ["learning_rate", "1-beta_1", "1-beta_2"]
     for end in (0, 1):
         values = setting({name: ends[end] for name, ends in ranges.items()})
-        assert {name: axis.low for name, axis in space.axes.items()} == pytest.approx(values) or end == 1
         for name, axis in space.axes.items():
             assert min(abs(values[name] - axis.low), abs(values[name] - axis.high)) < 1e-12
 
@@ -103,7 +102,14 @@ def test_the_watch_counts_nothing_after_the_end():
 def line_of(arm, seed, seconds, reached=True, epochs=10, best=0.97, problem="mnist_mlp"):
     return {
         **{"problem": problem, "arm": arm, "seed": seed, "conditions": {**CONDITIONS, "problem": problem}},
-        **{"seconds": seconds, "reached": reached, "epochs": epochs, "best": best, "improvements": []},
+        **{
+            "seconds": seconds,
+            "processor_seconds": None if arm == "ray_asha" else 2 * seconds,
+            "reached": reached,
+            "epochs": epochs,
+            "best": best,
+            "improvements": [],
+        },
     }
 
 
@@ -117,7 +123,7 @@ def test_what_was_run_is_not_run_again(tmp_path, monkeypatch, capsys):
         if (name, seed) == ("optuna", 1) and ran.count(ran[-1]) == 1:
             return {"failed": "MemoryError"}
         found = line_of(name, seed, 1.0)
-        return {key: found[key] for key in ("seconds", "reached", "epochs", "best", "improvements")}
+        return {key: found[key] for key in ("seconds", "processor_seconds", "reached", "epochs", "best")}
 
     monkeypatch.setattr(benchmark, "spawned", spawned)
     command = ["--problem", "mnist_mlp", "--arm", "asha", "ray_asha", "optuna", "--seeds", "2", "--results", str(tmp_path)]
@@ -129,7 +135,7 @@ def test_what_was_run_is_not_run_again(tmp_path, monkeypatch, capsys):
     assert benchmark.main(command) == 0
     assert [run[1:] for run in ran[5:]] == [("ray_asha", 0), ("optuna", 1)]
     assert benchmark.main([*command, "--report"]) == 0
-    assert "| `--oracle asha` | 2 of 2 | 1.0 (1.0 to 1.0) | 10 | 1.0 |" in capsys.readouterr().out
+    assert "| `--oracle asha` | 2 of 2 | 1 (1.0 to 1.0) | 2 | 10 | 1.0 |" in capsys.readouterr().out
 
     with pytest.raises(SystemExit) as ended:
         benchmark.main([*command, "--target", "0.5"])
@@ -161,14 +167,16 @@ def test_a_run_that_did_not_reach_the_target_took_longer_than_all_others():
         line_of("keras_tuner_bayesian", 0, 90.0),
         *[line_of("keras_tuner_bayesian", seed, 101.0, reached=False, epochs=40 + seed) for seed in (1, 2)],
         *[line_of("optuna_keras", seed, 55.0) for seed in range(3)],
+        *[line_of("ray_asha", seed, 30.0 + 10 * seed) for seed in range(2)],
         *[line_of("asha_whole", seed, 5.0 + seed, best=0.96 + seed / 1000) for seed in range(3)],
     ]
     table = tables.report(lines)
-    assert "| `mnist_mlp`, 10,000 samples, accuracy 0.97, at most 100 s |".replace("0.97", f"{CONDITIONS['target']:g}") in table
-    assert "| `--oracle asha` | 3 of 3 | 11.0 (10.0 to 12.0) | 21 | 1.0 |" in table
-    assert "| `--oracle hyperband` | 2 of 3 | 30.0 (30.0 to > 100) | 10 | 2.7 |" in table
-    assert "| KerasTuner: BayesianOptimization | 1 of 3 | > 100 (90.0 to > 100) | > 41 | > 9.1 |" in table
-    assert "| `mnist_mlp` | `--oracle asha`: 11.0 | > 100 (< 0.11) | 55.0 (0.20) |  |" in table
+    assert f"| `mnist_mlp`, 10,000 samples, accuracy {CONDITIONS['target']:g}, at most 100 s |" in table
+    assert "| `--oracle asha` | 3 of 3 | 11 (10.0 to 12.0) | 22 | 21 | 1.0 |" in table
+    assert "| `--oracle hyperband` | 2 of 3 | 30 (30.0 to > 100.2) | 60 | 10 | 2.7 |" in table
+    assert "| KerasTuner: BayesianOptimization | 1 of 3 | > 101 (90.0 to > 101.0) | > 202 | > 41 | > 9.2 |" in table
+    assert "| Ray Tune: ASHA | 2 of 2 | 35 (30.0 to 40.0) |  | 10 | 3.2 |" in table
+    assert "| `mnist_mlp` | `--oracle asha`: 11 | > 101; < 0.11; < 0.11 | 55; 0.20; 0.20 | 35; 0.31 |" in table
     assert "| `--oracle asha` | 6.0 (5.0 to 7.0) | 10 | 0.9610 (0.9600 to 0.9620) | 3 |" in table
     assert tables.report([]) == "Nothing was run yet."
 
