@@ -39,12 +39,12 @@ class AfterEpochs(Watch):
     "name", ["quasirandom", "asha_tpe", "optuna", "pbt", "keras_tuner_hyperband", "keras_tuner_bayesian", "optuna_keras"]
 )
 def test_each_contestant_ends_when_the_watch_says_so(tmp_path, name):
-    watch = AfterEpochs(4)
+    watch = AfterEpochs(2)
     if name == "pbt" and "pbt" not in ORACLES:
         pytest.skip("there is no oracle pbt")
     run(ARMS[name], prepared(CASE, 0, str(tmp_path), watch))
     line = watch.line()
-    assert line["epochs"] == 4
+    assert line["epochs"] == 2
     assert not line["reached"]
     assert 0 < line["best"] < 1
     assert line["best"] == line["improvements"][-1][2]
