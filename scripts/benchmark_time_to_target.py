@@ -15,7 +15,8 @@ first; stock KerasTuner as its guides show it; Optuna as its example with Keras 
 a `tf.function`), and with `jit_compile=True`; Ray Tune, where `ray[tune]` is installed, with one CPU for each trial. Those
 with `_whole` search once until they come to their own end, and no target ends them.
 
-What was run is in DIR/runs.jsonl, a line for each run, and is not run again. `--report` prints it as tables. `--calibrate`
+What was run is in DIR/runs.jsonl, a line for each run, and is not run again, unless it was cut off earlier than --seconds says
+now. `--report` prints it as tables. `--calibrate`
 trains N random settings for all epochs, and says what they reach, which is how the targets were chosen. Data of the real
 problems are read from the folder that KERAS_OPTIMS_DATA names.
 """
@@ -138,7 +139,7 @@ def one(case: Case, name: str, seed: int) -> dict:
             run(arm, prepared(case, seed, folder, watch))
         except Skipped as error:
             return {"skipped": str(error)}
-    return watch.line()
+    return {"limit": None if arm.whole else case.seconds, **watch.line()}
 
 
 def calibrated(case: Case, count: int) -> tuple[list[float], float]:

@@ -30,7 +30,7 @@ class Runs:
                 found = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{self._path}, line {number}: must be JSON; received {line[:60]!r}.") from error
-            self.lines.append(found)
+            self._put(found)
 
     def check(self, case: Case) -> None:
         """Raises ValueError if runs of this problem are there that do not compare."""
@@ -43,16 +43,28 @@ class Runs:
                 )
 
     def has(self, case: Case, arm: str, seed: int) -> bool:
-        """Whether this was run."""
-        return any((line["problem"], line["arm"], line["seed"]) == (case.problem, arm, seed) for line in self.lines)
+        """Whether this was run, and not cut off earlier than it is to be now."""
+        return any(
+            _key(line) == (case.problem, arm, seed)
+            and (line["reached"] or line["limit"] is None or line["limit"] >= case.seconds)
+            for line in self.lines
+        )
 
     def add(self, case: Case, arm: str, seed: int, found: dict[str, Any]) -> None:
         """Keeps a run, at once."""
         line = {"problem": case.problem, "arm": arm, "seed": seed, "conditions": self._conditions(case), **found}
-        self.lines.append(line)
+        self._put(line)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def _put(self, line: dict[str, Any]) -> None:
+        """A run takes the place of the same one that was cut off earlier."""
+        self.lines = [each for each in self.lines if _key(each) != _key(line)] + [line]
+
     def _conditions(self, case: Case) -> dict[str, Any]:
         return {**case.conditions(), "backend": self._backend, "cores": os.cpu_count()}
+
+
+def _key(line: dict[str, Any]) -> tuple[str, str, int]:
+    return line["problem"], line["arm"], line["seed"]

@@ -101,7 +101,7 @@ def best_arm(lines: Lines, group: str) -> str | None:
 def _to_target(lines: Lines) -> str:
     conditions = lines[0]["conditions"]
     samples = f", {conditions['samples']:,} samples" if conditions["samples"] else ""
-    title = f"`{conditions['problem']}`{samples}, accuracy {conditions['target']:g}, at most {conditions['seconds']:g} s"
+    title = f"`{conditions['problem']}`{samples}, accuracy {conditions['target']:g}"
     least = Middle.of(_of(lines, best_arm(lines, "ours")), "seconds")
     rows = []
     for name, arm in ARMS.items():
