@@ -99,18 +99,10 @@ def test_the_watch_counts_nothing_after_the_end():
 # -- runs -----------------------------------------------------------------------------------------
 
 
-def line_of(arm, seed, seconds, reached=True, epochs=10, best=0.97, problem="mnist_mlp"):
-    return {
-        **{"problem": problem, "arm": arm, "seed": seed, "conditions": {**CONDITIONS, "problem": problem}},
-        **{
-            "seconds": seconds,
-            "processor_seconds": None if arm == "ray_asha" else 2 * seconds,
-            "reached": reached,
-            "epochs": epochs,
-            "best": best,
-            "improvements": [],
-        },
-    }
+def line_of(arm, seed, seconds, reached=True, epochs=10, best=0.97):
+    used = None if arm == "ray_asha" else 2 * seconds
+    found = {"limit": 100.0, "seconds": seconds, "processor_seconds": used, "reached": reached, "epochs": epochs, "best": best}
+    return {"problem": "mnist_mlp", "arm": arm, "seed": seed, "conditions": CONDITIONS, **found}
 
 
 def test_what_was_run_is_not_run_again(tmp_path, monkeypatch, capsys):
@@ -123,7 +115,7 @@ def test_what_was_run_is_not_run_again(tmp_path, monkeypatch, capsys):
         if (name, seed) == ("optuna", 1) and ran.count(ran[-1]) == 1:
             return {"failed": "MemoryError"}
         found = line_of(name, seed, 1.0, reached=name == "asha" or case.seconds > 100)
-        return {key: found[key] for key in ("limit", "seconds", "processor_seconds", "reached", "epochs", "best")}
+        return {**found, "limit": case.seconds}
 
     monkeypatch.setattr(benchmark, "spawned", spawned)
     command = ["--problem", "mnist_mlp", "--arm", "asha", "ray_asha", "optuna", "--seeds", "2", "--results", str(tmp_path)]
