@@ -16,9 +16,8 @@ a `tf.function`), and with `jit_compile=True`; Ray Tune, where `ray[tune]` is in
 with `_whole` search once until they come to their own end, and no target ends them.
 
 What was run is in DIR/runs.jsonl, a line for each run, and is not run again, unless it was cut off earlier than --seconds says
-now. `--report` prints it as tables. `--calibrate`
-trains N random settings for all epochs, and says what they reach, which is how the targets were chosen. Data of the real
-problems are read from the folder that KERAS_OPTIMS_DATA names.
+now. `--report` prints it as tables. `--calibrate` trains N random settings for all epochs, and says what they reach, which is
+how the targets were chosen. Data of the real problems are read from the folder that KERAS_OPTIMS_DATA names.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problem", nargs="+", choices=list(CASES), default=REAL)
     parser.add_argument("--arm", nargs="+", choices=list(ARMS), default=list(ARMS), help="(default: all)")
-    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 on (default: %(default)s)")
+    parser.add_argument("--seeds", type=count, default=5, help="how many, from 0 on (default: %(default)s)")
     parser.add_argument("--results", default="time_to_target", help="folder of what was run (default: %(default)s)")
     parser.add_argument("--target", type=float, help="validation accuracy (default: of the problem)")
     parser.add_argument("--seconds", type=float, help="that a run may take (default: of the problem)")
@@ -58,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--backend", choices=("tensorflow", "jax", "torch"), default=os.environ.get("KERAS_BACKEND", "tensorflow")
     )
     parser.add_argument("--report", action="store_true", help="print the tables of what was run")
-    parser.add_argument("--calibrate", type=int, metavar="N", help="train N random settings, and say what they reach")
+    parser.add_argument("--calibrate", type=count, metavar="N", help="train N random settings, and say what they reach")
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # the process of one run
     options = parser.parse_args(arguments)
     os.environ["KERAS_BACKEND"] = options.backend
@@ -68,11 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
     if options.seed is not None:
         print(json.dumps(one(cases[0], options.arm[0], options.seed)), flush=True)
         return 0
-    if options.calibrate is not None:
-        for case in cases:
-            print(quantiles(case, calibrated(case, options.calibrate)), flush=True)
-        return 0
     try:
+        if options.calibrate is not None:
+            for case in cases:
+                print(quantiles(case, calibrated(case, options.calibrate)), flush=True)
+            return 0
         runs = Runs(pathlib.Path(options.results), options.backend)
         if not options.report:
             return several(runs, cases, options.arm, options.seeds)
@@ -80,6 +79,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     print(report(runs.lines))
     return 0
+
+
+def count(text: str) -> int:
+    """A number of the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an int of at least 1; received {text!r}")
+    return int(text)
 
 
 def several(runs: Runs, cases: list[Case], arms: list[str], seeds: int) -> int:
@@ -142,14 +148,20 @@ def one(case: Case, name: str, seed: int) -> dict:
     return {"limit": None if arm.whole else case.seconds, **watch.line()}
 
 
-def calibrated(case: Case, count: int) -> tuple[list[float], float]:
+def calibrated(case: Case, settings: int) -> tuple[list[float], float]:
     """The best validation accuracies of random settings, each trained for all epochs, and that of the declared defaults."""
     import tuning
 
     with tempfile.TemporaryDirectory() as folder:
         result = tuning.search(
             *("adam", case.problem),
-            **{"oracle": "random", "trials": count + 1, "epochs": case.epochs, "train_samples": case.samples, "seed": 1_000_000},
+            **{
+                "oracle": "random",
+                "trials": settings + 1,
+                "epochs": case.epochs,
+                "train_samples": case.samples,
+                "seed": 1_000_000,
+            },
             directory=f"{folder}/calibration",
         )
     first, *others = [0.0 if trial.score is None else trial.score for trial in result.trials]

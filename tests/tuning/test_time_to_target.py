@@ -137,6 +137,10 @@ def test_what_was_run_is_not_run_again(tmp_path, monkeypatch, capsys):
         benchmark.main([*command, "--target", "0.5"])
     assert ended.value.code == 2
     assert "under other conditions" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(["--calibrate", "0"])
+    assert ended.value.code == 2
+    assert "must be an int of at least 1; received '0'" in capsys.readouterr().err
     (tmp_path / "runs.jsonl").write_text("{half a li")
     with pytest.raises(SystemExit) as ended:
         benchmark.main([*command, "--report"])
