@@ -110,12 +110,13 @@ def _to_target(lines: Lines) -> str:
             continue
         took = sorted((not line["reached"], line["seconds"]) for line in mine)
         fastest, slowest = (f"{'> ' * missed}{seconds:.1f}" for missed, seconds in (took[0], took[-1]))
+        spread = f" ({fastest} to {slowest})" if len(mine) > 1 else ""
         middle = Middle.of(mine, "seconds")
         assert middle is not None
         rows.append(
             (
                 *(arm.label, f"{sum(line['reached'] for line in mine)} of {len(mine)}"),
-                *(f"{middle} ({fastest} to {slowest})", str(Middle.of(mine, "processor_seconds") or "")),
+                *(f"{middle}{spread}", str(Middle.of(mine, "processor_seconds") or "")),
                 *(str(Middle.of(mine, "epochs")), middle.times(least)),
             )
         )
