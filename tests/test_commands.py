@@ -88,6 +88,7 @@ NOT_RUN = {
     "python -c 'import secrets": "prints a secret",
     "python scripts/benchmark_engine.py --engine ray": "starts a Ray",
     "python scripts/benchmark_search.py": "needs real data sets and minutes",
+    "python scripts/benchmark_time_to_target.py": "takes hours; tests/tuning/test_time_to_target.py",
     "python scripts/benchmark_update.py --backend torch": "is not this backend",
     "python scripts/contract_table.py": "takes ten minutes; tests/test_contract.py",
     "python scripts/measure_accelerator.py": "takes 8 minutes and wants a GPU; tests/test_measure_accelerator.py",

@@ -1,0 +1,1 @@
+"""The parts of `scripts/benchmark_time_to_target.py`: cases, contestants, and tables."""
