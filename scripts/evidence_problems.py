@@ -21,59 +21,41 @@ class Size:
     Args:
         title: in tables and pictures.
         metric: what is reported of the test data: `"accuracy"`, or `"loss"`, a cross-entropy in nats.
+        near: what counts as one point: 0.01 of accuracy, or so many nats.
+        train, validation, test: samples.
+        batch_size: of a training step.
         epochs: of a whole training.
         min_epochs: of the shortest trial of a search.
         trainings: the budget of a search: as many epochs as so many whole trainings have.
-        near: what counts as one point: 0.01 of accuracy, or so many nats.
-        train, validation, test: samples; `None`: all that the problem has.
-        fix: what is pinned of the model, and the batch size.
+        fix: what is pinned of the model.
     """
 
     title: str
     metric: str
+    near: float
+    train: int
+    validation: int
+    test: int
+    batch_size: int
     epochs: int
     min_epochs: int
     trainings: int
-    near: float = 0.01
-    train: int | None = None
-    validation: int | None = None
-    test: int | None = None
     fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 SIZES = {
-    "digits_mlp": Size("digits", "accuracy", epochs=20, min_epochs=2, trainings=16),
-    "mnist_mlp": Size("MNIST", "accuracy", epochs=6, min_epochs=2, trainings=16, train=5_120, validation=2_000, test=10_000),
+    "digits_mlp": Size("digits", "accuracy", 0.01, 1_056, 360, 360, 32, epochs=20, min_epochs=2, trainings=16),
+    "mnist_mlp": Size("MNIST", "accuracy", 0.01, 5_120, 2_000, 10_000, 64, epochs=6, min_epochs=2, trainings=16),
     "cifar10_cnn": Size(
-        *("CIFAR-10", "accuracy"),
-        epochs=5,
-        min_epochs=1,
-        trainings=8,
-        train=3_072,
-        validation=1_000,
-        test=2_000,
-        fix={"filters": 8, "batch_size": 32},
+        *("CIFAR-10", "accuracy", 0.01, 3_072, 1_000, 2_000, 32), epochs=5, min_epochs=1, trainings=8, fix={"filters": 8}
     ),
     "shakespeare_gpt": Size(
-        *("Shakespeare", "loss"),
-        epochs=3,
-        min_epochs=1,
-        trainings=8,
-        near=0.02,
-        train=640,
-        validation=160,
-        test=160,
-        fix={"layers": 1, "width": 32, "heads": 2, "batch_size": 8},
+        *("Shakespeare", "loss", 0.02, 640, 160, 160, 8),
+        **{"epochs": 3, "min_epochs": 1, "trainings": 8},
+        fix={"layers": 1, "width": 32, "heads": 2},
     ),
     "fashion_mnist_2c2d": Size(
-        *("Fashion-MNIST", "accuracy"),
-        epochs=4,
-        min_epochs=1,
-        trainings=8,
-        train=768,
-        validation=500,
-        test=1_000,
-        fix={"units": 128, "batch_size": 32},
+        *("Fashion-MNIST", "accuracy", 0.01, 768, 500, 1_000, 32), epochs=4, min_epochs=1, trainings=8, fix={"units": 128}
     ),
 }
 """Cheapest first, as they are trained in this order."""

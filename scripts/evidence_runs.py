@@ -57,7 +57,7 @@ class Study:
         common = {
             "epochs": size.epochs,
             "train_samples": size.train,
-            "fix": dict(size.fix) or None,
+            "fix": {**size.fix, "batch_size": size.batch_size},
             "jit": "auto",
             "progress": False,
             **self.options,
@@ -67,26 +67,18 @@ class Study:
             *(optimizer, problem_of(problem), self.folder(problem, optimizer), self.seeds, search, confirmed)
         )
 
-    def found(self, problem: str, optimizer: str) -> dict[str, SearchResult]:
-        """What is in the stores, as far as it is complete; no store is written to."""
+    def complete(self, problem: str, optimizer: str) -> dict[str, SearchResult] | None:
+        """What is in the stores, if nothing is left to be trained; else `None`. No store is written to."""
         folder = self.folder(problem, optimizer)
         search = _stored(folder)
-        if search is None or search.ended is None or search.epochs_trained + SIZES[problem].epochs <= 0:
-            return {}
-        found = {SEARCHED: search}
-        for kind in (DEFAULT, BEST) if search.best is not None else (DEFAULT,):
-            result = _stored(place_of(folder, kind, None if search.best is None else search.best.number))
-            if result is not None and result.count("running") == 0 and len(result.trials) >= self.seeds:
-                found[kind] = result
-        return found
-
-    def is_done(self, problem: str, optimizer: str) -> bool:
-        """Whether nothing is left to be trained."""
-        found = self.found(problem, optimizer)
-        if SEARCHED not in found or found[SEARCHED].config.get("max_epochs", 0) < self.budget(problem):
-            return False
-        return DEFAULT in found and (BEST in found or found[SEARCHED].best is None)
-
+        if search is None or search.ended is None or search.config.get("max_epochs", 0) < self.budget(problem):
+            return None
+        best = search.best
+        kinds = {DEFAULT: None} if best is None else {DEFAULT: None, BEST: best.number}
+        confirmed = {kind: _stored(place_of(folder, kind, number)) for kind, number in kinds.items()}
+        found = {kind: each for kind, each in confirmed.items() if each is not None and each.ended is not None}
+        enough = all(len(each.trials) >= self.seeds for each in found.values())
+        return {SEARCHED: search, **found} if enough and found.keys() == kinds.keys() else None
 
 def _stored(directory: pathlib.Path) -> SearchResult | None:
     return SearchResult.load(directory) if stores.exists(directory) else None
@@ -108,7 +100,7 @@ def run_all(study: Study, problems: Iterable[str], optimizers: Iterable[str], mi
     """
     begun = time.monotonic()
     pairs = [(problem, optimizer) for problem in problems for optimizer in optimizers]
-    left = [pair for pair in pairs if not study.is_done(*pair)]
+    left = [pair for pair in pairs if study.complete(*pair) is None]
     say(f"{len(pairs) - len(left)} of {len(pairs)} are done")
     while left and (minutes is None or time.monotonic() - begun < 60 * minutes):
         problem, optimizer = left.pop(0)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import functools
-import json
 import math
 import pathlib
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,10 +14,39 @@ from scripts.evidence_runs import OPTIMIZERS, Study
 from scripts.searches import BEST, DEFAULT, SEARCHED
 from tuning.results.comparison import at_best_epoch, test_metric
 from tuning.results.search import SearchResult
-from tuning.results.statistics import Difference, Summary, difference, holm, summary
 from tuning.store.files import replacing
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "evidence"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A line of problems.csv: at what size a problem was trained; what is not said here is as in `Size`.
+
+    Args:
+        problem: its name.
+        title, metric, near, train, validation, test, batch_size, epochs, min_epochs, fix: as in `Size`.
+        budget: epochs of each search.
+        seeds: of the best and of the default setting.
+        backend: Keras's.
+        versions: of the packages that trained.
+    """
+
+    problem: str
+    title: str
+    metric: str
+    near: float
+    train: int
+    validation: int
+    test: int
+    batch_size: int
+    epochs: int
+    min_epochs: int
+    fix: Mapping[str, float]
+    budget: int
+    seeds: int
+    backend: str
+    versions: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,19 +149,22 @@ _FROM_TEXT = {
     "Sequence[float]": lambda text: tuple(map(float, text.split())),
 }
 
-FILES = {Trial: "trials.csv", Training: "trainings.csv", Cost: "costs.csv"}
+FILES = {Setup: "problems.csv", Trial: "trials.csv", Training: "trainings.csv", Cost: "costs.csv"}
 
 
 def write(lines: Iterable[Any], kind: type, folder: pathlib.Path = FOLDER):
     """Writes a table, with problems and optimizers in the order of their lists."""
     names = [field.name for field in dataclasses.fields(kind)]
-    order = {name: number for number, name in enumerate(OPTIMIZERS)}
-    problems = list(SIZES)
+    problems, order = list(SIZES), {name: number for number, name in enumerate(OPTIMIZERS)}
+
+    def place(line: Any):
+        return problems.index(line.problem), order.get(getattr(line, "optimizer", ""), 0)
+
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / FILES[kind]) as temporary, temporary.open("w", newline="") as opened:
         writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(names)
-        for line in sorted(lines, key=lambda line: (problems.index(line.problem), order[line.optimizer])):
+        for line in sorted(lines, key=place):
             writer.writerow([_to_text(getattr(line, name)) for name in names])
 
 
@@ -152,18 +181,28 @@ def read(kind: type, folder: pathlib.Path = FOLDER) -> list[Any]:
 # -- from the stores --------------------------------------------------------------------------------
 
 
-def of_stores(study: Study, problems: Iterable[str] = SIZES, optimizers: Iterable[str] = OPTIMIZERS):
-    """The trials and trainings of what is complete: of a problem those optimizers that were searched and confirmed."""
-    trials, trainings = [], []
-    optimizers = list(optimizers)
-    for problem in problems:
-        for optimizer in optimizers:
-            found = study.found(problem, optimizer)
-            if study.is_done(problem, optimizer):
-                trials += _trials(problem, optimizer, found[SEARCHED])
-                for kind in (BEST, DEFAULT):
-                    trainings += _trainings(problem, optimizer, kind, found[kind]) if kind in found else []
-    return trials, trainings
+def of_stores(study: Study) -> tuple[list[Setup], list[Trial], list[Training]]:
+    """The lines of what is complete: of a problem those optimizers that were searched and confirmed."""
+    setups, trials, trainings = [], [], []
+    for problem in SIZES:
+        for optimizer in OPTIMIZERS:
+            found = study.complete(problem, optimizer)
+            if found is None:
+                continue
+            if problem not in [setup.problem for setup in setups]:
+                setups.append(_setup(problem, study, found[SEARCHED]))
+            trials += _trials(problem, optimizer, found[SEARCHED])
+            for kind in (BEST, DEFAULT):
+                trainings += _trainings(problem, optimizer, kind, found[kind]) if kind in found else []
+    return setups, trials, trainings
+
+
+def _setup(problem: str, study: Study, found: SearchResult) -> Setup:
+    size = dataclasses.asdict(SIZES[problem])
+    del size["trainings"]
+    versions = " ".join(f"{name} {version}" for name, version in (found.config.get("versions") or {}).items())
+    budget = found.config["max_epochs"]
+    return Setup(problem, **size, budget=budget, seeds=study.seeds, backend=found.config["backend"], versions=versions)
 
 
 def _trials(problem: str, optimizer: str, found: SearchResult) -> list[Trial]:
