@@ -3,10 +3,10 @@
     python scripts/evidence.py [DIR] [--problem mnist_mlp ...] [--optimizer adam ...] [--trials N] [--seeds N] [--minutes M]
                                [--engine local|ray] [--workers N] [--data-dir DIR] [--tables DIR] [--tables-only]
 
-Each optimizer is searched on each problem by ASHA over its default range, for as many epochs as --trials whole trainings have; then
-its best setting and its default setting are trained with fresh seeds, the same for all. All optimizers go on the cheapest problem
-first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems, on other machines, too,
-if the folders of DIR are put together. In the end, and with --tables-only at once, docs/evidence gets the tables of all that is
+Each optimizer is searched on each problem by ASHA over its default range, for as many epochs as --trials whole trainings have;
+then its best setting and its default setting are trained with fresh seeds, the same for all. All optimizers go on the cheapest
+problem first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems on other machines,
+too, if the folders of DIR are put together. In the end, and with --tables-only at once, docs/evidence gets the tables of all that is
 complete in DIR. `evidence_cost.py` measures what a step costs, and `evidence_pages.py` renews docs/which.md.
 """
 
@@ -52,9 +52,13 @@ def parser() -> argparse.ArgumentParser:
     """Of the command line."""
     made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     results = pathlib.Path("results") / "evidence"
-    made.add_argument("directory", nargs="?", type=pathlib.Path, default=results, metavar="DIR", help=f"of the stores (default: {results})")
+    made.add_argument(
+        "directory", nargs="?", type=pathlib.Path, default=results, metavar="DIR", help=f"of the stores (default: {results})"
+    )
     made.add_argument("--problem", nargs="+", choices=SIZES, default=list(SIZES), metavar="NAME", help=", ".join(SIZES))
-    made.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS, metavar="NAME", help="default: all but sgd")
+    made.add_argument(
+        "--optimizer", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS, metavar="NAME", help="default: all but sgd"
+    )
     own = ", ".join(f"{name} {size.trainings}" for name, size in SIZES.items())
     made.add_argument("--trials", type=count, metavar="N", help=f"a search trains as many epochs as so many trainings ({own})")
     made.add_argument("--seeds", type=count, default=10, metavar="N", help="of the best and of the default setting (10)")

@@ -3,9 +3,9 @@
     python scripts/evidence_cost.py [--problem mnist_mlp ...] [--optimizer adam ...] [--rounds N] [--steps N]
 
 On each problem of `evidence.py`, at its size, a model for each optimizer, in one process. After an epoch that is not counted, each
-round trains all of them in turn, in compiled epochs as a search does; of the rounds the median counts. So what else the machine does
-falls on all of them alike. What was measured of other problems and optimizers is kept; all that is to be compared should be measured
-by one command.
+round trains all of them in turn, in compiled epochs as a search does; the median of the rounds counts. So what else the machine
+does falls on all of them alike. What was measured of other problems and optimizers is kept; all that is to be compared on a problem
+should be measured by one command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.evidence_problems import SIZES, problem_of  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, say_on_stderr  # noqa: E402
-from scripts.evidence_tables import FOLDER, FILES, Cost, read, write  # noqa: E402
+from scripts.evidence_tables import FILES, FOLDER, Cost, read, write  # noqa: E402
 
 
 def measured(problem: str, optimizers: list[str], rounds: int, steps: int, data_dir=None) -> list[Cost]:
@@ -91,8 +91,8 @@ def main(arguments=None):
     import_keras_quietly()
     for problem in chosen.problem:
         own = measured(problem, chosen.optimizer, chosen.rounds, chosen.steps, chosen.data_dir)
-        others = [line for line in read(Cost, chosen.tables) if (line.problem, line.optimizer) not in {(o.problem, o.optimizer) for o in own}]
-        write([*others, *own], Cost, chosen.tables)
+        known = {(line.problem, line.optimizer): line for line in [*read(Cost, chosen.tables), *own]}
+        write(known.values(), Cost, chosen.tables)
         say_on_stderr(f"{problem}: {len(own)} optimizers")
     print(chosen.tables / FILES[Cost])
 

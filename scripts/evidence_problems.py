@@ -47,15 +47,15 @@ SIZES = {
     "digits_mlp": Size("digits", "accuracy", 0.01, 1_056, 360, 360, 32, epochs=20, min_epochs=2, trainings=16),
     "mnist_mlp": Size("MNIST", "accuracy", 0.01, 5_120, 2_000, 10_000, 64, epochs=6, min_epochs=2, trainings=16),
     "cifar10_cnn": Size(
-        *("CIFAR-10", "accuracy", 0.01, 3_072, 1_000, 2_000, 32), epochs=5, min_epochs=1, trainings=8, fix={"filters": 8}
+        *("CIFAR-10", "accuracy", 0.01, 2_560, 500, 1_000, 32), epochs=4, min_epochs=1, trainings=6, fix={"filters": 8}
     ),
     "shakespeare_gpt": Size(
-        *("Shakespeare", "loss", 0.02, 640, 160, 160, 8),
-        **{"epochs": 3, "min_epochs": 1, "trainings": 8},
+        *("Shakespeare", "loss", 0.02, 512, 128, 128, 8),
+        **{"epochs": 3, "min_epochs": 1, "trainings": 6},
         fix={"layers": 1, "width": 32, "heads": 2},
     ),
     "fashion_mnist_2c2d": Size(
-        *("Fashion-MNIST", "accuracy", 0.01, 768, 500, 1_000, 32), epochs=4, min_epochs=1, trainings=8, fix={"units": 128}
+        *("Fashion-MNIST", "accuracy", 0.01, 512, 400, 500, 32), epochs=3, min_epochs=1, trainings=6, fix={"units": 128}
     ),
 }
 """Cheapest first, as they are trained in this order."""

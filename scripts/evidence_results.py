@@ -9,13 +9,13 @@ import pathlib
 import statistics
 from collections.abc import Mapping
 
-from scripts.evidence_problems import SIZES
 from scripts.evidence_runs import OPTIMIZERS
-from scripts.evidence_tables import FOLDER, Cost, Training, Trial, read
+from scripts.evidence_tables import FOLDER, Cost, Setup, Training, Trial, read
 from scripts.searches import BEST, DEFAULT, axes
 from tuning.results.statistics import SIGNIFICANT, Difference, Summary, difference, holm, summary
 
 REFERENCE = "adam"  # what its default setting reaches is the target, and what its step costs the unit
+NEAR = 3  # points: what of the settings counts as near the best after the first epochs of a search
 EDGE = 0.05  # of a range, to each side, in its scale
 
 
@@ -64,15 +64,15 @@ class Evidence:
     Only problems count on which every one of the optimizers has been searched and confirmed, and only such optimizers.
 
     Args:
-        trials, trainings, costs: the lines of the tables.
+        setups, trials, trainings, costs: the lines of the tables.
     """
 
-    def __init__(self, trials: list[Trial], trainings: list[Training], costs: list[Cost]):
+    def __init__(self, setups: list[Setup], trials: list[Trial], trainings: list[Training], costs: list[Cost]):
+        self.setups = {line.problem: line for line in setups}
         self.trials, self.trainings, self.costs = trials, trainings, costs
         known = {(line.problem, line.optimizer) for line in trainings if line.kind == DEFAULT}
         self.optimizers = [name for name in OPTIMIZERS if any(name == optimizer for _, optimizer in known)]
-        self.problems = [name for name in SIZES if all((name, optimizer) in known for optimizer in self.optimizers)]
-        self.incomplete = [name for name in SIZES if name not in self.problems]
+        self.problems = [name for name in self.setups if all((name, optimizer) in known for optimizer in self.optimizers)]
         self._trainings: dict[tuple[str, str, str], list[Training]] = {}
         for line in trainings:
             self._trainings.setdefault((line.problem, line.optimizer, line.kind), []).append(line)
@@ -80,7 +80,7 @@ class Evidence:
     @classmethod
     def read(cls, folder: pathlib.Path = FOLDER) -> Evidence:
         """From the files."""
-        return cls(read(Trial, folder), read(Training, folder), read(Cost, folder))
+        return cls(read(Setup, folder), read(Trial, folder), read(Training, folder), read(Cost, folder))
 
     # -- what was reached ---------------------------------------------------------------------------
 
@@ -103,19 +103,23 @@ class Evidence:
 
     def is_better(self, problem: str, one: float, other: float) -> bool:
         """Whether a value of the metric is better than another one."""
-        return one < other if SIZES[problem].metric == "loss" else one > other
+        return one < other if self.setups[problem].metric == "loss" else one > other
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - it lives as long as the process
+    @functools.cache  # noqa: B019 - it lives as long as the process
     def best(self, problem: str) -> str:
         """The optimizer whose best setting has the best mean."""
         means = {name: found.mean for name in self.optimizers if (found := self.reached(problem, name)) is not None}
-        return (min if SIZES[problem].metric == "loss" else max)(means, key=lambda name: means[name])
+        return (min if self.setups[problem].metric == "loss" else max)(means, key=lambda name: means[name])
 
     def gap(self, problem: str, optimizer: str, kind: str = BEST) -> float:
         """How many points the mean is below the best one; infinite if most trainings diverged."""
         found, best = self.reached(problem, optimizer, kind), self.reached(problem, self.best(problem))
-        return math.inf if found is None or best is None else abs(found.mean - best.mean) / SIZES[problem].near * (
-            -1 if self.is_better(problem, found.mean, best.mean) else 1
+        return (
+            math.inf
+            if found is None or best is None
+            else abs(found.mean - best.mean)
+            / self.setups[problem].near
+            * (-1 if self.is_better(problem, found.mean, best.mean) else 1)
         )
 
     def worst_gap(self, optimizer: str, kind: str = BEST) -> float:
@@ -132,7 +136,7 @@ class Evidence:
 
     # -- what differs -------------------------------------------------------------------------------
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019
+    @functools.cache  # noqa: B019
     def pairs(self, problem: str) -> tuple[Pair, ...]:
         """All pairs of optimizers, with p-values adjusted for their number (Holm)."""
         ranked = sorted(
@@ -154,11 +158,27 @@ class Evidence:
         there = [name for name in self.optimizers if self.reached(problem, name) is not None]
         return [name for name in there if name == best or not self.differs(problem, best, name)]
 
+    def not_improved(self, optimizer: str) -> list[str]:
+        """The problems on which its best setting is not significantly better than its default setting, of as many tests."""
+        tested = [
+            (problem, difference(self.sample(problem, optimizer), default))
+            for problem in self.problems
+            if len(default := self.sample(problem, optimizer, DEFAULT)) > 1 and len(self.sample(problem, optimizer)) > 1
+        ]
+        adjusted = holm([found.p for _, found in tested])
+        return [
+            problem
+            for (problem, found), p in zip(tested, adjusted, strict=True)
+            if p is None or p >= SIGNIFICANT or not self.is_better(problem, found.difference, 0.0)
+        ]
+
     # -- how soon -----------------------------------------------------------------------------------
 
     def target(self, problem: str) -> float:
         """What counts as arrived: the mean of what the reference's default setting reaches, on the validation data."""
-        return statistics.fmean(line.validation for line in self.lines(problem, REFERENCE, DEFAULT) if line.validation is not None)
+        return statistics.fmean(
+            line.validation for line in self.lines(problem, REFERENCE, DEFAULT) if line.validation is not None
+        )
 
     def epochs_to_target(self, problem: str, optimizer: str, kind: str = BEST) -> float:
         """The median over the seeds; infinite if most never arrive."""
@@ -180,15 +200,15 @@ class Evidence:
     # -- how much the setting matters ---------------------------------------------------------------
 
     def share_near(self, problem: str, optimizer: str) -> float:
-        """The share of the evenly spread settings that are at most a point below the best of them after the first rung."""
+        """The share of the evenly spread settings that are at most `NEAR` points below the best of them after the first rung."""
         own = [line for line in self.trials if (line.problem, line.optimizer) == (problem, optimizer) and line.continues is None]
         first = min(line.epochs for line in own)
         scores = [line.score if line.state == "completed" else None for line in own if line.epochs == first]
         known = [score for score in scores if score is not None and math.isfinite(score)]
         if not known:
             return 0.0
-        best = min(known) if SIZES[problem].metric == "loss" else max(known)
-        return sum(abs(score - best) <= SIZES[problem].near + 1e-9 for score in known) / len(scores)
+        best = min(known) if self.setups[problem].metric == "loss" else max(known)
+        return sum(abs(score - best) <= NEAR * self.setups[problem].near + 1e-9 for score in known) / len(scores)
 
     def best_setting(self, problem: str, optimizer: str) -> Mapping[str, float] | None:
         """Of the search: the best of the trials that trained longest."""
@@ -196,7 +216,7 @@ class Evidence:
         whole = [line for line in own if line.score is not None and line.state == "completed"]
         if not whole:
             return None
-        sign = 1 if SIZES[problem].metric == "loss" else -1
+        sign = 1 if self.setups[problem].metric == "loss" else -1
         return min(whole, key=lambda line: (-line.epochs, sign * line.score, line.number)).setting
 
     def edges(self) -> list[Edge]:

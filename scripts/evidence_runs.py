@@ -80,6 +80,7 @@ class Study:
         enough = all(len(each.trials) >= self.seeds for each in found.values())
         return {SEARCHED: search, **found} if enough and found.keys() == kinds.keys() else None
 
+
 def _stored(directory: pathlib.Path) -> SearchResult | None:
     return SearchResult.load(directory) if stores.exists(directory) else None
 

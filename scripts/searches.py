@@ -1,4 +1,4 @@
-"""A search of an optimizer, and then trainings of its best and of its default setting with fresh seeds: what the studies share."""
+"""A search of an optimizer, and then trainings of its best and of its default setting with fresh seeds, as the studies do."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts.chromium import write_png  # noqa: E402
-from scripts.searches import SEARCHED, searched_and_confirmed  # noqa: E402
+from scripts.searches import searched_and_confirmed  # noqa: E402
 from scripts.sensitivity_pictures import picture  # noqa: E402
 from scripts.sensitivity_tables import STORIES, table  # noqa: E402
 from scripts.sensitivity_trials import (  # noqa: E402

@@ -46,6 +46,7 @@ BUDGETS = {
 
 # -- the table of all trainings --------------------------------------------------------------------
 
+
 @dataclasses.dataclass(frozen=True)
 class Training:
     """A line of the table.
