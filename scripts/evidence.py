@@ -5,9 +5,10 @@
 
 Each optimizer is searched on each problem by ASHA over its default range, for as many epochs as --trials whole trainings have;
 then its best setting and its default setting are trained with fresh seeds, the same for all. All optimizers go on the cheapest
-problem first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems on other machines,
-too, if the folders of DIR are put together. In the end, and with --tables-only at once, docs/evidence gets the tables of all that is
-complete in DIR. `evidence_cost.py` measures what a step costs, and `evidence_pages.py` renews docs/which.md.
+problem first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems on other
+machines, too, if the folders of DIR are put together. In the end, and with --tables-only at once, the tables of all that is
+complete in DIR are written: into DIR/tables, or with --tables docs/evidence those of the documentation. `evidence_cost.py`
+measures what a step costs, and `evidence_pages.py` renews docs/which.md.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 
 from scripts.evidence_problems import SIZES  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, Study, run_all, say_on_stderr  # noqa: E402
-from scripts.evidence_tables import FOLDER, Setup, Training, Trial, of_stores, write  # noqa: E402
+from scripts.evidence_tables import Setup, Training, Trial, of_stores, write  # noqa: E402
 from tuning.errors import SearchError  # noqa: E402
 
 
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--engine", choices=["local", "ray"], default="local")
     made.add_argument("--workers", type=count, default=1, metavar="N", help="processes that train (1)")
     made.add_argument("--data-dir", metavar="DIR", help="with the data sets")
-    made.add_argument("--tables", type=pathlib.Path, default=FOLDER, metavar="DIR", help="where they are written (docs/evidence)")
+    made.add_argument("--tables", type=pathlib.Path, metavar="DIR", help="where they are written (default: DIR/tables)")
     made.add_argument("--tables-only", action="store_true", help="train nothing")
     return made
 
@@ -78,7 +79,7 @@ def main(arguments=None) -> int:
     chosen = parser().parse_args(arguments)
     options = {"engine": chosen.engine, "workers": chosen.workers, "data_dir": chosen.data_dir}
     study = Study(chosen.directory, chosen.seeds, chosen.trials, options)
-    left = 0
+    folder, left = chosen.tables or chosen.directory / "tables", 0
     try:
         if not chosen.tables_only:
             import_keras_quietly()
@@ -87,7 +88,7 @@ def main(arguments=None) -> int:
         if not tables[Setup]:
             raise SearchError(f"Nothing is complete in {chosen.directory}: there is nothing to write tables of.")
         for kind, lines in tables.items():
-            write(lines, kind, chosen.tables)
+            write(lines, kind, folder)
     except SearchError as error:
         print(error, file=sys.stderr)
         return 2
@@ -95,7 +96,7 @@ def main(arguments=None) -> int:
         say_on_stderr("interrupted: the same command goes on")
         return 130
     say_on_stderr(f"{left} are left" if left else "all is done")
-    print(chosen.tables)
+    print(folder)
     return 0
 
 

@@ -1,11 +1,11 @@
-"""What a training step costs with each optimizer, and how many bytes its state has: docs/evidence/costs.csv.
+"""What a training step costs with each optimizer, and how many bytes its state has: the table costs.csv.
 
     python scripts/evidence_cost.py [--problem mnist_mlp ...] [--optimizer adam ...] [--rounds N] [--steps N]
 
-On each problem of `evidence.py`, at its size, a model for each optimizer, in one process. After an epoch that is not counted, each
-round trains all of them in turn, in compiled epochs as a search does; the median of the rounds counts. So what else the machine
-does falls on all of them alike. What was measured of other problems and optimizers is kept; all that is to be compared on a problem
-should be measured by one command.
+On each problem of `evidence.py`, at its size, a model for each optimizer, in one process. After an epoch that is not counted,
+each round trains all of them in turn, in compiled epochs as a search does; the median of the rounds counts. So what else the
+machine does falls on all of them alike. What was measured of other problems and optimizers is kept; all that is to be compared
+on a problem should be measured by one command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 from scripts.evidence_problems import SIZES, problem_of  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, say_on_stderr  # noqa: E402
-from scripts.evidence_tables import FILES, FOLDER, Cost, read, write  # noqa: E402
+from scripts.evidence_tables import FILES, Cost, read, write  # noqa: E402
+
+TABLES = pathlib.Path("results") / "evidence" / "tables"
 
 
 def measured(problem: str, optimizers: list[str], rounds: int, steps: int, data_dir=None) -> list[Cost]:
@@ -81,7 +83,7 @@ def main(arguments=None):
     parser.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=64, help="at most, of a round")
-    parser.add_argument("--tables", type=pathlib.Path, default=FOLDER, help="the folder of the table", metavar="DIR")
+    parser.add_argument("--tables", type=pathlib.Path, default=TABLES, help=f"of the table ({TABLES})", metavar="DIR")
     parser.add_argument("--data-dir", help="with the data sets", metavar="DIR")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1 or chosen.steps < 1:

@@ -2,8 +2,8 @@
 
     python scripts/evidence_pages.py [--tables DIR] [--check]
 
-A page has the tables and the sentences with their numbers between lines `<!-- NAME -->` and `<!-- end of NAME -->`. A sentence that
-the tables do not support any more is an error that says which one: a person has to write another.
+A page has the tables and the sentences with their numbers between lines `<!-- NAME -->` and `<!-- end of NAME -->`. A sentence
+that the tables do not support any more is an error that says which one: a person has to write another.
 """
 
 from __future__ import annotations

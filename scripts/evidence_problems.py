@@ -47,7 +47,7 @@ SIZES = {
     "digits_mlp": Size("digits", "accuracy", 0.01, 1_056, 360, 360, 32, epochs=20, min_epochs=2, trainings=16),
     "mnist_mlp": Size("MNIST", "accuracy", 0.01, 5_120, 2_000, 10_000, 64, epochs=6, min_epochs=2, trainings=16),
     "cifar10_cnn": Size(
-        *("CIFAR-10", "accuracy", 0.01, 2_560, 500, 1_000, 32), epochs=4, min_epochs=1, trainings=6, fix={"filters": 8}
+        *("CIFAR-10", "accuracy", 0.01, 2_048, 500, 1_000, 32), epochs=3, min_epochs=1, trainings=6, fix={"filters": 8}
     ),
     "shakespeare_gpt": Size(
         *("Shakespeare", "loss", 0.02, 512, 128, 128, 8),

@@ -158,19 +158,22 @@ class Evidence:
         there = [name for name in self.optimizers if self.reached(problem, name) is not None]
         return [name for name in there if name == best or not self.differs(problem, best, name)]
 
-    def not_improved(self, optimizer: str) -> list[str]:
-        """The problems on which its best setting is not significantly better than its default setting, of as many tests."""
-        tested = [
-            (problem, difference(self.sample(problem, optimizer), default))
-            for problem in self.problems
-            if len(default := self.sample(problem, optimizer, DEFAULT)) > 1 and len(self.sample(problem, optimizer)) > 1
-        ]
-        adjusted = holm([found.p for _, found in tested])
-        return [
-            problem
-            for (problem, found), p in zip(tested, adjusted, strict=True)
-            if p is None or p >= SIGNIFICANT or not self.is_better(problem, found.difference, 0.0)
-        ]
+    @functools.cache  # noqa: B019
+    def improved(self) -> frozenset[tuple[str, str]]:
+        """(problem, optimizer) where the best setting is significantly better than the default one, of all such comparisons.
+
+        Where the default setting has no result, because it diverges, it is, too.
+        """
+        both = [(problem, optimizer) for problem in self.problems for optimizer in self.optimizers]
+        samples = {pair: (self.sample(*pair), self.sample(*pair, DEFAULT)) for pair in both}
+        found = {pair: difference(*each) for pair, each in samples.items() if all(each)}
+        adjusted = holm([each.p for each in found.values()])
+        better = {
+            pair
+            for (pair, each), p in zip(found.items(), adjusted, strict=True)
+            if p is not None and p < SIGNIFICANT and self.is_better(pair[0], each.difference, 0.0)
+        }
+        return frozenset(better | {pair for pair, (best, default) in samples.items() if best and not default})
 
     # -- how soon -----------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ def without_a_search(evidence: Evidence, korean: bool) -> str:
     """Whom to take if one does not search."""
     found, text = _smallest_worst(evidence, DEFAULT)
     median = statistics.median(evidence.worst_gap(name, DEFAULT) for name in evidence.optimizers)
-    holds = 2 * evidence.worst_gap(found[-1], DEFAULT) < median
+    holds = evidence.worst_gap(found[-1], DEFAULT) < median
     adam = evidence.worst_gap("adam", DEFAULT)
     return said("without_a_search", korean, holds=holds, listed=text, adam=adam, median=median)
 
@@ -137,7 +137,8 @@ def significance(evidence: Evidence, korean: bool) -> str:
     text = listed(map(_name, good), korean, ", ")
     lines.append(said("significant_nowhere", korean, number=len(good), all=everyone, listed=text))
     most = len(evidence.problems) - 1
-    idle = [name for name in ranked(evidence) if len(evidence.not_improved(name)) >= most]
+    improved = {name: sum(optimizer == name for _, optimizer in evidence.improved()) for name in ranked(evidence)}
+    idle = [name for name, number in improved.items() if len(evidence.problems) - number >= most]
     text = listed(map(_name, idle), korean, ", ")
     lines.append(said("significant_default", korean, of=most, number=len(idle), all=everyone, listed=text))
     return "\n".join(f"- {line}" for line in lines)
