@@ -34,7 +34,7 @@ PICTURE = ROOT / "docs" / "pictures" / "which.png"
 NARROW = PICTURE.with_name("which.narrow.png")
 
 BLOCKS = {
-    "problems": evidence_blocks.problems_table,
+    "problems": evidence_text.problems,
     "recommendations": evidence_text.recommendations,
     "results": evidence_blocks.results_table,
     "costs": evidence_blocks.costs_table,

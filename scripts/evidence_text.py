@@ -11,7 +11,8 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-from scripts.evidence_blocks import names, points_text, ranked
+from scripts.evidence_blocks import names, points_text, problems_table, ranked
+from scripts.evidence_problems import SIZES
 from scripts.evidence_results import EDGE, Edge, Evidence
 from scripts.searches import BEST, DEFAULT, axes
 from tuning.errors import SearchError
@@ -41,6 +42,18 @@ def said(sentence: str, korean: bool, *, holds: bool = True, **numbers: Any) -> 
 def listed(texts: Iterable[str], korean: bool, separator: str = "; ") -> str:
     """A list, or that there is none."""
     return separator.join(texts) or ("없음" if korean else "none")
+
+
+def problems(evidence: Evidence, korean: bool) -> str:
+    """The table of the problems, how much was trained, and which problems are still to come."""
+    searched = [line for line in evidence.trials if line.problem in evidence.problems and line.continues is None]
+    confirmed = sum(line.problem in evidence.problems for line in evidence.trainings)
+    backend = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}[evidence.setups[evidence.problems[0]].backend]
+    numbers = {"searched": len(searched), "searches": len({(line.problem, line.optimizer) for line in searched})}
+    parts = [problems_table(evidence, korean), said("trained", korean, **numbers, confirmed=confirmed, backend=backend)]
+    if missing := [f"`{name}`" for name in SIZES if name not in evidence.problems]:
+        parts[-1] += " " + said("not_done", korean, listed=", ".join(missing))
+    return "\n\n".join(parts)
 
 
 # -- recommendations --------------------------------------------------------------------------------
