@@ -37,18 +37,16 @@ def test_each_setting_was_trained_with_the_same_seeds_which_no_search_had():
 
 
 def test_the_searches_had_equal_budgets():
-    trained = collections.Counter()
-    for line in TABLES.trials:
-        before = next(
-            (each.epochs for each in TABLES.trials if line.continues is not None
-             and (each.problem, each.optimizer, each.number) == (line.problem, line.optimizer, line.continues)), 0
-        )  # fmt: skip
-        trained[line.problem, line.optimizer] += line.epochs - before
+    trained, diverged = collections.Counter(), set()
+    lines = {(line.problem, line.optimizer, line.number): line for line in TABLES.trials}
+    for (problem, name, _), line in lines.items():
+        trained[problem, name] += line.epochs - (0 if line.continues is None else lines[problem, name, line.continues].epochs)
+        diverged |= {(problem, name)} if line.state == "diverged" else set()
     for problem in TABLES.problems:
         setup = TABLES.setups[problem]
         for name in OPTIMIZERS:
             assert trained[problem, name] <= setup.budget
-            if not any(line.state == "diverged" for line in TABLES.trials if (line.problem, line.optimizer) == (problem, name)):
+            if (problem, name) not in diverged:  # which end earlier than planned
                 assert trained[problem, name] > setup.budget - setup.epochs
 
 
