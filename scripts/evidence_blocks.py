@@ -8,7 +8,6 @@ import keras_optims
 from scripts.evidence_results import NEAR, REFERENCE, Evidence
 from scripts.searches import BEST, DEFAULT
 from scripts.sensitivity_tables import markdown
-from tuning.results.statistics import Summary
 
 
 def title(optimizer: str) -> str:
@@ -21,18 +20,19 @@ def names(optimizers) -> str:
     return ", ".join(keras_optims.OPTIMIZERS[name].__name__ for name in optimizers)
 
 
-def value_text(metric: str, found: Summary | None) -> str:
-    """Mean and half of the interval: an accuracy in per cent, or a loss."""
-    if found is None:
-        return "-"
-    factor, digits = (1, 3) if metric == "loss" else (100, 1)
-    half = "" if found.half is None else f" ± {factor * found.half:.{digits}f}"
-    return f"{factor * found.mean:.{digits}f}{half}"
+def value_text(evidence: Evidence, problem: str, optimizer: str, korean: bool) -> str:
+    """Mean and half of the interval, an accuracy in per cent or a loss; and how many trainings diverged."""
+    found, lost = evidence.reached(problem, optimizer), evidence.diverged(problem, optimizer)
+    factor, digits = (1, 3) if evidence.setups[problem].metric == "loss" else (100, 1)
+    half = "" if found is None or found.half is None else f" ± {factor * found.half:.{digits}f}"
+    value = "" if found is None else f"{factor * found.mean:.{digits}f}{half}"
+    diverged = f"{lost}번 발산" if korean else f"{lost} diverged"
+    return value if not lost else f"{value} ({diverged})" if value else diverged
 
 
 def points_text(points: float) -> str:
-    """Points below the best; a dash if there are none."""
-    return "-" if math.isinf(points) else f"{round(points, 1) + 0.0:.1f}"
+    """Points below the best; infinitely many where most trainings diverge."""
+    return "∞" if math.isinf(points) else f"{round(points, 1) + 0.0:.1f}"
 
 
 def ranked(evidence: Evidence) -> list[str]:
@@ -72,7 +72,7 @@ def results_table(evidence: Evidence, korean: bool) -> str:
     level = {problem: evidence.not_worse(problem) for problem in evidence.problems}
     rows = []
     for name in ranked(evidence):
-        cells = [value_text(evidence.setups[problem].metric, evidence.reached(problem, name)) for problem in evidence.problems]
+        cells = [value_text(evidence, problem, name, korean) for problem in evidence.problems]
         bold = [f"**{cell}**" if name in level[problem] else cell for problem, cell in zip(evidence.problems, cells, strict=True)]
         both = [(evidence.mean_gap(name, kind), evidence.worst_gap(name, kind)) for kind in (BEST, DEFAULT)]
         gaps = [f"{points_text(mean)}, {points_text(most)}" for mean, most in both]

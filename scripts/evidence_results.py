@@ -245,10 +245,8 @@ class Evidence:
         """Optimizer -> the problems on which its default setting is more than so many points below its own best setting."""
         found = {}
         for optimizer in self.optimizers:
-            gaps = {
-                problem: self.gap(problem, optimizer, DEFAULT) - self.gap(problem, optimizer, BEST) for problem in self.problems
-            }
-            found[optimizer] = [problem for problem, gap in gaps.items() if gap > points]
+            best = {problem: self.gap(problem, optimizer) for problem in self.problems}
+            found[optimizer] = [problem for problem in best if self.gap(problem, optimizer, DEFAULT) > best[problem] + points]
         return {optimizer: problems for optimizer, problems in found.items() if problems}
 
     def bytes_per_weight(self, optimizer: str) -> float | None:

@@ -63,7 +63,8 @@ def gains(evidence: Evidence) -> dict[str, float]:
     """Optimizer -> how many points its search gained over its default setting, the median over the problems."""
 
     def gain(problem: str, name: str) -> float:
-        return evidence.gap(problem, name, DEFAULT) - evidence.gap(problem, name)
+        default, best = evidence.gap(problem, name, DEFAULT), evidence.gap(problem, name)
+        return 0.0 if default == best else default - best  # both may be infinite
 
     return {name: statistics.median(gain(problem, name) for problem in evidence.problems) for name in evidence.optimizers}
 
@@ -143,7 +144,7 @@ def significance(evidence: Evidence, korean: bool) -> str:
     for problem in evidence.problems:
         pairs, setup = evidence.pairs(problem), evidence.setups[problem]
         differ = [abs(pair.difference.difference) / setup.near for pair in pairs if pair.significant]
-        least, level = points_text(min(differ, default=math.inf)), len(evidence.not_worse(problem))
+        least, level = f"{min(differ, default=0.0):.1f}", len(evidence.not_worse(problem))
         numbers = {"pairs": len(pairs), "differ": len(differ), "least": least, "level": level}
         lines.append(said("significant_on", korean, title=setup.title, **numbers))
     good = [name for name in ranked(evidence) if all(name in evidence.not_worse(problem) for problem in evidence.problems)]
