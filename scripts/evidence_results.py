@@ -58,6 +58,11 @@ class Edge:
     of: int
 
 
+def least_at_an_edge(searches: int) -> int:
+    """In how many of so many searches the best value must be at the same end: more than a third, and not in one alone."""
+    return max(2, searches // 3 + 1)
+
+
 class Evidence:
     """All that the tables say.
 
@@ -223,7 +228,7 @@ class Evidence:
         return min(whole, key=lambda line: (-line.epochs, sign * line.score, line.number)).setting
 
     def edges(self) -> list[Edge]:
-        """Hyperparameters whose best value is at the same end of the searched range in more than a third of the searches."""
+        """Hyperparameters whose best value is at the same end of the searched range in more than a third of the searches, and not in one."""
         found = []
         for optimizer in self.optimizers:
             settings = {problem: self.best_setting(problem, optimizer) for problem in self.problems}
@@ -237,7 +242,7 @@ class Evidence:
                 ends = {"low": lambda place: place <= EDGE, "high": lambda place: place >= 1 - EDGE}
                 for end, is_there in ends.items():
                     there = tuple(problem for problem, place in places.items() if is_there(place))
-                    if len(there) > len(places) / 3:
+                    if len(there) >= least_at_an_edge(len(places)):
                         found.append(Edge(optimizer, name, end, there, len(places)))
         return found
 

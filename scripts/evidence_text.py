@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.evidence_blocks import names, points_text, problems_table, ranked
 from scripts.evidence_problems import SIZES
-from scripts.evidence_results import EDGE, Edge, Evidence
+from scripts.evidence_results import EDGE, Edge, Evidence, least_at_an_edge
 from scripts.searches import BEST, DEFAULT, axes
 from tuning.errors import SearchError
 
@@ -167,9 +167,11 @@ def _name(optimizer: str) -> str:
 
 def agreement_of_ranks(evidence: Evidence) -> float:
     """The mean rank correlation (Spearman's) of the optimizers between two problems."""
+    from scipy.stats import spearmanr
+
     gaps = {problem: [evidence.gap(problem, name) for name in evidence.optimizers] for problem in evidence.problems}
     pairs = itertools.combinations(gaps.values(), 2)
-    return statistics.fmean(statistics.correlation(one, other, method="ranked") for one, other in pairs)
+    return statistics.fmean(float(spearmanr(one, other).statistic) for one, other in pairs)
 
 
 def published(evidence: Evidence, korean: bool) -> str:
@@ -201,8 +203,8 @@ def edge_text(edge: Edge, korean: bool) -> str:
 
 
 def chance_of_an_edge(searches: int) -> float:
-    """That the values of a hyperparameter that does not matter are at one end in more than a third of so many searches."""
-    least = searches // 3 + 1
+    """That the values of a hyperparameter that does not matter lie so in so many searches."""
+    least = least_at_an_edge(searches)
     one_end = sum(math.comb(searches, k) * EDGE**k * (1 - EDGE) ** (searches - k) for k in range(least, searches + 1))
     return 2 * one_end
 
