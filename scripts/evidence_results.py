@@ -228,7 +228,7 @@ class Evidence:
         return min(whole, key=lambda line: (-line.epochs, sign * line.score, line.number)).setting
 
     def edges(self) -> list[Edge]:
-        """Hyperparameters whose best value is at the same end of the searched range in as many searches as `least_at_an_edge` says."""
+        """Hyperparameters whose best value is at the same end of the range in `least_at_an_edge` of the searches, or more."""
         found = []
         for optimizer in self.optimizers:
             settings = {problem: self.best_setting(problem, optimizer) for problem in self.problems}

@@ -60,6 +60,7 @@ class Study:
             "fix": {**size.fix, "batch_size": size.batch_size},
             "jit": "auto",
             "progress": False,
+            "retry_failed": True,
             **self.options,
         }
         confirmed = {**common, "keep_models": 0}
@@ -77,7 +78,7 @@ class Study:
         kinds = {DEFAULT: None} if best is None else {DEFAULT: None, BEST: best.number}
         confirmed = {kind: _stored(place_of(folder, kind, number)) for kind, number in kinds.items()}
         found = {kind: each for kind, each in confirmed.items() if each is not None and each.ended is not None}
-        enough = all(len(each.trials) >= self.seeds for each in found.values())
+        enough = all(len(each.trials) >= self.seeds and not each.count("failed") for each in found.values())
         return {SEARCHED: search, **found} if enough and found.keys() == kinds.keys() else None
 
 

@@ -193,7 +193,7 @@ def of_stores(study: Study) -> tuple[list[Setup], list[Trial], list[Training]]:
                 setups.append(_setup(problem, study, found[SEARCHED]))
             trials += _trials(problem, optimizer, found[SEARCHED])
             for kind in (BEST, DEFAULT):
-                trainings += _trainings(problem, optimizer, kind, found[kind]) if kind in found else []
+                trainings += _trainings(problem, optimizer, kind, found[kind], study.seeds) if kind in found else []
     return setups, trials, trainings
 
 
@@ -213,7 +213,7 @@ def _trials(problem: str, optimizer: str, found: SearchResult) -> list[Trial]:
     ]
 
 
-def _trainings(problem: str, optimizer: str, kind: str, found: SearchResult) -> list[Training]:
+def _trainings(problem: str, optimizer: str, kind: str, found: SearchResult, seeds: int) -> list[Training]:
     metric = test_metric(found.objective)
 
     def curve(trial):
@@ -225,6 +225,5 @@ def _trainings(problem: str, optimizer: str, kind: str, found: SearchResult) -> 
             at_best_epoch(each, metric) if each.state == "completed" else None,
             curve(each),
         )
-        for each in found.trials
-        if each.trainings
+        for each in found.trials[:seeds]
     ]
