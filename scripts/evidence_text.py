@@ -108,8 +108,8 @@ def memory(evidence: Evidence, korean: bool) -> str:
     return said("memory", korean, holds=holds, listed=text, adam_bytes=bytes_of["adam"], adam=evidence.mean_gap("adam"))
 
 
-def over_adamw(evidence: Evidence, optimizer: str) -> tuple[float, float]:
-    """Epochs and seconds to the target over AdamW's: the geometric means over the problems on which both arrive."""
+def over_adamw(evidence: Evidence, optimizer: str) -> tuple[float, float, int]:
+    """Epochs and seconds to the target over AdamW's, geometric means over the problems on which both arrive, and their number."""
     epochs, seconds = [], []
     for problem in evidence.problems:
         own, other = (evidence.epochs_to_target(problem, name) for name in (optimizer, "adamw"))
@@ -117,14 +117,19 @@ def over_adamw(evidence: Evidence, optimizer: str) -> tuple[float, float]:
         if math.isfinite(own) and math.isfinite(other) and costs[0] is not None and costs[1] is not None:
             epochs.append(math.log(own / other))
             seconds.append(epochs[-1] + math.log(costs[0].milliseconds / costs[1].milliseconds))
-    return (math.exp(statistics.fmean(epochs)), math.exp(statistics.fmean(seconds))) if epochs else (math.nan, math.nan)
+    if not epochs:
+        return math.nan, math.nan, 0
+    return math.exp(statistics.fmean(epochs)), math.exp(statistics.fmean(seconds)), len(epochs)
 
 
 def seconds(evidence: Evidence, korean: bool) -> str:
     """Fewer epochs are not less time."""
-    found = {name: over_adamw(evidence, name) for name in MATRIX}
-    text = [said("seconds_each", korean, name=names([name]), epochs=own, seconds=time) for name, (own, time) in found.items()]
-    return said("seconds", korean, holds=all(time > own for own, time in found.values()), listed=listed(text, korean))
+    found, of = {name: over_adamw(evidence, name) for name in MATRIX}, len(evidence.problems)
+    text = [
+        said("seconds_each", korean, name=names([name]), epochs=own, seconds=time, there=there, of=of)
+        for name, (own, time, there) in found.items()
+    ]
+    return said("seconds", korean, holds=all(time > own for own, time, _ in found.values()), listed=listed(text, korean))
 
 
 RECOMMENDATIONS = (tune_first, without_a_search, good_everywhere, memory, seconds)
@@ -154,8 +159,27 @@ def significance(evidence: Evidence, korean: bool) -> str:
     improved = {name: sum(optimizer == name for _, optimizer in evidence.improved()) for name in ranked(evidence)}
     idle = [name for name, number in improved.items() if len(evidence.problems) - number >= most]
     text = listed(map(_name, idle), korean, ", ")
-    lines.append(said("significant_default", korean, of=most, number=len(idle), all=everyone, listed=text))
+    lines.append(said("significant_default", korean, of=most, problems=most + 1, number=len(idle), all=everyone, listed=text))
+    lines += diverged(evidence, korean)
     return "\n".join(f"- {line}" for line in lines)
+
+
+def diverged(evidence: Evidence, korean: bool) -> list[str]:
+    """A sentence on the trainings that did, if any did."""
+
+    def those(kind: str) -> str:
+        found = {
+            (problem, name): number
+            for problem in evidence.problems
+            for name in evidence.optimizers
+            if (number := evidence.diverged(problem, name, kind))
+        }
+        texts = (f"{_name(name)}, {evidence.setups[problem].title}: {number}" for (problem, name), number in found.items())
+        return listed(texts, korean)
+
+    best, default = those(BEST), those(DEFAULT)
+    seeds = max(evidence.setups[problem].seeds for problem in evidence.problems)
+    return [] if best == default == listed((), korean) else [said("diverged", korean, seeds=seeds, best=best, default=default)]
 
 
 def _name(optimizer: str) -> str:
@@ -188,6 +212,7 @@ def published(evidence: Evidence, korean: bool) -> str:
         **{"ranks": agreement_of_ranks(evidence), "trying": trying, "tuning": evidence.mean_gap("adam")},
         **{name: evidence.mean_gap(name, DEFAULT) for name in ("prodigy", "nadamw")},
         **ratios,
+        "of": len(evidence.problems),
     }
     return "\n".join(f"- {said(name, korean, **numbers)}" for name in ("schmidt", "algoperf", "free", "wen"))
 
