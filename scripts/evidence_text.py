@@ -136,8 +136,10 @@ RECOMMENDATIONS = (tune_first, without_a_search, good_everywhere, memory, second
 
 
 def recommendations(evidence: Evidence, korean: bool) -> str:
-    """All of them, numbered."""
-    return "\n".join(f"{number}. {each(evidence, korean)}" for number, each in enumerate(RECOMMENDATIONS, 1))
+    """All of them, numbered, and on what they rest."""
+    titles = ", ".join(evidence.setups[problem].title for problem in evidence.problems)
+    rests = said("rests_on", korean, number=len(evidence.problems), listed=titles)
+    return f"{rests}\n\n" + "\n".join(f"{number}. {each(evidence, korean)}" for number, each in enumerate(RECOMMENDATIONS, 1))
 
 
 # -- what is significant ----------------------------------------------------------------------------
