@@ -24,17 +24,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from scripts.chromium import write_png  # noqa: E402
+from scripts.searches import searched_and_confirmed  # noqa: E402
 from scripts.sensitivity_pictures import picture  # noqa: E402
 from scripts.sensitivity_tables import STORIES, table  # noqa: E402
 from scripts.sensitivity_trials import (  # noqa: E402
-    BEST,
     BUDGETS,
-    DEFAULT,
-    SEARCHED,
     STUDIED,
     TABLE,
     Training,
-    default_setting,
     read,
     write,
 )
@@ -46,19 +43,10 @@ SEEDS = 3  # with which the best setting and the default setting of an optimizer
 
 def searched(problem: str, optimizer: str, trials: int | None, epochs: int | None, folder: pathlib.Path) -> list[Training]:
     """The trainings of an optimizer on a problem, of which those that are in the folder already are not repeated."""
-    import tuning
-
     budget = BUDGETS[problem]
     common = {"epochs": epochs or budget.epochs, "train_samples": budget.train_samples, "jit": "off"}  # the same compiler for all
-    folder = folder / f"{optimizer}-{problem}"
     spread = {"trials": trials or budget.trials, "oracle": "quasirandom", "defaults_first": False}
-    found = tuning.search(optimizer, problem, directory=folder, **spread, **common)
-    settings = {DEFAULT: (default_setting(optimizer), f"{folder}-default")}
-    if found.best is not None:
-        settings[BEST] = (found.best.hyperparameters, f"{folder}-best-{found.best.number}")
-    results = {SEARCHED: found}
-    for kind, (setting, directory) in settings.items():
-        results[kind] = tuning.search(optimizer, problem, confirm=setting, trials=SEEDS, directory=directory, **common)
+    results = searched_and_confirmed(optimizer, problem, folder / f"{optimizer}-{problem}", SEEDS, spread, common)
     return [
         Training(problem, optimizer, kind, trial.number, trial.hyperparameters, trial.state, trial.score)
         for kind, result in results.items()

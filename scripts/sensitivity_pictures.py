@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import plotly.subplots
 
 from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS
+from scripts.searches import default_setting
 from scripts.sensitivity_trials import (
     BUDGETS,
     CHANCE,
@@ -18,7 +19,6 @@ from scripts.sensitivity_trials import (
     Search,
     Training,
     axes,
-    default_setting,
     shown_axes,
     value_on,
 )

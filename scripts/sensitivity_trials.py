@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-import keras_optims
+from scripts.searches import BEST, DEFAULT, SEARCHED, axes
 from tuning.space.axes import Axis
 from tuning.store.files import replacing
 
@@ -46,8 +46,6 @@ BUDGETS = {
 
 # -- the table of all trainings --------------------------------------------------------------------
 
-SEARCHED, BEST, DEFAULT = "search", "best", "default"
-
 
 @dataclasses.dataclass(frozen=True)
 class Training:
@@ -69,22 +67,6 @@ class Training:
     setting: Mapping[str, float]
     state: str
     accuracy: float | None
-
-
-def axes(optimizer: str) -> dict[str, Axis]:
-    """The hyperparameters that a search of the optimizer looks at by default, by name."""
-    declared = keras_optims.OPTIMIZERS[optimizer].hyperparameters().items()
-    return {
-        name: Axis(name, each.symbol, scale=each.search.scale, low=each.search.low, high=each.search.high)
-        for name, each in declared
-        if each.search is not None and each.search.by_default
-    }
-
-
-def default_setting(optimizer: str) -> dict[str, float]:
-    """The default values of these hyperparameters."""
-    declared = keras_optims.OPTIMIZERS[optimizer].hyperparameters()
-    return {name: declared[name].default for name in axes(optimizer)}
 
 
 COLUMNS = [

@@ -95,6 +95,9 @@ NOT_RUN = {
     "python scripts/metal_coverage.py": "takes a minute and writes a page; tests/test_metal.py",
     "python scripts/published_figures.py": "wants a GPU; tests/tuning/test_problems.py runs it on a few images",
     "python scripts/slots_in_fewer_bits.py": "takes minutes; tests/test_quantized.py trains so",
+    "python scripts/evidence.py": "takes hours; tests/tuning/test_evidence.py runs it on a few digits",
+    "python scripts/evidence_cost.py": "takes minutes; tests/tuning/test_evidence.py",
+    "python scripts/evidence_pages.py": "changes the pages; tests/tuning/test_evidence.py",
     "python scripts/sensitivity.py": "takes half an hour; tests/tuning/test_sensitivity.py",
     "python scripts/picture_claims.py": "tests/test_claims.py draws each picture; one of them is drawn in here",
     "python scripts/picture_optimizers.py": "tests/test_ideas.py has what each picture shows; one of them is drawn in here",
@@ -123,6 +126,7 @@ MADE_BY = {
     r"range_test\.png": "keras-optims range-test adam --out range_test.png",
     r"sensitivity_(\w+)\.png": "python scripts/sensitivity.py picture {}",
     r"step_log\.png": "python scripts/picture_step_log.py",
+    r"which\.png": "python scripts/evidence_pages.py",
 }
 
 # Indented blocks that are no commands begin so, and a test compares what is printed, or runs these lines of a program, in
