@@ -39,6 +39,9 @@ CASES = {
 }
 
 
+DIGITS = 6  # of an accuracy: as float32, 0.9675 is a little less than 0.9675
+
+
 class Enough(BaseException):
     """The search is to end: no `Exception`, as every search goes on after one of those."""
 
@@ -78,9 +81,10 @@ class Watch:
             return True
         passed = self._passed()
         self.epochs += 1
+        accuracy = round(float(accuracy), DIGITS)
         if accuracy > self.best:
-            self.best = float(accuracy)
-            self.improvements.append((round(passed[0], 3), self.epochs, round(self.best, 6)))
+            self.best = accuracy
+            self.improvements.append((round(passed[0], 3), self.epochs, accuracy))
         if self.best >= self.target or passed[0] >= self._limit:
             self._ended = passed
         return self.is_over
@@ -98,6 +102,6 @@ class Watch:
             "processor_seconds": round(of_processors, 3) if self.is_one_process else None,
             "epochs": self.epochs,
             "reached": self.best >= self.target,
-            "best": round(self.best, 6) if self.epochs else None,
+            "best": self.best if self.epochs else None,
             "improvements": self.improvements,
         }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from scripts.time_to_target.arms import ARMS
-from scripts.time_to_target.cases import Case
+from scripts.time_to_target.cases import DIGITS, Case
 
 Lines = Sequence[dict[str, Any]]
 GROUPS = ("KerasTuner", "Optuna", "Ray Tune")
@@ -34,7 +34,7 @@ def quantiles(case: Case, found: tuple[list[float], float]) -> str:
     """What random settings reach, and how many of them the target."""
     scores, defaults = found
     shown = ", ".join(f"{share:.0%}: {np.quantile(scores, share):.4f}" for share in (0.25, 0.5, 0.75, 0.9, 0.95, 1.0))
-    share = np.mean(np.array(scores) >= case.target)
+    share = np.mean(np.round(scores, DIGITS) >= case.target)
     return (
         f"{case.problem}, {len(scores)} random settings, {case.epochs} epochs, best validation accuracy by quantile: {shown}; "
         f"the declared defaults: {defaults:.4f}; {share:.0%} reach {case.target:g}"

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 import tuning
@@ -91,6 +92,7 @@ def test_the_watch_counts_nothing_after_the_end():
     line = watch.line()
     assert (line["epochs"], line["reached"], line["best"]) == (3, True, 0.6)
     assert [best for _, _, best in line["improvements"]] == [0.1, 0.6]
+    assert Watch(0.9675, math.inf).heard(np.float32(0.9675))  # which is 0.96749997
     watch = Watch(0.5, 0.0)
     assert watch.heard(0.1)
     assert not watch.line()["reached"]
