@@ -46,9 +46,8 @@ def test_the_searches_had_equal_budgets():
     for problem in TABLES.problems:
         setup = TABLES.setups[problem]
         for name in OPTIMIZERS:
-            assert trained[problem, name] <= setup.budget
-            if (problem, name) not in diverged:  # which end earlier than planned
-                assert trained[problem, name] > setup.budget - setup.epochs
+            if (problem, name) not in diverged:  # those have trained fewer epochs than they were to
+                assert setup.budget - setup.epochs < trained[problem, name] <= setup.budget
 
 
 def test_accuracies_are_shares_of_the_test_samples():
