@@ -46,9 +46,8 @@ def test_the_searches_had_equal_budgets():
     for problem in TABLES.problems:
         setup = TABLES.setups[problem]
         for name in OPTIMIZERS:
-            assert trained[problem, name] <= setup.budget
-            if (problem, name) not in diverged:  # which end earlier than planned
-                assert trained[problem, name] > setup.budget - setup.epochs
+            if (problem, name) not in diverged:  # those have trained fewer epochs than they were to
+                assert setup.budget - setup.epochs < trained[problem, name] <= setup.budget
 
 
 def test_accuracies_are_shares_of_the_test_samples():
@@ -194,8 +193,8 @@ def test_a_problem_counts_when_all_optimizers_are_done_there():
 
 def test_a_recommendation_that_the_tables_do_not_support_is_an_error():
     found = made_up(trainings("momentum", [0.8] * 3, [0.8] * 3), trainings("adam", [0.95] * 3, [0.95] * 3))
-    with pytest.raises(evidence_text.NoLongerTrueError, match=r"no longer support what \[tune_first\] in"):
-        evidence_text.tune_first(found, False)
+    with pytest.raises(evidence_text.NoLongerTrueError, match=r"no longer support what \[search_of_several\] in"):
+        evidence_text.search_of_several(found, False)
 
 
 def test_tables_are_read_as_they_were_written(tmp_path):
