@@ -345,7 +345,7 @@ def test_the_queries_of_the_store_find_a_search(tmp_path, forks):
     result = SearchResult.load(tmp_path / "results")
     with contextlib.closing(sqlite3.connect(tmp_path / "results/search.sqlite")) as store:
         store.row_factory = sqlite3.Row
-        best, curve, states, repeated, (made,) = (
+        best, curve, schedule, states, repeated, (made,) = (
             [dict(row) for row in store.execute(text)]
             for language, text in pages.fences(ROOT / "docs/store.md")
             if language == "sql"
@@ -357,6 +357,7 @@ def test_the_queries_of_the_store_find_a_search(tmp_path, forks):
     ]
     assert [(row["execution"], row["epoch"]) for row in curve] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert all(0 < row["value"] <= 1 for row in curve)
+    assert schedule == [{"epoch": 0, "learning_rate": result.trials[0].hyperparameters["learning_rate"]}]
     assert [(row["state"], row["trials"]) for row in states] == [("completed", 2)]
     assert states[0]["seconds"] > 0
     assert [(row["trial"], row["executions"]) for row in repeated] == [(trial.number, 2) for trial in trials]
