@@ -415,6 +415,29 @@ def test_soap_follows_its_float64_twin(option):
     assert departure(keras_optims.SOAP(**arguments), reference.soap, (8, 8), 1.0, **arguments) < TOLERANCE
 
 
+@pytest.mark.parametrize("strength", [1e-17, 1e-19, 1e-21, 1e-30, 0.0])
+def test_the_bases_of_soap_stay_orthogonal_where_inputs_are_hardly_ever_on(strength):
+    # Such as the pixels at the edge of a digit: their gradients are small beside the others', and the squares are not in float32.
+    rng = np.random.default_rng(0)
+    weights = keras.Variable(np.zeros((80, 3), "float32"), name="kernel")
+    optimizer = keras_optims.SOAP(0.01)
+    optimizer.build([weights])
+    side, basis = np.zeros((2, 80, 80))
+    for part, size in ((slice(0, 60), 1.0), (slice(60, 80), strength)):
+        gradients = rng.normal(size=(part.stop - part.start, 200))
+        side[part, part] = size * gradients @ gradients.T / 200
+        basis[part, part] = np.linalg.qr(rng.normal(size=side[part, part].shape))[0]
+    for _ in range(2):
+        optimizer.apply([ops.zeros((80, 3))], [weights])
+    optimizer.sides[0][weights].assign(side[None])
+    optimizer.bases[0][weights].assign(basis[None])
+    for _ in range(10):
+        optimizer.apply([ops.zeros((80, 3))], [weights])
+    found = ops.convert_to_numpy(optimizer.bases[0][weights])[0].astype("float64")
+    assert np.abs(found - basis).max() > 1e-3
+    assert np.abs(found.T @ found - np.eye(80)).max() < 1e-5
+
+
 def test_soap_turns_no_side_that_is_too_long():
     # a side that is longer than the other has eigenvectors of the eigenvalue 0, of which any basis will do
     arguments = {**SOAP, "max_precond_dim": 7}
