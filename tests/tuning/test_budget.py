@@ -1,6 +1,9 @@
 """What a search may spend: epochs, minutes, and until which score; and what it says when that ends it."""
 
+import types
+
 import keras_tuner
+import numpy as np
 import pytest
 
 import tuning
@@ -10,6 +13,7 @@ from tests.tuning.test_continuing import Pretended, loss, same
 from tuning import SearchError
 from tuning.errors import NoUsableTrialError
 from tuning.results.search import SearchResult
+from tuning.study.budget import Budget, Spending
 from tuning.training.events import EpochEnded
 
 MAX, MIN = keras_tuner.Objective("val_accuracy", "max"), keras_tuner.Objective("val_loss", "min")
@@ -148,6 +152,16 @@ def test_the_target_ends_a_search_and_a_further_one_goes_on(objective, target, r
     assert f"the search ended, as {said}\n" in capsys.readouterr().err
     assert len(search(tmp_path, trials=7, objective=objective, target=target).trials) == reached
     assert len(search(tmp_path, trials=7, objective=objective, target=further).trials) == (6 if objective is MAX else 7)
+
+
+@pytest.mark.parametrize(("objective", "worse"), [(MAX, 0.9674), (MIN, 0.9676)], ids=["max", "min"])
+def test_the_float32_nearest_to_the_target_reaches_it(objective, worse):
+    spending = object.__new__(Spending)
+    spending.budget, spending._oracle = Budget(target=0.9675), types.SimpleNamespace(objective=objective)
+    reported = float(np.float32(0.9675))  # which is less than 0.9675, as training says it
+    assert spending._reached(reported)
+    assert spending._reached(2 * 0.9675 - reported)
+    assert not spending._reached(worse)
 
 
 def test_it_is_the_best_trial_that_reaches_the_target(tmp_path):

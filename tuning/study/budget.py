@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import keras_tuner
+import numpy as np
 from keras_tuner.oracles import HyperbandOracle
 
 from tuning.errors import SearchError
@@ -148,8 +149,11 @@ class Spending:
         return bool(most) and len(self._oracle.trials) >= most and to_run_again(self._oracle) is None
 
     def _reached(self, score: float) -> bool:
+        """Whether a score is the target, as exactly as training reports it, in float32, or better."""
         target = self.budget.target
-        return target is not None and (score >= target if self._oracle.objective.direction == "max" else score <= target)
+        if target is None:
+            return False
+        return score == np.float32(target) or (score >= target if self._oracle.objective.direction == "max" else score <= target)
 
     def _longest(self) -> int:
         """How many epochs a trial trains at most; 1, if that is not known."""
