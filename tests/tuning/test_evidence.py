@@ -66,15 +66,6 @@ def test_bytes_of_state_are_those_of_the_formulas():
     assert memory["soap"] > 8
 
 
-def test_only_soap_diverges_as_its_page_says():
-    diverged = {name: TABLES.diverged("mnist_mlp", name, DEFAULT) for name in OPTIMIZERS}
-    assert [name for name, number in diverged.items() if number] == ["soap"]
-    page = (evidence_pages.ROOT / "docs" / "optimizers" / "soap.md").read_text()
-    assert f"{diverged['soap']} of {TABLES.setups['mnist_mlp'].seeds} short trainings of a perceptron on MNIST" in " ".join(
-        page.split()
-    )
-
-
 @pytest.mark.parametrize("page", evidence_pages.PAGES, ids=lambda page: page.name)
 def test_the_pages_say_what_the_tables_say(page):
     text = page.read_text()
