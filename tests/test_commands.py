@@ -87,6 +87,7 @@ NOT_RUN = {
     ".venvs/tensorflow/bin/mkdocs build": "tests/test_site.py",
     "python -c 'import secrets": "prints a secret",
     "python scripts/benchmark_engine.py --engine ray": "starts a Ray",
+    "python scripts/benchmark_engine.py --structures": "trains 48 trials of 18 structures twice",
     "python scripts/benchmark_search.py": "needs real data sets and minutes",
     "python scripts/benchmark_time_to_target.py": "takes hours; tests/tuning/test_time_to_target.py",
     "python scripts/benchmark_update.py --backend torch": "is not this backend",

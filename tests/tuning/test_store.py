@@ -193,7 +193,7 @@ def test_the_documented_queries_have_answers(store):
     add(store, 0)
     add(store, 1, "diverged", None)
     queries = re.findall(r"^```sql\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
-    assert len(queries) == 5
+    assert len(queries) == 6
     with sqlite3.connect(store.path) as plain:
         assert all(plain.execute(query).fetchall() for query in queries)
     plain.close()
