@@ -40,6 +40,8 @@ from scripts.time_to_target.cases import CASES, Case, Watch  # noqa: E402
 from scripts.time_to_target.runs import Runs  # noqa: E402
 from scripts.time_to_target.tables import quantiles, report  # noqa: E402
 from scripts.time_to_target.task import Skipped, prepared  # noqa: E402
+from tuning.command.arguments import reading  # noqa: E402
+from tuning.experiments.plan import COUNT  # noqa: E402
 
 REAL = ["mnist_mlp", "mnist_cnn", "cifar10_cnn"]
 
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--problem", nargs="+", choices=list(CASES), default=REAL)
     parser.add_argument("--arm", nargs="+", choices=list(ARMS), default=list(ARMS), help="(default: all)")
-    parser.add_argument("--seeds", type=count, default=5, help="how many, from 0 on (default: %(default)s)")
+    parser.add_argument("--seeds", type=reading(COUNT), default=5, help="how many, from 0 on (default: %(default)s)")
     parser.add_argument("--results", default="time_to_target", help="folder of what was run (default: %(default)s)")
     parser.add_argument("--target", type=float, help="validation accuracy (default: of the problem)")
     parser.add_argument("--seconds", type=float, help="that a run may take (default: of the problem)")
@@ -57,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--backend", choices=("tensorflow", "jax", "torch"), default=os.environ.get("KERAS_BACKEND", "tensorflow")
     )
     parser.add_argument("--report", action="store_true", help="print the tables of what was run")
-    parser.add_argument("--calibrate", type=count, metavar="N", help="train N random settings, and say what they reach")
+    parser.add_argument("--calibrate", type=reading(COUNT), metavar="N", help="train N random settings, and say what they reach")
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # the process of one run
     options = parser.parse_args(arguments)
     os.environ["KERAS_BACKEND"] = options.backend
@@ -79,13 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(str(error))
     print(report(runs.lines))
     return 0
-
-
-def count(text: str) -> int:
-    """A number of the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be an int of at least 1; received {text!r}")
-    return int(text)
 
 
 def several(runs: Runs, cases: list[Case], arms: list[str], seeds: int) -> int:

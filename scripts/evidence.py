@@ -28,25 +28,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.g
 from scripts.evidence_problems import SIZES  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, Study, run_all, say_on_stderr  # noqa: E402
 from scripts.evidence_tables import Setup, Training, Trial, of_stores, write  # noqa: E402
+from tuning.command.arguments import reading  # noqa: E402
 from tuning.errors import SearchError  # noqa: E402
-
-
-def count(text: str) -> int:
-    """An int of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"it must be an int of at least 1; received {text!r}")
-    return int(text)
-
-
-def minutes(text: str) -> float:
-    """A number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"it must be a number above 0; received {text!r}")
-    return value
+from tuning.experiments.plan import COUNT, POSITIVE  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,11 +45,13 @@ def parser() -> argparse.ArgumentParser:
         "--optimizer", nargs="+", choices=OPTIMIZERS, default=OPTIMIZERS, metavar="NAME", help="default: all but sgd"
     )
     own = ", ".join(f"{name} {size.trainings}" for name, size in SIZES.items())
-    made.add_argument("--trials", type=count, metavar="N", help=f"a search trains as many epochs as so many trainings ({own})")
-    made.add_argument("--seeds", type=count, default=10, metavar="N", help="of the best and of the default setting (10)")
-    made.add_argument("--minutes", type=minutes, metavar="M", help="begin nothing new after them")
+    made.add_argument(
+        "--trials", type=reading(COUNT), metavar="N", help=f"a search trains as many epochs as so many trainings ({own})"
+    )
+    made.add_argument("--seeds", type=reading(COUNT), default=10, metavar="N", help="of the best and of the default setting (10)")
+    made.add_argument("--minutes", type=reading(POSITIVE), metavar="M", help="begin nothing new after them")
     made.add_argument("--engine", choices=["local", "ray"], default="local")
-    made.add_argument("--workers", type=count, default=1, metavar="N", help="processes that train (1)")
+    made.add_argument("--workers", type=reading(COUNT), default=1, metavar="N", help="processes that train (1)")
     made.add_argument("--data-dir", metavar="DIR", help="with the data sets")
     made.add_argument("--tables", type=pathlib.Path, metavar="DIR", help="where they are written (default: DIR/tables)")
     made.add_argument("--tables-only", action="store_true", help="train nothing")

@@ -10,8 +10,8 @@ from typing import Any
 
 from tuning.errors import SearchError
 from tuning.names import folder_name
+from tuning.results.search import write_json
 from tuning.space.scale import SCALES
-from tuning.store.files import replacing
 
 FOLDER = "range-tests"
 _SUFFIX = ".json"
@@ -60,9 +60,7 @@ def keep(directory: pathlib.Path, optimizer: str, title: str, measured: dict[str
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SearchError(f"{path.parent} cannot be made: {error.strerror or error}.") from error
-    with replacing(path) as part:
-        part.write_text(json.dumps({"title": title, **measured}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
+    return write_json(path, {"title": title, **measured})
 
 
 def kept(directory: pathlib.Path) -> list[KeptRangeTest]:
