@@ -11,7 +11,7 @@ from typing import Any
 
 import keras_optims
 from scripts.evidence_problems import SIZES, problem_of
-from scripts.searches import BEST, DEFAULT, SEARCHED, place_of, searched_and_confirmed
+from scripts.searches import BEST, DEFAULT, SEARCHED, best_of, place_of, searched_and_confirmed
 from tuning.results.search import SearchResult
 from tuning.store import database as stores
 
@@ -74,7 +74,7 @@ class Study:
         search = _stored(folder)
         if search is None or search.ended is None or search.config.get("max_epochs", 0) < self.budget(problem):
             return None
-        best = search.best
+        best = best_of(search)
         kinds = {DEFAULT: None} if best is None else {DEFAULT: None, BEST: best.number}
         confirmed = {kind: _stored(place_of(folder, kind, number)) for kind, number in kinds.items()}
         found = {kind: each for kind, each in confirmed.items() if each is not None and each.ended is not None}
@@ -108,7 +108,7 @@ def run_all(study: Study, problems: Iterable[str], optimizers: Iterable[str], mi
         problem, optimizer = left.pop(0)
         start = time.monotonic()
         results = study.run(problem, optimizer)
-        best = results[SEARCHED].best
+        best = best_of(results[SEARCHED])
         score = "no trial has completed" if best is None else f"{results[SEARCHED].objective} {best.score:.4g}"
         say(f"{optimizer} on {problem}: {score} ({time.monotonic() - start:.0f} s, {len(left)} left)")
     return len(left)
