@@ -24,6 +24,7 @@ from tuning.report.population import line_of, population
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, sensitivity
+from tuning.results.comparison import confirmed_epochs
 from tuning.results.search import SearchResult
 from tuning.space.axes import Axis, axes_of, number
 from tuning.store.lock import Lock
@@ -403,6 +404,7 @@ def test_hyperband_curves_have_their_own_lengths_and_all_trials_compete(tmp_path
     assert [best for _, best in best_so_far(search)] == [0.99, 0.99, 0.99]
     assert [trial.number for trial in search.ranking()] == [0, 2, 1]
     assert sorted(len(trace["x"]) for trace in learning_curves(search).figure["data"]) == [1, 9, 9]
+    assert confirmed_epochs(search, search.best) == CONFIG["epochs"]  # of all that are compared
     report(tmp_path / "search")
 
 
