@@ -1,5 +1,7 @@
 """Keras callbacks in a search, and the epochs of a HyperModel's own fit: what is compiled, what is not, and that it is said."""
 
+import threading
+
 import keras
 import keras_tuner
 import numpy as np
@@ -11,6 +13,14 @@ from tests.tuning.conftest import JIT, one_sentence
 from tuning import SearchError, SearchResult
 from tuning.console.search_table import table
 from tuning.training import epochs
+
+
+class Locked(keras.callbacks.Callback):
+    """Has something that cannot be copied."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
 
 
 def stopping():
@@ -84,11 +94,20 @@ def test_a_callback_that_may_need_batches_falls_to_keras_and_that_is_said(tiny, 
         ("tiny_problem:make_nothing", "must be Keras callbacks.*received 1"),
         ("tiny_problem:make_error", "tiny_problem:make_error did not make callbacks: KeyError"),
         ([3], r"must be Keras callbacks.*received \[3\]"),
+        ([Locked()], r"cannot be \(TypeError: cannot pickle"),
     ],
 )
 def test_what_is_no_callback_is_one_sentence(tiny, wanted, words):
     with pytest.raises(SearchError, match=words):
         search(tiny, callbacks=wanted)
+
+
+def test_a_function_may_return_what_cannot_be_copied_and_a_tuner_says_at_once_what_cannot(tiny, tmp_path):
+    assert [trial.state for trial in search(tiny, callbacks=lambda: [Locked()], trials=1, epochs=1).trials] == ["completed"]
+    own = tuning.RandomSearch(Own(), objective="val_loss", max_trials=1, directory=tmp_path, project_name="locked")
+    with pytest.raises(SearchError, match=r"Callbacks are copied .* on_train_begin, or give `tuning\.search` a function"):
+        own.search(np.zeros((8, 4)), np.zeros(8), validation_split=0.5, callbacks=[Locked()], verbose=0)
+    assert not (tmp_path / "locked").exists()
 
 
 # -- a HyperModel's own fit -------------------------------------------------------------------------

@@ -202,9 +202,17 @@ def test_defaults_that_reach_nothing_are_told(state, words, tmp_path):
     assert tuning.worth(result).text.startswith(words)
 
 
-def test_that_the_defaults_are_the_best_is_said(tmp_path):
-    result = SearchResult.load(make_search(tmp_path / "s", ("completed", "diverged", "failed"), config=DEFAULTS))
-    assert tuning.worth(result).text.startswith("none of 2 other trials was better than the declared defaults, with val_accuracy")
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        (("diverged", "failed"), "none of 2 other trials was better than the declared defaults, with val_accuracy"),
+        (("diverged",), "the other trial was not better than"),
+        (("running",), "no other trial is better than"),
+    ],
+)
+def test_that_the_defaults_are_the_best_is_said(others, words, tmp_path):
+    result = SearchResult.load(make_search(tmp_path / "s", ("completed", *others), config=DEFAULTS))
+    assert tuning.worth(result).text.startswith(words)
     assert tuning.worth(result).difference == 0
 
 

@@ -45,10 +45,14 @@ class Curves(tuning.Tuner):
         return float("nan") if x > 0.9 else x
 
 
-def curves(directory, pruner="median", oracle="random", trials=20, sampler=None, cls=Curves, name="search", **kwargs):
+def oracle_of(name, trials, sampler=None):
     space = keras_tuner.HyperParameters()
     space.merge([tuning.SearchAxis("x", 0.0, 1.0)])
-    made = tuning.make_oracle(oracle, objective=MIN, hyperparameters=space, trials=trials, epochs=9, seed=1, sampler=sampler)
+    return tuning.make_oracle(name, objective=MIN, hyperparameters=space, trials=trials, epochs=9, seed=1, sampler=sampler)
+
+
+def curves(directory, pruner="median", oracle="random", trials=20, sampler=None, cls=Curves, name="search", **kwargs):
+    made = oracle_of(oracle, trials, sampler)
     return cls(made, directory=str(directory), project_name=name, pruner=pruner, **kwargs)
 
 

@@ -172,6 +172,7 @@ REFUSED = {
     "--schedule cosine --search warmup=0:0.2:log": "A log search range needs LOW > 0",
     "--schedule cosine --search warmup --fix warmup=0.1": "either searched or fixed, not both; received both for warmup.",
     "--schedule wsd --search warmup=0:0.5 --search decay=0.1:0.6": "warmup and decay must be no more than 1 together",
+    "--schedule wsd --search warmup=0.1,0.9,0.2 --fix decay=0.5": "warmup and decay must be no more than 1 together",
 }
 
 

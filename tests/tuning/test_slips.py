@@ -36,12 +36,31 @@ from tuning.space import catalogue
         (["tune", "adam,momentum", "--search", "adma.beta_2"], "adam.beta_2"),
         (["compare", "adam", "--fix", "problem.activatoin=relu"], "problem.activation"),
         (["compare", "adam", "keras:Adm"], "keras:adam"),
+        (["tune", "adam", "--trails", "3"], "--trials"),
+        (["tune", "adam", "--trails=3"], "--trials"),
     ],
 )
 def test_a_misspelled_name_is_answered_with_what_was_meant(arguments, meant, command):
     status, stdout, stderr = command(*arguments)
     assert (status, stdout) == (2, "")
-    assert f"Did you mean {meant}?" in stderr.splitlines()[-1]
+    assert one_sentence(stderr).endswith(f"Did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tune", "adam", "--keep-models", "-1"], "--keep-models must be an int of at least 0; received '-1'."),
+        (["tune", "adam", "momentum"], "`keras-optims tune` takes no 'momentum', see `keras-optims tune --help`."),
+        (["train", "somewhere"], "the following arguments are required: --output; see `keras-optims train --help`."),
+        (["export", "somewhere", "--to", "cvs"], "'csv', 'json', 'optuna', 'tensorboard', 'mlflow'"),
+        ([], "the following arguments are required: COMMAND; see `keras-optims --help`."),
+    ],
+)
+def test_a_wrong_use_is_one_sentence_without_the_whole_usage(arguments, words, command):
+    status, stdout, stderr = command(*arguments)
+    assert (status, stdout) == (2, "")
+    assert words in one_sentence(stderr)
+    assert len(stderr.splitlines()) == 1
 
 
 def test_the_catalogue_is_what_the_optimizers_declare():

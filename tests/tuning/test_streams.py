@@ -92,13 +92,31 @@ def test_what_batches_cannot_do_is_one_sentence(data, samples, words):
         problem(data).load(samples)
 
 
+class Endless(keras.utils.PyDataset):
+    """Keras says so that it never ends."""
+
+    num_batches = None
+
+    def __getitem__(self, i):
+        return X[:16], Y[:16]
+
+
+@pytest.mark.parametrize(
+    "make", [Endless, pytest.param(lambda: tensors().repeat(), marks=pytest.mark.backend("tensorflow"), id="repeat")]
+)
+def test_batches_without_end_are_refused_as_no_epoch_would_end(make):
+    for data in (Data(make(), (X, Y)), Data(Batches(), make()), Data(Batches(), Batches(), make())):
+        with pytest.raises(SearchError, match=r"data of batches never end, .*\.take\(BATCHES\); received a "):
+            problem(data).load()
+
+
 def test_a_schedule_of_batches_needs_to_know_how_many_there_are(tmp_path):
-    class Endless(Batches):
+    class Unknown(Batches):
         def __len__(self):
             raise TypeError("nobody knows")
 
     with pytest.raises(SearchError, match="number of its batches must be known"):
-        tuning.search("adam", problem(lambda: Data(Endless(), (X, Y))), trials=1, schedule="cosine", directory=tmp_path, jit=JIT)
+        tuning.search("adam", problem(lambda: Data(Unknown(), (X, Y))), trials=1, schedule="cosine", directory=tmp_path, jit=JIT)
     result = tuning.search(
         "adam", problem(Data(Batches(), (X, Y))), trials=1, epochs=2, schedule="cosine", directory=tmp_path / "known", jit=JIT
     )

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import types
 
 import keras
 import numpy as np
@@ -135,6 +136,16 @@ def test_an_argument_is_a_number_of_the_kind_of_its_default():
     assert (axes["momentum"].kind, axes["momentum"].high) == ("float", 1.0)
 
 
+def test_an_argument_whose_range_has_shares_is_no_whole_number_though_its_default_is():
+    def rated(rate=0, later=0, layers=1):
+        return build(layers=layers)
+
+    shares = problem(rated, {"rate": (0, 0.5), "layers": (1, 2), "later": tuning.given((0, 0.25), layers=2)})
+    axes = space_of(search={"rate": (0, 1)}, of=shares).axes
+    assert (axes["rate"].kind, axes["rate"].low, axes["rate"].high) == ("float", 0.0, 1.0)
+    assert (axes["later"].kind, axes["later"].high, axes["layers"].kind) == ("float", 0.25, "int")
+
+
 def test_an_argument_without_a_default_is_asked_for():
     needing = problem(lambda units: build(units), {})
     assert "needs units" in refused(of=needing)
@@ -144,8 +155,16 @@ def test_an_argument_without_a_default_is_asked_for():
 # -- KerasTuner's hp ------------------------------------------------------------------------------
 
 
-def test_what_a_model_declares_with_hp_is_found_in_all_its_branches():
+@pytest.fixture(scope="module")
+def hp_problem():
+    """A problem whose space is explored once."""
     made = problem(branches, {})
+    structure = made.structure()
+    return types.SimpleNamespace(structure=lambda: structure, build=made.build)
+
+
+def test_what_a_model_declares_with_hp_is_found_in_all_its_branches(hp_problem):
+    made = hp_problem
     space = space_of(of=made)
     found = {name: axis.when for name, axis in space.axes.items() if axis.of == "problem"}
     deep = (("kind", ("deep",)),)
@@ -155,6 +174,26 @@ def test_what_a_model_declares_with_hp_is_found_in_all_its_branches():
     assert "width" not in space_of(fix={"kind": "deep"}, of=made).axes
     values = {"learning_rate": 0.1, "kind": "deep", "depth": 2, "units_0": 5, "units_1": 7}
     assert [layer.units for layer in made.build(space.setting(values).model).layers] == [5, 7, 1]
+
+
+@pytest.mark.parametrize(
+    ("search", "fix", "words"),
+    [
+        (None, {"kind": "flat"}, "kind of mine must be one of wide, deep, which its model declares; received 'flat'"),
+        ({"kind": ["deep", "flat"]}, None, "one of wide, deep, which its model declares; received 'flat'"),
+        ({"kind": (1, 2)}, None, "kind of mine must be one of wide, deep"),
+        ({"units_0": ["a", "b"]}, None, "units_0 of mine must be a whole number; received 'a'"),
+        (None, {"kind": "deep", "depth": 1.5}, "depth of mine must be a whole number; received 1.5"),
+        (None, {"kind": "wide", "width": True}, "width of mine must be a whole number; received True"),
+    ],
+)
+def test_what_hp_cannot_be_is_said_before_the_search(search, fix, words, hp_problem):
+    assert words in refused(search=search, fix=fix, of=hp_problem)
+
+
+def test_what_hp_can_be_may_be_outside_of_its_range(hp_problem):
+    space = space_of(search={"units_0": (4, 128)}, fix={"kind": "wide", "width": 40}, of=hp_problem)
+    assert (space.model["width"], space.axes["units_0"].high) == (40, 128)
 
 
 def test_what_hp_declares_in_some_trials_alone_is_no_silent_default():

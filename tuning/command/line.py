@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from tuning.command import actions
 from tuning.command.arguments import DONE, INTERRUPTED, PORT, reading
+from tuning.command.parser import Parser
 from tuning.errors import BACKENDS, SearchError
 from tuning.experiments.plan import COUNT, FLAG, OPTIONS, SEED, Option
-from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, EXPORTS, KINDS, meant
+from tuning.names import DEFAULT_KIND, DEFAULT_SURFACE, EXPORTS, KINDS
 
 RESUMABLE = "finished trials are kept. To go on"
 
@@ -24,9 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is not None and getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # β in a terminal that has no Greek, as stderr does it
     try:
-        parser = _parser()
-        _check_command(parser, arguments)
-        options = parser.parse_args(arguments)
+        options = _parser().parse(arguments)
         once = ("--fresh", "--retry-failed")
         options.command_line = shlex.join(["keras-optims", *(word for word in arguments if word not in once)])
         if getattr(options, "backend", None) is not None:
@@ -48,13 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
 
 
-def _check_command(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
-    (commands,) = (list(action.choices) for action in parser._actions if isinstance(action.choices, dict))
-    name = next((word for word in arguments if not word.startswith("-")), None)
-    if name is not None and name not in commands:
-        raise SearchError(f"COMMAND must be one of {', '.join(commands)}; received {name!r}.{meant(name, commands)}")
-
-
 def _backend_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",
@@ -63,8 +55,8 @@ def _backend_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="keras-optims",
         description="Finds good hyperparameters for Keras optimizers.",
         epilog="Exit status: 0 done, 1 no usable trial or a failed check, 2 wrong usage or input, 130 interrupted and resumable.",

@@ -6,6 +6,8 @@ as "tuner/trial_id" and its own epochs as "tuner/epochs". In a population some o
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ from keras_tuner.oracles import HyperbandOracle
 
 from tuning.oracles.asha import Asha
 from tuning.oracles.first import BeginsWith
-from tuning.oracles.keras_tuner_seam import round_size
+from tuning.oracles.keras_tuner_seam import number_of_brackets, round_size
 from tuning.oracles.population import PopulationOracle
 
 SCHEDULED = (HyperbandOracle, Asha, PopulationOracle)  # these say for how many epochs each trial trains
@@ -52,3 +54,36 @@ def promotable(oracle: keras_tuner.Oracle) -> set[int]:
             places = round_size(oracle, bracket["bracket_num"], i) - len(following)
             found |= {int(trial.trial_id) for trial in ranked[: max(0, places)]}
     return found
+
+
+def check_brackets(oracle: HyperbandOracle) -> None:
+    """Raises an error if an oracle's state cannot be Hyperband's: other brackets, or trials that there are not."""
+    state = oracle.get_state()
+    if not (1 <= state["min_epochs"] <= state["max_epochs"] < math.inf and state["factor"] > 1):
+        numbers = {name: state[name] for name in ("min_epochs", "max_epochs", "factor")}
+        raise ValueError(f"Hyperband cannot have {numbers}")
+    last = number_of_brackets(oracle) - 1
+    if state["current_bracket"] not in range(last + 1):
+        raise ValueError(f"its current_bracket is none from 0 to {last}, but {state['current_bracket']!r}")
+    for bracket in state["brackets"]:
+        try:
+            fits = _is_bracket(oracle, bracket, last)
+        except (AttributeError, LookupError, TypeError):
+            fits = False
+        if not fits:
+            raise ValueError(f"its brackets have {reprlib.repr(bracket)}")
+
+
+def _is_bracket(oracle: HyperbandOracle, bracket: Mapping[str, Any], last: int) -> bool:
+    number, rounds = bracket["bracket_num"], bracket["rounds"]
+    if number not in range(last + 1) or len(rounds) != number + 1:
+        return False
+    before = {None}  # the trials of the round before, from which those of a round go on
+    for i, places in enumerate(rounds):
+        trials, past = {place["id"] for place in places}, {place["past_id"] for place in places}
+        if not (
+            trials <= oracle.trials.keys() and past <= before and len(trials) == len(places) <= round_size(oracle, number, i)
+        ):
+            return False
+        before = trials
+    return True

@@ -123,10 +123,15 @@ def round_size(oracle: HyperbandOracle, bracket: int, of_round: int) -> int:
     return oracle._get_size(bracket, of_round)
 
 
+def number_of_brackets(oracle: HyperbandOracle) -> int:
+    """How many brackets Hyperband has, none of which begins with fewer epochs than are wanted."""
+    return oracle._get_num_brackets()
+
+
 def begin_brackets(oracle: HyperbandOracle, min_epochs: int) -> None:
     """Lets the trials of a new Hyperband train so many epochs at least; KerasTuner has that in its state, but no argument."""
     oracle.min_epochs = min_epochs
-    oracle._current_bracket = oracle._get_num_brackets() - 1
+    oracle._current_bracket = number_of_brackets(oracle) - 1
     oracle._brackets = []
     oracle._start_new_bracket()
 

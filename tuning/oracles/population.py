@@ -202,7 +202,7 @@ class PopulationOracle(KnowsSettings, QuasirandomOracle):
     def set_state(self, state):
         """The inverse of `get_state`."""
         super().set_state(state)
-        self.last = dict(state["last"])
+        self.last = {trial_id: float(value) for trial_id, value in state["last"].items()}
 
 
 def _is_over(trial: Trial) -> bool:

@@ -13,9 +13,12 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial
+from keras_tuner.oracles import HyperbandOracle
 
+from tuning.oracles.halving import check_brackets
 from tuning.oracles.keras_tuner_seam import hash_of
 
+DAMAGES = (AttributeError, LookupError, TypeError, ValueError)  # what a state may raise that is damaged, or another oracle's
 FOLLOWS_FROM_TRIALS = ("start_order", "end_order", "tried_so_far", "id_to_hash")
 
 
@@ -45,6 +48,9 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
         state: what was last written of its state.
         records: of the trials, in the order in which they began.
         ended: the numbers of those that ended, in the order in which they did.
+
+    Raises:
+        DAMAGES: the state cannot be taken up.
     """
     written = oracle.get_state()
     oracle.trials = {}
@@ -74,6 +80,8 @@ def restore(oracle: keras_tuner.Oracle, state: dict[str, Any], records: Sequence
             state["run_times"].setdefault(each, 1)
     _check(state, written, oracle)
     oracle.set_state(state)
+    if isinstance(oracle, HyperbandOracle):
+        check_brackets(oracle)
 
 
 def _check(state: dict[str, Any], written: dict[str, Any], oracle: keras_tuner.Oracle) -> None:

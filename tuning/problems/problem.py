@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from tuning.errors import SearchError, one_line
 from tuning.problems.objective import usual_metrics, usual_objective
-from tuning.problems.streams import is_stream
+from tuning.problems.streams import batches_of, is_stream
 from tuning.problems.structure import make_model, structure_of
 from tuning.space.structure import Structure
 
@@ -176,7 +177,14 @@ def _count(part) -> int:
 
 
 def _check_part(name, which, part):
-    if (part is None and which != "train") or is_stream(part):
+    if part is None and which != "train":
+        return
+    if is_stream(part):
+        if batches_of(part) == math.inf:
+            raise SearchError(
+                f"The {which} data of {name} never end, and so no epoch would: let them end, a tf.data.Dataset by "
+                f".take(BATCHES); received a {type(part).__name__}."
+            )
         return
     if not isinstance(part, (tuple, list)) or len(part) != 2:
         raise SearchError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -19,3 +20,16 @@ def is_stream(part: Any) -> bool:
     if "torch.utils.data" in sys.modules:
         kinds.append(sys.modules["torch.utils.data"].DataLoader)
     return isinstance(part, tuple(kinds))
+
+
+def batches_of(part: Any) -> float | None:
+    """How many batches there are in it; `math.inf` if it never ends, `None` if nobody knows."""
+    try:
+        if isinstance(part, keras.utils.PyDataset):
+            count = part.num_batches
+            return math.inf if count is None else count
+        if hasattr(part, "cardinality"):  # of TensorFlow: -1 without end, -2 unknown
+            return {-1: math.inf, -2: None}.get(int(part.cardinality()), int(part.cardinality()))
+        return len(part)
+    except (NotImplementedError, TypeError):
+        return None

@@ -80,7 +80,10 @@ def worth(result: SearchResult) -> Worth | None:
         return Worth(text, best.number, defaults.number, metric)
     if best.setting == defaults.setting:
         others = sum(trial.state != "running" and trial.setting != best.setting for trial in result.trials)
-        text = f"none of {counted(others, 'other trial')} was better than the declared defaults, with {reached}"
+        tried = (
+            f"none of {others} other trials was" if others > 1 else "the other trial was not" if others else "no other trial is"
+        )
+        text = f"{tried} better than the declared defaults, with {reached}"
         return Worth(text, best.number, defaults.number, metric, 0.0)
     return _confirmed(result, best, defaults) or _unconfirmed(result, best, defaults)
 

@@ -92,7 +92,7 @@ class Part:
         )
         part = cls(optimizer, {**axes, **of_schedule}, fix, what)
         for end in ("low", "high"):
-            ends = {name: getattr(axis, end) if axis.is_number else axis.choices[0] for name, axis in part.axes.items()}
+            ends = {name: _end(axis, end) for name, axis in part.axes.items()}
             try:
                 optimizer.cls(**made(scheduled(dataclasses.asdict(what), {**ends, **fix}, epochs=1000)))
             except ValueError as error:
@@ -213,6 +213,15 @@ def _fixed(optimizer: Tunable, name: str, value: Any) -> Any:
 
 
 # -- the schedule ----------------------------------------------------------------------------------
+
+
+def _end(axis: Axis, end: str) -> Any:
+    """The lowest or the highest value of an axis; of an option that is searched the first one."""
+    if axis.is_number:
+        return getattr(axis, end)
+    if any(isinstance(choice, (bool, str)) for choice in axis.choices):
+        return axis.choices[0]
+    return min(axis.choices) if end == "low" else max(axis.choices)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -280,6 +280,8 @@ def _of_problem(
     both = sorted(set(search) & set(fix))
     if both:
         raise SearchError(f"A hyperparameter is either searched or fixed, not both; received both for {', '.join(both)}.")
+    for name, value in fix.items():
+        structure.check_value(name, value)
     wanted = {
         name: search.get(name) for name in structure.names if name in search or (name in structure.searched and name not in fix)
     }

@@ -81,11 +81,31 @@ class Structure:
                 f"{self.problem} does not say where to search {argument}: give a range or values, {argument}=LOW:HIGH."
             )
         like = self._like(declared, self.defaults.get(argument))
-        return axis_like(name, wanted, like, of="problem", argument=argument), when
+        axis = axis_like(name, wanted, like, of="problem", argument=argument)
+        for value in (axis.low, axis.high) if axis.is_number else axis.choices:
+            self.check_value(argument, value)
+        return axis, when
+
+    def check_value(self, argument: str, value: Any) -> None:
+        """Raises `SearchError` if what a model function declares with `hp` cannot be this; a number may be out of its range."""
+        axis = self.native.get(argument)
+        if axis is None:
+            return
+        if axis.is_number:
+            whole, is_number = axis.kind == "int", isinstance(value, numbers.Real) and not isinstance(value, bool)
+            holds, allowed = is_number and not (whole and value % 1), f"a{' whole' * whole} number"
+        else:
+            holds = any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in axis.choices)
+            allowed = f"one of {', '.join(map(str, axis.choices))}, which its model declares"
+        if not holds:
+            raise SearchError(f"{argument} of {self.problem} must be {allowed}; received {value!r}.")
 
     @staticmethod
     def _like(declared: Any, default: Any) -> Any:
         declared = declared.wanted if isinstance(declared, Given) else declared
+        ends = [each for each in declared if isinstance(each, numbers.Real)] if isinstance(declared, (tuple, list)) else []
+        if any(each % 1 for each in ends):  # so the default 0 of a share is no whole number
+            return 0.5
         if isinstance(default, numbers.Real) and not isinstance(default, bool):
             return default
         return declared[0] if isinstance(declared, (tuple, list)) and declared else default

@@ -224,7 +224,7 @@ class Ledger:
         state, records, seed = store.oracle_state, store.oracle_trials(), self.oracle.seed
         try:
             oracle_state.restore(self.oracle, state, records, ended)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except oracle_state.DAMAGES as error:
             raise StoreError(
                 f"{store.path} is damaged, or the oracle is not the one that wrote it ({one_line(error)}): restore it from a "
                 f"copy, or start over with --fresh."

@@ -28,6 +28,7 @@ from tuning.oracles import QuasirandomOracle, oracle_seed
 from tuning.oracles.halving import SCHEDULED
 from tuning.oracles.keras_tuner_seam import TunerOfKerasTuner
 from tuning.oracles.population import PopulationOracle
+from tuning.problems.callbacks import copied
 from tuning.results.search import SearchResult, rank
 from tuning.runtime.interruption import Interruption
 from tuning.runtime.machine import machine, versions
@@ -410,6 +411,7 @@ class Tuner(TunerOfKerasTuner):
             self.ledger.listener = None
 
     def _search(self, fit_args, fit_kwargs) -> None:
+        copied(fit_kwargs.get("callbacks"))  # what cannot be copied is said now, and not by each trial
         if isinstance(self.oracle, PopulationOracle) and self.hypermodel is not None:
             reason = why_not_continued(self.hypermodel, fit_kwargs)
             if reason is not None:

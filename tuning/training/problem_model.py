@@ -14,7 +14,7 @@ from tuning.errors import SearchError
 from tuning.problems import make_problem
 from tuning.problems.callbacks import Callbacks, make_callbacks
 from tuning.problems.problem import Data, Problem, in_batches, validation_batch_size
-from tuning.problems.streams import is_stream
+from tuning.problems.streams import batches_of, is_stream
 from tuning.space.setting import BATCH_SIZE, Setting
 from tuning.space.space import Space
 from tuning.training import epochs
@@ -168,14 +168,14 @@ def steps_per_epoch(batch_size: int, data: Data) -> int:
         SearchError: the data are batches of which nobody knows how many there are.
     """
     if is_stream(data.train):
-        try:
-            return len(data.train)
-        except TypeError:
+        count = batches_of(data.train)
+        if count is None:
             raise SearchError(
                 "A schedule is of the whole training, so the number of its batches must be known: give the data a length, of "
                 "a tf.data.Dataset by .apply(tf.data.experimental.assert_cardinality(n)); received a "
                 f"{type(data.train).__name__} without one."
-            ) from None
+            )
+        return int(count)
     return -(-samples_of(data) // batch_size)
 
 

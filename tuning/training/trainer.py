@@ -9,7 +9,6 @@ live numbers change on the way, at the same epochs in either case.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ import keras_tuner
 import numpy as np
 
 from tuning.errors import SearchError
+from tuning.problems.callbacks import copied
 from tuning.training import epochs
 from tuning.training.assignment import Assignment
 from tuning.training.curve import Curve, Seeds, averages_validated
@@ -140,7 +140,7 @@ class Trainer:
             Seeds(seed),
             *averages_validated(model),
             started,
-            *placed(copy.deepcopy(kwargs.get("callbacks") or []), of.number, execution, of.hp),
+            *placed(copied(kwargs.get("callbacks") or []), of.number, execution, of.hp),
             *([Changing(changes)] if changes else []),
             curve,
             *keeping,
