@@ -123,14 +123,13 @@ class Adafactor(Optimizer):
         rank, axes = len(variable.shape), self.axes_of(variable)
         if rank < 2:
             return None
-        if not self.flatten or not (axes.known or rank == 2):
-            rows, columns = (rank - 2,), (rank - 1,)
-        elif axes.kind in (VECTOR, FILTERS) or not (axes.inputs and axes.outputs):
-            return None
-        else:
-            rows, columns = axes.inputs, axes.outputs
-        sides = [math.prod(variable.shape[axis] for axis in side) for side in (rows, columns)]
-        return None if min(sides) < self.min_size_to_factor else (rows, columns)
+        sides: tuple[tuple[int, ...], tuple[int, ...]] = (rank - 2,), (rank - 1,)
+        if self.flatten and (axes.known or rank == 2):
+            if axes.kind in (VECTOR, FILTERS) or not (axes.inputs and axes.outputs):
+                return None
+            sides = axes.inputs, axes.outputs
+        lengths = [math.prod(variable.shape[axis] for axis in side) for side in sides]
+        return None if min(lengths) < self.min_size_to_factor else sides
 
     def _shape_along(self, variable, which: int) -> tuple[int, ...]:
         """That of R (0) or C (1): without the axes of the other."""
