@@ -9,7 +9,8 @@ of 20 rows of an embedding of 300,000 x 64. Both contestants begin with the same
 Keras's own `fit`; what is compared is the optimizer alone. A step's cost hardly shows where the model's own work is large;
 scripts/benchmark_update.py has the step by itself. The first epoch of each, which compiles, is not counted, and printed. Each
 round trains every contestant for an epoch of --steps batches, in turn; what counts is the median of the rounds' ratios. The
-seconds of an epoch are the median step times the steps of the problem's whole epoch; synthetic data have none.
+seconds of an epoch are the median step times the steps of the problem's whole epoch; synthetic data have none. On a machine that
+does other work as well, the ratio of processor time is steadier than that of the clock, but does not see what waits.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import time
 
 from tuning.problems import PROBLEMS
 
+NAMES = ("ours", "keras")
 SYNTHETIC = ("resnet50", "transformer", "wide", "deep", "embedding")
 
 
@@ -47,8 +49,8 @@ def main() -> int:
     report = {"backend": arguments.backend, "optimizer": arguments.optimizer, "machine": machine, "cases": {}}
     if not arguments.json:
         print(f"{arguments.optimizer} on {arguments.backend}, {machine}, {arguments.rounds} rounds\n")
-        print("| model | weights | ms a step, ours | Keras | times as fast (least, most) | s an epoch, ours | Keras | first, s |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
+        header = ["model", "weights", "ms a step, ours", "Keras", "times as fast (least, most)", "by processor time"]
+        print(f"| {' | '.join([*header, 's an epoch, ours', 'Keras', 'first, s'])} |\n|{9 * '---|'}", flush=True)
     for case in arguments.case:
         found = measure(case, contestants, arguments)
         report["cases"][case] = found
@@ -62,14 +64,10 @@ def main() -> int:
 def line(case, found):
     """Of the table."""
     ms, whole, first = found["milliseconds"], found["seconds"], found["first"]
-    both = [f"{ms[name]:.3g}" for name in ("ours", "keras")]
-    times = f"{found['times']:.2f} ({found['least']:.2f}, {found['most']:.2f})"
-    epochs = [f"{whole[name]:.3g}" if whole else "" for name in ("ours", "keras")]
-    return (
-        "| "
-        + " | ".join([case, f"{found['weights']:,}", *both, times, *epochs, f"{first['ours']:.1f}, {first['keras']:.1f}"])
-        + " |"
-    )
+    cells = [case, f"{found['weights']:,}", *(f"{ms[name]:.3g}" for name in NAMES)]
+    cells += [f"{found['times']:.2f} ({found['least']:.2f}, {found['most']:.2f})", f"{found['processor']:.2f}"]
+    cells += [f"{whole[name]:.3g}" if whole else "" for name in NAMES]
+    return f"| {' | '.join(cells)} | {first['ours']:.1f}, {first['keras']:.1f} |"
 
 
 def contestants_of(name):
@@ -91,16 +89,17 @@ def measure(case, contestants, arguments):
 
     make, x, y, batch_size, loss, whole = task(case, arguments.steps)
     jit = {"auto": "auto", "on": True, "off": False}[arguments.jit]
-    models, first, taken = {}, {}, {name: [] for name in contestants}
+    models, first, taken, processor = {}, {}, {name: [] for name in NAMES}, {name: [] for name in NAMES}
     for name, optimizer in contestants.items():
         keras.utils.set_random_seed(0)
         models[name] = make()
         models[name].compile(optimizer(), loss, jit_compile=jit)
-        first[name] = epoch(models[name], x, y, batch_size)
+        first[name], _ = epoch(models[name], x, y, batch_size)
     for number in range(arguments.rounds):
-        for name in sorted(models, reverse=number % 2 == 1):
-            taken[name].append(epoch(models[name], x, y, batch_size))
-    times = sorted(theirs / ours for ours, theirs in zip(taken["ours"], taken["keras"], strict=True))
+        for name in NAMES if number % 2 == 0 else NAMES[::-1]:
+            for clock, seconds in zip((taken, processor), epoch(models[name], x, y, batch_size), strict=True):
+                clock[name].append(seconds)
+    times = sorted(ratios(taken))
     step = {name: statistics.median(each) / (len(x) // batch_size) for name, each in taken.items()}
     return {
         "weights": sum(int(np.prod(variable.shape)) for variable in models["ours"].trainable_variables),
@@ -109,15 +108,21 @@ def measure(case, contestants, arguments):
         "times": statistics.median(times),
         "least": times[0],
         "most": times[-1],
+        "processor": statistics.median(ratios(processor)),
         "first": first,
     }
 
 
-def epoch(model, x, y, batch_size) -> float:
-    """The seconds of one; `fit` ends when the loss of its last step is there."""
-    begun = time.perf_counter()
+def ratios(taken):
+    """Of each round, Keras over ours."""
+    return [theirs / ours for ours, theirs in zip(taken["ours"], taken["keras"], strict=True)]
+
+
+def epoch(model, x, y, batch_size) -> tuple[float, float]:
+    """The seconds of one, by the clock and of all processors; `fit` ends when the loss of its last step is there."""
+    begun, worked = time.perf_counter(), time.process_time()
     model.fit(x, y, batch_size=batch_size, epochs=1, shuffle=False, verbose=0)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - worked
 
 
 def task(case, steps):

@@ -38,6 +38,7 @@ BLOCKS = {
     "recommendations": evidence_text.recommendations,
     "results": evidence_blocks.results_table,
     "costs": evidence_blocks.costs_table,
+    "shares": evidence_text.shares,
     "significance": evidence_text.significance,
     "published": evidence_text.published,
     "ranges": evidence_text.ranges,

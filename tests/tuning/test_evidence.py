@@ -3,11 +3,13 @@
 import collections
 import dataclasses
 import math
+import shutil
+import sqlite3
 
 import pytest
 
 import keras_optims
-from scripts import evidence, evidence_cost, evidence_pages, evidence_pictures, evidence_problems, evidence_text
+from scripts import evidence, evidence_cost, evidence_pages, evidence_pictures, evidence_problems, evidence_text, ranges
 from scripts.evidence_results import Edge, Evidence
 from scripts.evidence_runs import OPTIMIZERS
 from scripts.evidence_tables import Cost, Setup, Training, Trial, read, write
@@ -48,6 +50,18 @@ def test_the_searches_had_equal_budgets():
         for name in OPTIMIZERS:
             if (problem, name) not in diverged:  # those have trained fewer epochs than they were to
                 assert setup.budget - setup.epochs < trained[problem, name] <= setup.budget
+
+
+def test_every_setting_lies_in_the_ranges_that_are_kept_with_the_tables():
+    assert list(TABLES.axes) == OPTIMIZERS
+    defaults = {name: default_setting(name) for name in OPTIMIZERS}
+    for line in TABLES.trials:
+        axes = TABLES.axes[line.optimizer]
+        assert list(line.setting) == list(axes)
+        outside = [
+            name for name, value in line.setting.items() if not 0.9999 * axes[name].low <= value <= 1.0001 * axes[name].high
+        ]
+        assert not outside or line.setting == pytest.approx(defaults[line.optimizer])
 
 
 def test_accuracies_are_shares_of_the_test_samples():
@@ -105,7 +119,8 @@ def trial(number, score, optimizer="momentum", epochs=1, continues=None, **setti
 
 
 def made_up(*lines, trials=(), costs=(), **how):
-    return Evidence([setup(**how)], list(trials), [line for part in lines for line in part], list(costs))
+    searched = ranges.declared(["momentum", "adam"])
+    return Evidence([setup(**how)], list(trials), [line for part in lines for line in part], list(costs), searched)
 
 
 def test_distances_are_points_below_the_best():
@@ -160,7 +175,10 @@ def test_seconds_to_the_target_are_epochs_times_the_time_of_an_epoch():
 def test_the_share_near_the_best_is_of_the_spread_settings_after_their_first_epochs():
     trials = [trial(0, 0.99, epochs=4), trial(1, 0.80), trial(2, 0.78), trial(3, 0.70), trial(4, None)]
     trials += [trial(5, 0.95, epochs=4, continues=1)]
-    assert made_up(trainings("momentum", [0.9] * 3, [0.9] * 3), trials=trials).share_near("digits_mlp", "momentum") == 0.5
+    found = made_up(trainings("momentum", [0.9] * 3, [0.9] * 3), trials=trials)
+    assert found.share_near("digits_mlp", "momentum", 3) == 0.5
+    assert found.share_near("digits_mlp", "momentum", 1) == 0.25
+    assert found.mean_share_near("momentum", 1) == pytest.approx((0.25, math.sqrt(0.25 * 0.75 / 4)))
 
 
 def test_an_edge_is_where_the_best_values_are_at_the_end_of_the_range():
@@ -171,14 +189,17 @@ def test_an_edge_is_where_the_best_values_are_at_the_end_of_the_range():
     assert found.edges() == []  # of one search
     both = [*trials, *(dataclasses.replace(each, problem="mnist_mlp") for each in trials)]
     other = [dataclasses.replace(line, problem="mnist_mlp") for line in lines]
-    found = Evidence([setup(), setup("mnist_mlp")], both, [*lines, *other], [])
+    setups, searched = [setup(), setup("mnist_mlp")], ranges.declared(["momentum"])
+    found = Evidence(setups, both, [*lines, *other], [], searched)
     assert found.edges() == [Edge("momentum", "learning_rate", "high", ("digits_mlp", "mnist_mlp"), 2)]
+    wider = [dataclasses.replace(line, high=10 * line.high) if line.scale == "log" else line for line in searched]
+    assert Evidence(setups, both, [*lines, *other], [], wider).edges() == []  # what was searched counts, not what is declared
 
 
 def test_a_problem_counts_when_all_optimizers_are_done_there():
     lines = trainings("momentum", [0.9] * 3, [0.9] * 3), trainings("adam", [0.9] * 3, [0.9] * 3)
     more = trainings("adam", [0.9] * 3, [0.9] * 3, problem="mnist_mlp")
-    found = Evidence([setup(), setup("mnist_mlp")], [], [*lines[0], *lines[1], *more], [])
+    found = Evidence([setup(), setup("mnist_mlp")], [], [*lines[0], *lines[1], *more], [], [])
     assert found.problems == ["digits_mlp"]
 
 
@@ -201,6 +222,9 @@ def test_tables_are_read_as_they_were_written(tmp_path):
         assert sorted(map(repr, read(kind, tmp_path))) == sorted(map(repr, own))
     assert [line.optimizer for line in read(Training, tmp_path)] == ["momentum"] * 2 + ["adam"] * 4
     assert read(Cost, tmp_path / "elsewhere") == []
+    ranges.write(ranges.declared(OPTIMIZERS), tmp_path)
+    assert ranges.read(tmp_path) == ranges.declared(OPTIMIZERS)
+    assert ranges.read(tmp_path / "elsewhere") == []
 
 
 # -- the scripts -----------------------------------------------------------------------------------
@@ -208,13 +232,14 @@ def test_tables_are_read_as_they_were_written(tmp_path):
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """`digits_mlp`, for the processes of a test."""
+    """`digits_mlp`, and another that is as large, for the processes of a test."""
     size = evidence_problems.Size("digits", "accuracy", 0.01, 256, 100, 100, 32, epochs=2, min_epochs=1, trainings=2)
-    monkeypatch.setitem(evidence_problems.SIZES, "digits_mlp", size)
+    for problem in ("digits_mlp", "mnist_mlp"):
+        monkeypatch.setitem(evidence_problems.SIZES, problem, size)
 
 
 @pytest.mark.slow
-def test_the_script_searches_confirms_writes_tables_and_goes_on(tiny, tmp_path, capsys):
+def test_the_script_searches_confirms_writes_tables_and_goes_on(tiny, tmp_path, capsys, monkeypatch):
     command = [str(tmp_path / "stores"), "--problem", "digits_mlp", "--optimizer", "adadelta", "adam", "--tables", str(tmp_path)]
     assert evidence.main([*command, "--seeds", "2", "--minutes", "0.0001"]) == 0
     assert "0 of 2 are done" in capsys.readouterr().err
@@ -234,12 +259,39 @@ def test_the_script_searches_confirms_writes_tables_and_goes_on(tiny, tmp_path, 
     (tmp_path / "trainings.csv").unlink()
     assert evidence.main([*command, "--seeds", "2", "--tables-only"]) == 0
     assert (tmp_path / "trainings.csv").read_text() == before
+    assert ranges.read(tmp_path) == ranges.declared(["adam", "adadelta"])
+    searched_over_other_ranges(tmp_path / "stores", command, monkeypatch, capsys)
     evidence_cost.main(["--problem", "digits_mlp", "--optimizer", "adam", "--rounds", "2", "--tables", str(tmp_path)])
     (cost,) = read(Cost, tmp_path)
     assert (cost.weights, cost.slots, cost.steps) == (4810, 8 * 4810, 8)
     assert 0 < cost.least <= cost.milliseconds <= cost.most
     assert evidence_pages.main(["--tables", str(tmp_path), "--check"]) == 2
     assert "have not done gradient_descent, momentum" in capsys.readouterr().err
+
+
+def searched_over_other_ranges(stores, command, monkeypatch, capsys):
+    """Searches of other ranges are never compared: a new one is refused, and so are tables of both."""
+
+    def wider(optimizers):
+        return [dataclasses.replace(line, high=0.9999) if line.hyperparameter == "rho" else line for line in declared(optimizers)]
+
+    declared = ranges.declared
+    with monkeypatch.context() as patched:
+        patched.setattr(ranges, "declared", wider)
+        assert evidence.main([*command, "--seeds", "4"]) == 2
+        told = capsys.readouterr().err
+        assert "rho 0.8 to 0.999, log1m (in " in told
+        assert "rho 0.8 to 0.9999, log1m (by default now). Choose another folder" in told
+        assert evidence.main([*command, "--seeds", "2", "--tables-only"]) == 0
+    shutil.copytree(stores / "digits_mlp", stores / "mnist_mlp")
+    store = sqlite3.connect(stores / "mnist_mlp" / "adadelta" / "search.sqlite")
+    with store:
+        store.execute("UPDATE search SET config = json_set(config, '$.space.axes.rho.high', 0.9999)")
+    store.close()
+    capsys.readouterr()
+    assert evidence.main([*command, "--seeds", "2", "--tables-only"]) == 2
+    assert "adadelta was not searched over the same ranges everywhere: " in capsys.readouterr().err
+    shutil.rmtree(stores / "mnist_mlp")
 
 
 def test_what_is_wrong_on_the_command_line_is_one_sentence(tmp_path, capsys):
