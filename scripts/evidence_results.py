@@ -216,26 +216,25 @@ class Evidence:
 
     # -- how much the setting matters ---------------------------------------------------------------
 
-    def spread_scores(self, problem: str, optimizer: str) -> list[float | None]:
-        """What each of the evenly spread settings of a search has reached after the first rung; `None`: it diverged."""
+    def spread(self, problem: str, optimizer: str) -> list[Trial]:
+        """The evenly spread settings of a search, as they were after the first rung."""
         own = [line for line in self.trials if (line.problem, line.optimizer) == (problem, optimizer) and line.continues is None]
-        first = min(line.epochs for line in own)
-        scores = [line.score if line.state == "completed" else None for line in own if line.epochs == first]
-        return [None if score is None or not math.isfinite(score) else score for score in scores]
+        return [line for line in own if line.epochs == min(each.epochs for each in own)]
 
     def share_near(self, problem: str, optimizer: str, points: float) -> float:
         """The share of these settings that are at most so many points below the best of them: of the searched space, about."""
-        scores = self.spread_scores(problem, optimizer)
-        known = [score for score in scores if score is not None]
+        lines = self.spread(problem, optimizer)
+        scores = [line.score for line in lines if line.state == "completed" and line.score is not None]
+        known = [score for score in scores if math.isfinite(score)]
         if not known:
             return 0.0
         best = min(known) if self.setups[problem].metric == "loss" else max(known)
-        return sum(abs(score - best) <= points * self.setups[problem].near + 1e-9 for score in known) / len(scores)
+        return sum(abs(score - best) <= points * self.setups[problem].near + 1e-9 for score in known) / len(lines)
 
     def mean_share_near(self, optimizer: str, points: float) -> tuple[float, float]:
         """The mean of the shares over the problems, and its standard error: settings are few."""
         shares = {problem: self.share_near(problem, optimizer, points) for problem in self.problems}
-        variances = [share * (1 - share) / len(self.spread_scores(problem, optimizer)) for problem, share in shares.items()]
+        variances = [share * (1 - share) / len(self.spread(problem, optimizer)) for problem, share in shares.items()]
         return statistics.fmean(shares.values()), math.sqrt(sum(variances)) / len(shares)
 
     def best_setting(self, problem: str, optimizer: str) -> Mapping[str, float] | None:
