@@ -99,8 +99,8 @@ def kept(found: list[str], korean: bool) -> str:
 
 def noted(evidence: Evidence) -> list[str]:
     """The optimizers whose pages have something to say of their range or default."""
-    edges = {each.optimizer for each in evidence.edges()}
-    return [name for name in evidence.optimizers if name in edges or name in poor(evidence)]
+    concerned = {*poor(evidence), *(each.optimizer for each in evidence.edges())}
+    return [name for name in evidence.optimizers if name in concerned]
 
 
 def note(evidence: Evidence, optimizer: str) -> str:

@@ -63,13 +63,18 @@ def replaced(text: str, name: str, content: str) -> str:
 
 
 def all_renewed(evidence: Evidence) -> dict[pathlib.Path, str]:
-    """All pages that say something of the tables, with what they must say.
+    """All pages that say something of the tables, with what they must say."""
+    texts = {page: renewed(page.read_text(encoding="utf-8"), evidence, korean) for page, korean in PAGES.items()}
+    return texts | optimizers_renewed(evidence)
+
+
+def optimizers_renewed(evidence: Evidence) -> dict[pathlib.Path, str]:
+    """The pages of optimizers that say something of the tables.
 
     Raises:
-        SearchError: a page lacks a block, or has one that the tables give no reason for.
+        SearchError: a page lacks its block, or has one that the tables give no reason for.
     """
-    texts = {page: renewed(page.read_text(encoding="utf-8"), evidence, korean) for page, korean in PAGES.items()}
-    noted = evidence_defaults.noted(evidence)
+    texts, noted = {}, evidence_defaults.noted(evidence)
     for optimizer in evidence.optimizers:
         page = ROOT / "docs" / "optimizers" / f"{optimizer}.md"
         text = page.read_text(encoding="utf-8")

@@ -9,11 +9,21 @@ import sqlite3
 import pytest
 
 import keras_optims
-from scripts import evidence, evidence_cost, evidence_pages, evidence_pictures, evidence_problems, evidence_text, ranges
+from scripts import (
+    evidence,
+    evidence_cost,
+    evidence_defaults,
+    evidence_pages,
+    evidence_pictures,
+    evidence_problems,
+    evidence_text,
+    ranges,
+)
 from scripts.evidence_results import Edge, Evidence
 from scripts.evidence_runs import OPTIMIZERS
 from scripts.evidence_tables import Cost, Setup, Training, Trial, read, write
 from scripts.searches import BEST, DEFAULT, axes, default_setting
+from tuning.errors import SearchError
 from tuning.results.search import SearchResult
 
 pytestmark = pytest.mark.backend("tensorflow")
@@ -80,10 +90,31 @@ def test_bytes_of_state_are_those_of_the_formulas():
     assert memory["soap"] > 8
 
 
-@pytest.mark.parametrize("page", evidence_pages.PAGES, ids=lambda page: page.name)
-def test_the_pages_say_what_the_tables_say(page):
-    text = page.read_text()
-    assert evidence_pages.renewed(text, TABLES, evidence_pages.PAGES[page]) == text
+def test_the_pages_say_what_the_tables_say():
+    texts = evidence_pages.all_renewed(TABLES)
+    assert evidence_pages.PAGES.keys() < texts.keys()
+    assert {"gradient_descent.md", "adagrad.md", "lion.md"} < {page.name for page in texts}
+    assert [page.name for page, text in texts.items() if page.read_text() != text] == []
+
+
+def test_a_range_whose_best_values_are_at_an_end_must_be_wider_now(monkeypatch):
+    assert TABLES.edges()
+    assert "→" in evidence_defaults.ranges(TABLES, False)
+    monkeypatch.setattr(evidence_defaults, "axes", TABLES.axes.__getitem__)
+    with pytest.raises(evidence_text.NoLongerTrueError, match=r"\[widened\]"):
+        evidence_defaults.ranges(TABLES, False)
+
+
+def test_the_page_of_an_optimizer_has_a_note_where_and_only_where_the_tables_give_reason(monkeypatch):
+    noted = evidence_defaults.noted(TABLES)
+    assert "adagrad" in noted
+    assert "yogi" not in noted
+    monkeypatch.setattr(evidence_defaults, "noted", lambda evidence: [*noted, "yogi"])
+    with pytest.raises(SearchError, match=r"^yogi.md: A page must have <!-- evidence --> and "):
+        evidence_pages.optimizers_renewed(TABLES)
+    monkeypatch.setattr(evidence_defaults, "noted", lambda evidence: noted[:-1])
+    with pytest.raises(SearchError, match=rf"^{noted[-1]}.md has <!-- evidence -->, but "):
+        evidence_pages.optimizers_renewed(TABLES)
 
 
 def test_the_pages_have_the_picture_of_these_tables(tmp_path):
@@ -194,6 +225,21 @@ def test_an_edge_is_where_the_best_values_are_at_the_end_of_the_range():
     assert found.edges() == [Edge("momentum", "learning_rate", "high", ("digits_mlp", "mnist_mlp"), 2)]
     wider = [dataclasses.replace(line, high=10 * line.high) if line.scale == "log" else line for line in searched]
     assert Evidence(setups, both, [*lines, *other], [], wider).edges() == []  # what was searched counts, not what is declared
+
+
+def test_with_what_to_start_is_the_smallest_of_the_best_rates_if_such_rates_are_better_than_the_default():
+    lines = trainings("momentum", [0.9] * 3, [0.5] * 3, curve=(0.5, 0.5)) + trainings("adam", [0.95] * 3, [0.95] * 3)
+    near = [trial(0, 0.8, learning_rate=0.31), trial(1, 0.7, learning_rate=0.2), trial(2, 0.1, learning_rate=0.001)]
+    found = made_up(lines, trials=[*near, trial(3, 0.9, epochs=4, continues=0, learning_rate=0.31)])
+    assert evidence_defaults.poor(found) == ["momentum"]
+    assert evidence_defaults.start(found, "momentum") == 0.3
+    assert evidence_defaults.start_is_better(found, "momentum")
+    said = evidence_defaults.note(found, "momentum")
+    assert "on 1 of 1 problems" in said
+    assert "and 40.0 on average. It stays, because it is Keras's. Start with η = 0.3 instead" in said
+    worse = [dataclasses.replace(line, score=0.4) if line.continues is None else line for line in found.trials]
+    with pytest.raises(evidence_text.NoLongerTrueError, match=r"\[default_of_keras\]"):
+        evidence_defaults.note(made_up(lines, trials=worse), "momentum")
 
 
 def test_a_problem_counts_when_all_optimizers_are_done_there():
