@@ -110,6 +110,7 @@ class Evidence:
         """How many of the trainings have no result."""
         return sum(line.test is None for line in self.lines(problem, optimizer, kind))
 
+    @functools.cache  # noqa: B019 - it lives as long as the process
     def reached(self, problem: str, optimizer: str, kind: str = BEST) -> Summary | None:
         """The test metric with its interval; `None` if half of the trainings, or more, have no result."""
         sample = self.sample(problem, optimizer, kind)
@@ -119,7 +120,7 @@ class Evidence:
         """Whether a value of the metric is better than another one."""
         return one < other if self.setups[problem].metric == "loss" else one > other
 
-    @functools.cache  # noqa: B019 - it lives as long as the process
+    @functools.cache  # noqa: B019
     def best(self, problem: str) -> str:
         """The optimizer whose best setting has the best mean."""
         means = {name: found.mean for name in self.optimizers if (found := self.reached(problem, name)) is not None}
@@ -237,6 +238,7 @@ class Evidence:
         variances = [share * (1 - share) / len(self.spread(problem, optimizer)) for problem, share in shares.items()]
         return statistics.fmean(shares.values()), math.sqrt(sum(variances)) / len(shares)
 
+    @functools.cache  # noqa: B019
     def best_setting(self, problem: str, optimizer: str) -> Mapping[str, float] | None:
         """Of the search: the best of the trials that trained longest."""
         own = [line for line in self.trials if (line.problem, line.optimizer) == (problem, optimizer)]
