@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 # The processes that a search starts import the problems by name.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
+from scripts import ranges  # noqa: E402
 from scripts.evidence_problems import SIZES  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, Study, run_all, say_on_stderr  # noqa: E402
 from scripts.evidence_tables import Setup, Training, Trial, of_stores, write  # noqa: E402
@@ -70,11 +71,13 @@ def main(arguments=None) -> int:
         if not chosen.tables_only:
             import_keras_quietly()
             left = run_all(study, chosen.problem, chosen.optimizer, chosen.minutes, say_on_stderr)
-        tables = dict(zip((Setup, Trial, Training), of_stores(study), strict=True))
+        *lines, searched = of_stores(study)
+        tables = dict(zip((Setup, Trial, Training), lines, strict=True))
         if not tables[Setup]:
             raise SearchError(f"Nothing is complete in {chosen.directory}: there is nothing to write tables of.")
-        for kind, lines in tables.items():
-            write(lines, kind, folder)
+        for kind, own in tables.items():
+            write(own, kind, folder)
+        ranges.write(searched, folder)
     except SearchError as error:
         print(error, file=sys.stderr)
         return 2

@@ -84,22 +84,22 @@ def costs_table(evidence: Evidence, korean: bool) -> str:
     """What each costs, how soon it is there, and how much its setting matters."""
     header = ["", "bytes a weight", "a training step, Adam = 1"]
     header += [f"{evidence.setups[problem].title}: epochs, seconds to the target" for problem in evidence.problems]
-    header += [f"settings within {NEAR} points"]
+    header += [f"settings within {NEAR[0]} point, within {NEAR[1]}"]
     if korean:
         header = ["", "가중치당 바이트", "학습 한 걸음, Adam = 1"]
         header += [f"{evidence.setups[problem].title}: 목표까지 에포크, 초" for problem in evidence.problems]
-        header += [f"{NEAR}포인트 안의 설정"]
+        header += [f"{NEAR[0]}포인트 안의 설정, {NEAR[1]}포인트 안의 설정"]
     rows = []
     for name in ranked(evidence):
         cost, memory = evidence.relative_cost(name), evidence.bytes_per_weight(name)
-        near = [evidence.share_near(problem, name) for problem in evidence.problems]
+        near = [evidence.mean_share_near(name, points)[0] for points in NEAR]
         rows.append(
             [
                 title(name),
                 "-" if memory is None else f"{memory:.1f}",
                 "-" if cost is None else f"{cost:.2f}",
                 *(arrival_text(evidence, problem, name) for problem in evidence.problems),
-                f"{100 * sum(near) / len(near):.0f} %",
+                ", ".join(f"{100 * share:.0f} %" for share in near),
             ]
         )
     return markdown(header, rows)
