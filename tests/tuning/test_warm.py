@@ -465,12 +465,13 @@ def test_what_cannot_be_compared_or_taken_over_is_built_anew():
         def get_config(self):
             raise NotImplementedError
 
-    def made(units, model=keras.Sequential):
-        found = model([keras.Input((6,)), LAYERS.Dense(units)]) if model is keras.Sequential else model()
+    def made(units, model=None):
+        keras.backend.clear_session()  # names are counted from the start
+        found = model or keras.Sequential([keras.Input((6,)), LAYERS.Dense(units)])
         found.compile(keras_optims.Adam(), "mse")
         return found
 
-    assert structure(made(2, Untold)) is None
+    assert structure(made(2, Untold())) is None
     kept = made(2)
     assert adopt(kept, made(2))
     assert not adopt(kept, made(3))
