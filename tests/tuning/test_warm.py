@@ -486,6 +486,11 @@ def test_what_cannot_be_compared_or_taken_over_is_built_anew():
     assert models.hits == 2
 
 
+def test_what_is_no_model_is_refused():
+    with pytest.raises(SearchError, match=r"must return a keras\.Model; received int\."):
+        trainer(OnlyBuild(lambda hp: 3)).model(keras_tuner.HyperParameters(), seed=1)
+
+
 @pytest.mark.backend("tensorflow")
 def test_a_training_that_is_broken_off_leaves_no_model_behind():
     class Breaks(keras.callbacks.Callback):
