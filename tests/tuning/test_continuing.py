@@ -4,15 +4,19 @@ import os
 import random
 import sqlite3
 
+import keras
 import keras_tuner
 import pytest
 
 import tuning
 from tests.tuning.conftest import ROOT
 from tuning.results.search import SearchResult
+from tuning.space.space import Space
 from tuning.store.database import SCHEMA_VERSION, Store
 from tuning.store.snapshots import Snapshots
 from tuning.training.events import EpochEnded, ExecutionEnded, Left
+from tuning.training.problem_model import ProblemModel
+from tuning.training.trainer import why_not_continued
 
 
 def loss(values, epoch):
@@ -172,6 +176,24 @@ def test_a_chain_that_goes_in_a_circle_ends(tmp_path):
             store.begin_from(number, 1)
             store.add_epoch(number, 0, 1, {"loss": 1.0})
         assert len(store.rows("curves")) == 3
+
+
+def test_what_cannot_go_on_from_a_snapshot_is_known_before_it_trains(tiny):
+    class Fits(keras_tuner.HyperModel):
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, **kwargs)
+
+    def ours(schedule=None, callbacks=None):
+        return ProblemModel(Space.of("adam", schedule=schedule), tiny, callbacks=callbacks)
+
+    plain = keras_tuner.HyperModel()
+    stopping = keras.callbacks.EarlyStopping()
+    assert why_not_continued(plain, {}) is why_not_continued(ours(), {"epochs": 3}) is None
+    assert why_not_continued(plain, {"callbacks": [stopping]}) == "callbacks may have a state of their own"
+    assert why_not_continued(ours(callbacks=[stopping]), {}) == "callbacks may have a state of their own"
+    assert why_not_continued(Fits(), {}) == "the HyperModel has a fit of its own"
+    assert why_not_continued(ours("cosine"), {}) == "its schedule is of all its epochs"
+    assert why_not_continued(plain, {"initial_epoch": 2}) == "initial_epoch is given"
 
 
 # -- ASHA -----------------------------------------------------------------------------------------

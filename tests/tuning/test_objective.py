@@ -1,5 +1,7 @@
 """What a search makes best: where a problem does not say it, and where no training reports it."""
 
+import types
+
 import keras
 import keras_tuner
 import numpy as np
@@ -10,6 +12,7 @@ from tests.tuning.conftest import JIT, one_sentence
 from tests.tuning.test_problems import own
 from tuning.results.search import SearchResult
 from tuning.study.ledger import Listener
+from tuning.training.trainer import best, best_epoch
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,33 @@ def test_it_is_said_if_no_trial_can_be_stopped_early(tmp_path):
     x = np.ones((8, 2), "float32")
     tuning.Tuner(oracle, Scored(), directory=tmp_path, **arguments).search(x, x[:, :1], epochs=1)
     assert Hears.notes == ["no trial is pruned, as epochs do not report the objective own_score"]
+
+
+def test_the_best_epoch_is_that_of_the_objective_and_a_diverged_training_has_none():
+    losses = [{"val_loss": value} for value in (0.3, 0.1, 0.2, 0.1)]
+    least, most = (keras_tuner.Objective("val_loss", direction) for direction in ("min", "max"))
+    assert best_epoch(losses, None, least) == ({"val_loss": 0.1}, 1)  # the first of equal ones
+    assert best_epoch(losses, None, most) == ({"val_loss": 0.3}, 0)
+    assert best_epoch(losses, curve(losses), least)[1] == 1
+    metrics, epoch = best_epoch(losses, curve(losses, diverged=True), least)
+    assert (np.isnan(metrics["val_loss"]), epoch) == (True, 3)
+    for epochs, words in (([{"loss": 1.0, "mae": 2.0}], "loss, mae; received 'val_loss'"), ([], "none; received 'val_loss'")):
+        with pytest.raises(tuning.SearchError, match=words):
+            best_epoch(epochs, None, least)
+
+
+def test_what_a_fit_may_return_and_what_not():
+    objective, trained = keras_tuner.Objective("val_loss", "min"), [{"val_loss": 0.5}, {"val_loss": 0.4}]
+    assert best({"val_loss": np.float32(0.5), "other": 2}, curve(trained), objective) == ({"val_loss": 0.5, "other": 2.0}, 1)
+    for number in (1, 0.5, np.float32(0.25)):
+        assert best(number, curve(trained), objective) == ({"val_loss": float(number)}, 1)
+    assert best(0.5, curve([]), objective) == ({"val_loss": 0.5}, 0)
+    metrics, epoch = best(0.5, curve(trained, diverged=True), objective)
+    assert (np.isnan(metrics["val_loss"]), epoch) == (True, 1)
+    for wrong in ({"loss": 0.1}, None, "0.5"):
+        with pytest.raises(tuning.SearchError, match=f"a History, a number, or a dict .* received {type(wrong).__name__}"):
+            best(wrong, curve(trained), objective)
+
+
+def curve(epochs, diverged=False):
+    return types.SimpleNamespace(epochs=epochs, begun=[], diverged=diverged)

@@ -171,8 +171,19 @@ def test_an_error_with_a_name_that_is_no_text_does_not_end_a_search(tmp_path):
         {"space": {"axes": {}}},
         *(
             {"space": {**CONFIG["space"], "axes": {"beta_1": {**AXES["beta_1"], **change}}}}
-            for change in ({"symbol": None}, {"scale": "x"}, {"low": "x"}, {"high": None})
+            for change in ({"symbol": None}, {"scale": "x"}, {"low": "x"}, {"high": None}, {"low": True})
         ),
+        {"population": "x"},
+        {"steps_per_epoch": 2.5},
+        {"first": [{"of": "defaults"}]},
+        {"first": [{"of": 7, "values": {}}]},
+        {"first": [{"of": "defaults", "values": []}]},
+        {"warm_start": {"note": 7, "directory": "there"}},
+        {"warm_start": {"note": "", "directory": None}},
+        {"warm_start": {"note": "", "directory": "", "told": [[7, 0.1]]}},
+        {"warm_start": {"note": "", "directory": "", "told": [[{}, "x"]]}},
+        {"further": [{"epochs": "x", "at": 3, "continues": [1]}]},
+        {"further": [{"epochs": 3, "at": 3, "continues": [None]}]},
     ],
 )
 def test_a_store_whose_json_has_something_else_is_damaged(wrong, tmp_path, command):

@@ -2,9 +2,11 @@
 
 import json
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras.optimizers.schedules import CosineDecay
 
 import keras_optims
 from keras_optims.hyperparameter import SearchRange
@@ -127,6 +129,10 @@ def test_a_class_of_ones_own_is_tunable():
         ({}, {"gamma": 0.9}, ["gamma", "learning_rate, beta_1"]),
         ({}, {"learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.9}, ["Nothing is left"]),
         ({"beta_1": (0.5, 0.9)}, {"beta_1": 0.9}, ["not both", "beta_1"]),
+        ({}, {"clipnorm": 1.0, "clipvalue": 1.0}, ["Adam does not accept the fixed values", "clipvalue"]),
+        ({"ema_overwrite_frequency": None}, {}, ["ema_overwrite_frequency has no usual values", "=VALUE,VALUE"]),
+        ({"learning_rate": [0.1, CosineDecay(0.1, 9)]}, {}, ["learning_rate can be a number only", "CosineDecay"]),
+        ({}, {"learning_rate": CosineDecay(0.1, 9)}, ["learning_rate can be fixed to a number only", "CosineDecay"]),
     ],
 )
 def test_a_wrong_space_is_one_clear_sentence(search, fix, words):
@@ -135,6 +141,25 @@ def test_a_wrong_space_is_one_clear_sentence(search, fix, words):
     for word in words:
         assert word in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_values_of_an_optimizer_of_keras_are_checked_as_far_as_is_known():
+    class Own(keras.optimizers.SGD):
+        def __init__(self, learning_rate=0.01, strength=0.5, bold=False, **kwargs):
+            super().__init__(learning_rate, **kwargs)
+
+    assert Space.of(Own, fix={"strength": 2, "bold": True}).fixed == {"strength": 2, "bold": True}
+    for fix, words in (({"strength": "much"}, "strength must be a number; received 'much'"), ({"bold": 1}, "bold must be True")):
+        with pytest.raises(SearchError, match=words):
+            Space.of(Own, fix=fix)
+
+
+def test_a_setting_to_confirm_has_a_value_of_each_axis():
+    space = Space.of("adam", fix={"beta_1": 0.9})
+    space.check_setting({"learning_rate": 0.1, "beta_2": 0.9})
+    for values in ({"learning_rate": 0.1}, {"learning_rate": 0.1, "beta_1": 0.9, "beta_2": 0.9}):
+        with pytest.raises(SearchError, match="A setting to confirm has values of learning_rate, beta_2; received"):
+            space.check_setting(values)
 
 
 def test_axes_and_fixed_values_are_written_as_text():

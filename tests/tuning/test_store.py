@@ -1,6 +1,8 @@
 """The store: what anyone who opens it finds, and what happens when it is damaged, foreign, newer, or in use."""
 
 import contextlib
+import errno
+import fcntl
 import json
 import math
 import os
@@ -21,9 +23,12 @@ import tuning
 from tests.tuning.conftest import ROOT, load, one_sentence
 from tuning import SearchError, Store
 from tuning.results.search import SearchResult
+from tuning.store import database, lock
 from tuning.store.database import FILE_NAME, SCHEMA_VERSION, exists
 from tuning.store.filesystem import shared_filesystem
 from tuning.store.lock import Lock
+from tuning.store.models import Models
+from tuning.store.snapshots import Snapshots
 from tuning.study.ledger import Listener
 
 CONFIG = {
@@ -496,6 +501,57 @@ def test_one_process_at_a_time(tmp_path):
         pass
     with Lock(tmp_path / "search"):
         pass
+
+
+def test_who_looks_for_a_moment_whether_a_search_runs_keeps_nobody_from_searching(tmp_path, monkeypatch):
+    path = tmp_path / lock.FILE_NAME
+    path.touch()
+    with open(path) as look:
+        fcntl.flock(look, fcntl.LOCK_SH)
+        monkeypatch.setattr(lock.time, "sleep", lambda seconds: look.close())
+        with Lock(tmp_path):
+            assert look.closed
+            assert lock.is_running(tmp_path)
+    assert not lock.is_running(tmp_path)
+    assert not lock.is_running(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_written_or_deleted_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "locked" / lock.FILE_NAME).mkdir(parents=True)
+    with (
+        pytest.raises(SearchError, match=r"search\.lock cannot be written: Is a directory; choose another"),
+        Lock(tmp_path / "locked"),
+    ):
+        pass
+
+    def full(*arguments, **others):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    models, snapshots = Models(tmp_path), Snapshots(tmp_path)
+    models.put(1, b"one")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(SearchError, match=r"\.trial-2\.keras\.part cannot be written: No space left on device\."):
+            models.put(2, b"two")
+    assert sorted(os.listdir(tmp_path)) == [".trial-1.keras.part", "locked"]
+    models.ended(1, [1])
+    snapshots.put(1, 0, b"state")
+    Store.create(tmp_path / "old", CONFIG, {}).close()
+    monkeypatch.setattr(pathlib.Path, "unlink", full)
+    for call, words in (
+        (lambda: models.ended(3, [3]), "trial-1.keras cannot be deleted: No space left"),
+        (lambda: snapshots.keep(()), "1-0.npz cannot be deleted: No space left"),
+        (lambda: database.remove(tmp_path / "old"), "The old search in .*old cannot be deleted: No space left"),
+    ):
+        with pytest.raises(SearchError, match=words):
+            call()
+
+
+def test_a_store_without_its_row_is_damaged(store):
+    with store._transaction():
+        store._connection.execute("DELETE FROM search")
+    with pytest.raises(SearchError, match=r"is damaged .it has no row for its search.: start over with --fresh"):
+        store.config  # noqa: B018
 
 
 def test_a_file_where_a_directory_should_be(tmp_path):

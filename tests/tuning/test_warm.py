@@ -15,7 +15,7 @@ from tuning.training.assignment import Assignment
 from tuning.training.events import EpochEnded, ExecutionEnded, Left
 from tuning.training.problem_model import _TestData as EvaluationOfTestData
 from tuning.training.trainer import Trainer
-from tuning.training.warm import COMPILED_BYTES, WarmModels, structure
+from tuning.training.warm import COMPILED_BYTES, WarmModels, adopt, structure
 
 LAYERS = keras.layers
 
@@ -460,6 +460,37 @@ def test_what_cannot_be_compared_is_never_taken_for_the_same():
         built(optimizer=keras.optimizers.Adam(beta_1=0.8)),
     ]
     assert len(set(different)) == len(different)
+
+
+def test_what_cannot_be_compared_or_taken_over_is_built_anew():
+    class Untold(keras.Model):
+        def get_config(self):
+            raise NotImplementedError
+
+    def made(units, model=None):
+        keras.backend.clear_session()  # names are counted from the start
+        found = model or keras.Sequential([keras.Input((6,)), LAYERS.Dense(units)])
+        found.compile(keras_optims.Adam(), "mse")
+        return found
+
+    assert structure(made(2, Untold())) is None
+    kept = made(2)
+    assert adopt(kept, made(2))
+    assert not adopt(kept, made(3))
+    models = WarmModels()
+    first = models.take(made(2))
+    second = made(2)
+    assert models.take(second) is first
+    models.drop(second)  # which is not kept
+    assert models.take(made(2)) is first
+    models.drop(first)
+    assert models.take(second) is second
+    assert models.hits == 2
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(SearchError, match=r"must return a keras\.Model; received int\."):
+        trainer(OnlyBuild(lambda hp: 3)).model(keras_tuner.HyperParameters(), seed=1)
 
 
 @pytest.mark.backend("tensorflow")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 
 import keras
@@ -147,7 +145,4 @@ def report_model(trial: int, model: keras.Model, state: State, report: Report) -
 def saved(model: keras.Model) -> bytes:
     """A model as the content of a `.keras` file."""
     keras_seam.remember_what_is_never_saved()
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        model.save(path)
-        return path.read_bytes()
+    return keras_seam.saved(model)

@@ -5,6 +5,7 @@ What the optimizers use of it stands in `keras_optims.keras_seam`.
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import keras
@@ -27,6 +28,7 @@ OF_MODULES = {
     ("keras.src.backend.common.global_state", "set_global_attribute"): "puts it there",
     ("keras.src.backend.common.global_state", "get_global_attribute"): "looks there",
     ("keras.src.saving.saving_lib", "get_attr_skipset"): "what of Keras's own classes is never saved",
+    ("keras.src.saving.saving_lib", "save_model"): "writes a model into memory, too; the public one wants a path",
 }
 """(Module, name), and why each is used."""
 
@@ -65,6 +67,13 @@ def remember_what_is_never_saved() -> None:
         name = f"saving_attr_skiplist_{kind}"
         if global_state.get_global_attribute(name) is None:
             global_state.set_global_attribute(name, saving_lib.get_attr_skipset(kind))
+
+
+def saved(model: keras.Model) -> bytes:
+    """A model as the content of a `.keras` file."""
+    content = io.BytesIO()
+    saving_lib.save_model(model, content)
+    return content.getvalue()
 
 
 def global_generator() -> keras.random.SeedGenerator:
