@@ -319,7 +319,9 @@ def searched_over_other_ranges(stores, command, monkeypatch, capsys):
     """Searches of other ranges are never compared: a new one is refused, and so are tables of both."""
 
     def wider(optimizers):
-        return [dataclasses.replace(line, high=0.99999) if line.hyperparameter == "rho" else line for line in declared(optimizers)]
+        return [
+            dataclasses.replace(line, high=0.99999) if line.hyperparameter == "rho" else line for line in declared(optimizers)
+        ]
 
     declared = ranges.declared
     with monkeypatch.context() as patched:
