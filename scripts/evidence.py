@@ -6,9 +6,11 @@
 Each optimizer is searched on each problem by ASHA over its default range, for as many epochs as --trials whole trainings have;
 then its best setting and its default setting are trained with fresh seeds, the same for all. All optimizers go on the cheapest
 problem first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems on other
-machines, too, if the folders of DIR are put together. In the end, and with --tables-only at once, the tables of all that is
-complete in DIR are written: into DIR/tables, or with --tables docs/evidence those of the documentation. `evidence_cost.py`
-measures what a step costs, and `evidence_pages.py` renews docs/which.md.
+machines, too, if the folders of DIR are put together. With one worker what comes out is a function of the seeds; with several,
+what ASHA promotes depends on who was faster, so that a search may end with another setting. All searches in DIR are over the same
+ranges: where a default range has changed since, new searches go to another folder. In the end, and with --tables-only at once,
+the tables of all that is complete in DIR are written: into DIR/tables, or with --tables docs/evidence those of the documentation.
+`evidence_cost.py` measures what a step costs, and `evidence_pages.py` renews docs/which.md.
 """
 
 from __future__ import annotations

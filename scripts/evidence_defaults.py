@@ -136,20 +136,20 @@ def poor_default(evidence: Evidence, optimizer: str) -> str:
 
 
 def best_rates(evidence: Evidence, optimizer: str) -> list[float]:
-    """The learning rate of the best setting on each problem."""
-    settings = [evidence.best_setting(problem, optimizer) for problem in evidence.problems]
+    """The learning rate of the best setting on each problem where the default is poor."""
+    settings = [evidence.best_setting(problem, optimizer) for problem in evidence.poor_defaults(POOR)[optimizer]]
     return [setting["learning_rate"] for setting in settings if setting is not None]
 
 
 def start(evidence: Evidence, optimizer: str) -> float:
-    """A learning rate to begin with, too large on none of the problems: the smallest of the best ones, to one digit."""
+    """A learning rate to begin with, too large on none of these problems: the smallest of the best ones, to one digit."""
     return float(f"{min(best_rates(evidence, optimizer)):.1g}")
 
 
 def start_is_better(evidence: Evidence, optimizer: str, factor: float = 2.5) -> bool:
-    """Whether settings with nearly such a rate got farther in their first epochs than the default one, wherever there are any."""
+    """Whether settings with nearly such a rate got farther there in their first epochs than the default one, if there are any."""
     rate, better = start(evidence, optimizer), []
-    for problem in evidence.problems:
+    for problem in evidence.poor_defaults(POOR)[optimizer]:
         spread = evidence.spread(problem, optimizer)
         near = [line for line in spread if 1 / factor <= line.setting["learning_rate"] / rate <= factor]
         scores = [line.score for line in near if line.score is not None]

@@ -319,20 +319,22 @@ def searched_over_other_ranges(stores, command, monkeypatch, capsys):
     """Searches of other ranges are never compared: a new one is refused, and so are tables of both."""
 
     def wider(optimizers):
-        return [dataclasses.replace(line, high=0.9999) if line.hyperparameter == "rho" else line for line in declared(optimizers)]
+        return [
+            dataclasses.replace(line, high=0.99999) if line.hyperparameter == "rho" else line for line in declared(optimizers)
+        ]
 
     declared = ranges.declared
     with monkeypatch.context() as patched:
         patched.setattr(ranges, "declared", wider)
         assert evidence.main([*command, "--seeds", "4"]) == 2
         told = capsys.readouterr().err
-        assert "rho 0.8 to 0.999, log1m (in " in told
-        assert "rho 0.8 to 0.9999, log1m (by default now). Choose another folder" in told
+        assert "rho 0.8 to 0.9999, log1m (in " in told
+        assert "rho 0.8 to 0.99999, log1m (by default now). Choose another folder" in told
         assert evidence.main([*command, "--seeds", "2", "--tables-only"]) == 0
     shutil.copytree(stores / "digits_mlp", stores / "mnist_mlp")
     store = sqlite3.connect(stores / "mnist_mlp" / "adadelta" / "search.sqlite")
     with store:
-        store.execute("UPDATE search SET config = json_set(config, '$.space.axes.rho.high', 0.9999)")
+        store.execute("UPDATE search SET config = json_set(config, '$.space.axes.rho.high', 0.99999)")
     store.close()
     capsys.readouterr()
     assert evidence.main([*command, "--seeds", "2", "--tables-only"]) == 2
