@@ -1,7 +1,7 @@
 """How long a search takes until a training reaches a validation accuracy that few settings reach: ours and the peers.
 
     python scripts/benchmark_time_to_target.py [--problem P ...] [--arm A ...] [--seeds N] [--results DIR]
-    python scripts/benchmark_time_to_target.py --report [--results DIR]
+    python scripts/benchmark_time_to_target.py --report [--results DIR] [--page docs/oracles.md]
     python scripts/benchmark_time_to_target.py --calibrate N [--problem P ...]
 
 A run is one contestant ("arm") with one seed, in a process of its own. Its clock runs from its first call of a search, with
@@ -16,7 +16,8 @@ a `tf.function`), and with `jit_compile=True`; Ray Tune, where `ray[tune]` is in
 with `_whole` search once until they come to their own end, and no target ends them.
 
 What was run is in DIR/runs.jsonl, a line for each run, and is not run again, unless it was cut off earlier than --seconds says
-now. `--report` prints it as tables. `--calibrate` trains N random settings for all epochs, and says what they reach, which is
+now. `--report` prints it as tables, and renews them in the page that `--page` names; what docs/oracles.md shows is kept in
+docs/time_to_target. `--calibrate` trains N random settings for all epochs, and says what they reach, which is
 how the targets were chosen. Data of the real problems are read from the folder that KERAS_OPTIMS_DATA names.
 """
 
@@ -59,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--backend", choices=("tensorflow", "jax", "torch"), default=os.environ.get("KERAS_BACKEND", "tensorflow")
     )
     parser.add_argument("--report", action="store_true", help="print the tables of what was run")
+    parser.add_argument("--page", type=pathlib.Path, metavar="FILE", help="with --report: put them into this page, too")
     parser.add_argument("--calibrate", type=reading(COUNT), metavar="N", help="train N random settings, and say what they reach")
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # the process of one run
     options = parser.parse_args(arguments)
@@ -80,6 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     print(report(runs.lines))
+    if options.page is not None:
+        from scripts.evidence_pages import replaced
+
+        text = options.page.read_text(encoding="utf-8")
+        options.page.write_text(replaced(text, "time to target", report(runs.lines)), encoding="utf-8")
     return 0
 
 

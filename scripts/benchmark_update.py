@@ -2,7 +2,7 @@
 
     python scripts/benchmark_update.py [--backend tensorflow|jax|torch] [--optimizer adam] [--case NAME ...] [--rules]
                                        [--formula] [--beside NAME ...] [--set ARGUMENT=VALUE ...] [--rounds N]
-                                       [--json]
+                                       [--only CONTESTANT ...] [--json]
 
 Gradients are made inside of the compiled step, from one tensor: passing hundreds of arguments alone costs milliseconds and is
 not what is measured. Each round runs every contestant once, in turn; the medians and their ratios are what counts, not single
@@ -16,6 +16,7 @@ import concurrent.futures
 import importlib
 import importlib.util
 import json
+import operator
 import os
 import platform
 import statistics
@@ -78,7 +79,12 @@ def peers_of(name):
     slots = round(sum(size(variable.shape) for variable in made.variables) / 512**2)
     class_name = type(made).__name__
     of_torch = [known for known in _names_in("torch.optim") if known.lower() == class_name.lower()]
-    of_optax = [known for known in _names_in("optax") if known in (name, class_name.lower())]
+    of_optax = [
+        f"{module}.{known}".removeprefix("optax.")
+        for module in ("optax", "optax.contrib")
+        for known in _names_in(module)
+        if known in (name, class_name.lower())
+    ]
     return (
         class_name if hasattr(keras.optimizers, class_name) else None,
         {},
@@ -108,6 +114,9 @@ def main():
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="ARGUMENT=VALUE", help='also ours with these arguments, as ns_dtype="bfloat16"'
     )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="CONTESTANT", help="ours and these, such as optax, instead of all"
+    )
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     arguments = parser.parse_args()
@@ -130,7 +139,7 @@ def measure(case, arguments, bandwidth):
     """The medians of one case, printed as a table unless JSON is wanted."""
     shapes = CASES[case]
     contestants, first_call, wait = {}, {}, waiting()
-    for name, make in contestants_of(case, arguments).items():
+    for name, make in chosen(contestants_of(case, arguments), arguments.only).items():
         step = make(shapes)
         begun = time.perf_counter()
         wait(step())
@@ -223,6 +232,14 @@ def contestants_of(case, arguments):
     return made | others
 
 
+def chosen(contestants, only):
+    """Ours and those that are asked for, of all contestants."""
+    unknown = set(only) - set(contestants)
+    if unknown:
+        sys.exit(f"--only must be of {', '.join(contestants)}; received {', '.join(sorted(unknown))}.")
+    return {name: make for name, make in contestants.items() if not only or name in ("ours", *only)}
+
+
 def _value(text):
     try:
         return json.loads(text)
@@ -285,13 +302,14 @@ def makers(case, backend, name, rules, given=None):
         if optax_name:
             import optax
 
+            peer = operator.attrgetter(optax_name)(optax)
         rate = ours().get_config()["learning_rate"]
         options = {"momentum": 0.9} if name == "momentum" else {}
         return {
             "ours": lambda shapes: jax_step(ours(), shapes),
             **({"ours, a rule": lambda shapes: jax_step(with_rules(), shapes)} if rules else {}),
             **({"keras": lambda shapes: jax_step(namesake(), shapes)} if keras_name else {}),
-            **({"optax": lambda shapes: optax_step(getattr(optax, optax_name)(rate, **options), shapes)} if optax_name else {}),
+            **({"optax": lambda shapes: optax_step(peer(rate, **options), shapes)} if optax_name else {}),
         }
     made = {
         "ours": lambda shapes: keras_on_torch_step(ours(), shapes),

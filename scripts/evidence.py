@@ -6,9 +6,11 @@
 Each optimizer is searched on each problem by ASHA over its default range, for as many epochs as --trials whole trainings have;
 then its best setting and its default setting are trained with fresh seeds, the same for all. All optimizers go on the cheapest
 problem first. It may be interrupted at any time, and the same command goes on; with other optimizers or problems on other
-machines, too, if the folders of DIR are put together. In the end, and with --tables-only at once, the tables of all that is
-complete in DIR are written: into DIR/tables, or with --tables docs/evidence those of the documentation. `evidence_cost.py`
-measures what a step costs, and `evidence_pages.py` renews docs/which.md.
+machines, too, if the folders of DIR are put together. With one worker what comes out is a function of the seeds; with several,
+what ASHA promotes depends on who was faster, so that a search may end with another setting. All searches in DIR are over the same
+ranges: where a default range has changed since, new searches go to another folder. In the end, and with --tables-only at once,
+the tables of all that is complete in DIR are written: into DIR/tables, or with --tables docs/evidence those of the documentation.
+`evidence_cost.py` measures what a step costs, and `evidence_pages.py` renews docs/which.md.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 # The processes that a search starts import the problems by name.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
+from scripts import ranges  # noqa: E402
 from scripts.evidence_problems import SIZES  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS, Study, run_all, say_on_stderr  # noqa: E402
 from scripts.evidence_tables import Setup, Training, Trial, of_stores, write  # noqa: E402
@@ -70,11 +73,13 @@ def main(arguments=None) -> int:
         if not chosen.tables_only:
             import_keras_quietly()
             left = run_all(study, chosen.problem, chosen.optimizer, chosen.minutes, say_on_stderr)
-        tables = dict(zip((Setup, Trial, Training), of_stores(study), strict=True))
+        *lines, searched = of_stores(study)
+        tables = dict(zip((Setup, Trial, Training), lines, strict=True))
         if not tables[Setup]:
             raise SearchError(f"Nothing is complete in {chosen.directory}: there is nothing to write tables of.")
-        for kind, lines in tables.items():
-            write(lines, kind, folder)
+        for kind, own in tables.items():
+            write(own, kind, folder)
+        ranges.write(searched, folder)
     except SearchError as error:
         print(error, file=sys.stderr)
         return 2

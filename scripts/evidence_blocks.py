@@ -9,6 +9,8 @@ from scripts.evidence_results import NEAR, REFERENCE, Evidence
 from scripts.searches import BEST, DEFAULT
 from scripts.sensitivity_tables import markdown
 
+NBSP = "\N{NO-BREAK SPACE}"
+
 
 def title(optimizer: str) -> str:
     """Its name, with a link to its page."""
@@ -24,7 +26,7 @@ def value_text(evidence: Evidence, problem: str, optimizer: str, korean: bool) -
     """Mean and half of the interval, an accuracy in per cent or a loss; and how many trainings diverged."""
     found, lost = evidence.reached(problem, optimizer), evidence.diverged(problem, optimizer)
     factor, digits = (1, 3) if evidence.setups[problem].metric == "loss" else (100, 1)
-    half = "" if found is None or found.half is None else f" ± {factor * found.half:.{digits}f}"
+    half = "" if found is None or found.half is None else f"{NBSP}±{NBSP}{factor * found.half:.{digits}f}"
     value = "" if found is None else f"{factor * found.mean:.{digits}f}{half}"
     diverged = f"{lost}번 발산" if korean else f"{lost} diverged"
     return value if not lost else f"{value} ({diverged})" if value else diverged
@@ -83,23 +85,23 @@ def results_table(evidence: Evidence, korean: bool) -> str:
 def costs_table(evidence: Evidence, korean: bool) -> str:
     """What each costs, how soon it is there, and how much its setting matters."""
     header = ["", "bytes a weight", "a training step, Adam = 1"]
-    header += [f"{evidence.setups[problem].title}: epochs, seconds to the target" for problem in evidence.problems]
-    header += [f"settings within {NEAR} points"]
+    header += [evidence.setups[problem].title for problem in evidence.problems]
+    header += [f"settings within {NEAR[0]}, {NEAR[1]} points"]
     if korean:
         header = ["", "가중치당 바이트", "학습 한 걸음, Adam = 1"]
-        header += [f"{evidence.setups[problem].title}: 목표까지 에포크, 초" for problem in evidence.problems]
-        header += [f"{NEAR}포인트 안의 설정"]
+        header += [evidence.setups[problem].title for problem in evidence.problems]
+        header += [f"{NEAR[0]}, {NEAR[1]}포인트 안의 설정"]
     rows = []
     for name in ranked(evidence):
         cost, memory = evidence.relative_cost(name), evidence.bytes_per_weight(name)
-        near = [evidence.share_near(problem, name) for problem in evidence.problems]
+        near = [evidence.mean_share_near(name, points)[0] for points in NEAR]
         rows.append(
             [
                 title(name),
                 "-" if memory is None else f"{memory:.1f}",
                 "-" if cost is None else f"{cost:.2f}",
                 *(arrival_text(evidence, problem, name) for problem in evidence.problems),
-                f"{100 * sum(near) / len(near):.0f} %",
+                ", ".join(f"{100 * share:.0f}" for share in near) + f"{NBSP}%",
             ]
         )
     return markdown(header, rows)

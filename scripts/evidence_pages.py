@@ -1,9 +1,10 @@
-"""Renews what docs/which.md and docs/which.ko.md say of the tables in docs/evidence, and their picture.
+"""Renews what docs/which.md, docs/which.ko.md and pages of optimizers say of the tables in docs/evidence, and the picture.
 
     python scripts/evidence_pages.py [--tables DIR] [--check]
 
 A page has the tables and the sentences with their numbers between lines `<!-- NAME -->` and `<!-- end of NAME -->`. A sentence
-that the tables do not support any more is an error that says which one: a person has to write another.
+that the tables do not support any more is an error that says which one: a person has to write another. An optimizer whose range
+or default the tables show to be poor has such lines, of the name `evidence`, in docs/optimizers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts import evidence_blocks, evidence_text  # noqa: E402
+from scripts import evidence_blocks, evidence_defaults, evidence_text  # noqa: E402
 from scripts.evidence_pictures import draw  # noqa: E402
 from scripts.evidence_results import Evidence  # noqa: E402
 from scripts.evidence_runs import OPTIMIZERS  # noqa: E402
@@ -38,21 +39,53 @@ BLOCKS = {
     "recommendations": evidence_text.recommendations,
     "results": evidence_blocks.results_table,
     "costs": evidence_blocks.costs_table,
+    "shares": evidence_text.shares,
     "significance": evidence_text.significance,
     "published": evidence_text.published,
-    "ranges": evidence_text.ranges,
+    "ranges": evidence_defaults.ranges,
 }
 
 
 def renewed(text: str, evidence: Evidence, korean: bool) -> str:
     """A page with its blocks as the tables have them."""
     for name, block in BLOCKS.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        if text.count(begin) != 1 or text.count(end) != 1:
-            raise SearchError(f"A page must have {begin} and {end} once each; it has {text.count(begin)} and {text.count(end)}.")
-        content = f"{begin}\n\n{block(evidence, korean)}\n\n{end}"
-        text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, new=content: new, text, flags=re.DOTALL)
+        text = replaced(text, name, block(evidence, korean))
     return text
+
+
+def replaced(text: str, name: str, content: str) -> str:
+    """A page with something else in the block of this name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SearchError(f"A page must have {begin} and {end} once each; it has {text.count(begin)} and {text.count(end)}.")
+    whole = f"{begin}\n\n{content}\n\n{end}"
+    return re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _: whole, text, flags=re.DOTALL)
+
+
+def all_renewed(evidence: Evidence) -> dict[pathlib.Path, str]:
+    """All pages that say something of the tables, with what they must say."""
+    texts = {page: renewed(page.read_text(encoding="utf-8"), evidence, korean) for page, korean in PAGES.items()}
+    return texts | optimizers_renewed(evidence)
+
+
+def optimizers_renewed(evidence: Evidence) -> dict[pathlib.Path, str]:
+    """The pages of optimizers that say something of the tables.
+
+    Raises:
+        SearchError: a page lacks its block, or has one that the tables give no reason for.
+    """
+    texts, noted = {}, evidence_defaults.noted(evidence)
+    for optimizer in evidence.optimizers:
+        page = ROOT / "docs" / "optimizers" / f"{optimizer}.md"
+        text = page.read_text(encoding="utf-8")
+        if optimizer in noted:
+            try:
+                texts[page] = replaced(text, "evidence", evidence_defaults.note(evidence, optimizer))
+            except SearchError as error:
+                raise SearchError(f"{page.name}: {error}") from None
+        elif "<!-- evidence -->" in text:
+            raise SearchError(f"{page.name} has <!-- evidence -->, but its range and its default are not poor any more.")
+    return texts
 
 
 def main(arguments=None) -> int:
@@ -69,7 +102,7 @@ def main(arguments=None) -> int:
                 f"The pages compare all optimizers; in {chosen.tables}, evidence.py and evidence_cost.py have not done "
                 f"{', '.join(missing)} on any problem."
             )
-        texts = {page: renewed(page.read_text(encoding="utf-8"), evidence, korean) for page, korean in PAGES.items()}
+        texts = all_renewed(evidence)
     except SearchError as error:
         print(error, file=sys.stderr)
         return 2

@@ -59,6 +59,6 @@ def draw(evidence: Evidence, path: pathlib.Path, *, narrow: bool = False):
         if narrow:
             both[1].set_ylabel("share of the problems")
         both[0].plot([], [], color="#bbb", linewidth=0.8, label="the others")
-        both[0].legend(loc="lower right", frameon=False)
+        both[0].legend(loc="lower right", frameon=False, fontsize=9, labelspacing=0.3)
         figure.savefig(path, dpi=200, metadata={"Software": None})
         pyplot.close(figure)

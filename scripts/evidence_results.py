@@ -9,13 +9,14 @@ import pathlib
 import statistics
 from collections.abc import Mapping
 
+from scripts import ranges
 from scripts.evidence_runs import OPTIMIZERS
 from scripts.evidence_tables import FOLDER, Cost, Setup, Training, Trial, read
-from scripts.searches import BEST, DEFAULT, axes
+from scripts.searches import BEST, DEFAULT
 from tuning.results.statistics import SIGNIFICANT, Difference, Summary, difference, holm, summary
 
 REFERENCE = "adam"  # what its default setting reaches is the target, and what its step costs the unit
-NEAR = 3  # points: what of the settings counts as near the best after the first epochs of a search
+NEAR = (1, 3)  # points: what of the settings counts as near the best after the first epochs of a search
 EDGE = 0.05  # of a range, to each side, in its scale
 
 
@@ -70,11 +71,19 @@ class Evidence:
 
     Args:
         setups, trials, trainings, costs: the lines of the tables.
+        searched: over which ranges the searches looked.
     """
 
-    def __init__(self, setups: list[Setup], trials: list[Trial], trainings: list[Training], costs: list[Cost]):
+    def __init__(
+        self,
+        setups: list[Setup],
+        trials: list[Trial],
+        trainings: list[Training],
+        costs: list[Cost],
+        searched: list[ranges.Range],
+    ):
         self.setups = {line.problem: line for line in setups}
-        self.trials, self.trainings, self.costs = trials, trainings, costs
+        self.trials, self.trainings, self.costs, self.axes = trials, trainings, costs, ranges.axes_of(searched)
         known = {(line.problem, line.optimizer) for line in trainings if line.kind == DEFAULT}
         self.optimizers = [name for name in OPTIMIZERS if any(name == optimizer for _, optimizer in known)]
         self.problems = [name for name in self.setups if all((name, optimizer) in known for optimizer in self.optimizers)]
@@ -85,7 +94,7 @@ class Evidence:
     @classmethod
     def read(cls, folder: pathlib.Path = FOLDER) -> Evidence:
         """From the files."""
-        return cls(read(Setup, folder), read(Trial, folder), read(Training, folder), read(Cost, folder))
+        return cls(*(read(kind, folder) for kind in (Setup, Trial, Training, Cost)), ranges.read(folder))
 
     # -- what was reached ---------------------------------------------------------------------------
 
@@ -101,6 +110,7 @@ class Evidence:
         """How many of the trainings have no result."""
         return sum(line.test is None for line in self.lines(problem, optimizer, kind))
 
+    @functools.cache  # noqa: B019 - it lives as long as the process
     def reached(self, problem: str, optimizer: str, kind: str = BEST) -> Summary | None:
         """The test metric with its interval; `None` if half of the trainings, or more, have no result."""
         sample = self.sample(problem, optimizer, kind)
@@ -110,7 +120,7 @@ class Evidence:
         """Whether a value of the metric is better than another one."""
         return one < other if self.setups[problem].metric == "loss" else one > other
 
-    @functools.cache  # noqa: B019 - it lives as long as the process
+    @functools.cache  # noqa: B019
     def best(self, problem: str) -> str:
         """The optimizer whose best setting has the best mean."""
         means = {name: found.mean for name in self.optimizers if (found := self.reached(problem, name)) is not None}
@@ -207,17 +217,28 @@ class Evidence:
 
     # -- how much the setting matters ---------------------------------------------------------------
 
-    def share_near(self, problem: str, optimizer: str) -> float:
-        """The share of the evenly spread settings that are at most `NEAR` points below the best of them after the first rung."""
+    def spread(self, problem: str, optimizer: str) -> list[Trial]:
+        """The evenly spread settings of a search, as they were after the first rung."""
         own = [line for line in self.trials if (line.problem, line.optimizer) == (problem, optimizer) and line.continues is None]
-        first = min(line.epochs for line in own)
-        scores = [line.score if line.state == "completed" else None for line in own if line.epochs == first]
-        known = [score for score in scores if score is not None and math.isfinite(score)]
+        return [line for line in own if line.epochs == min(each.epochs for each in own)]
+
+    def share_near(self, problem: str, optimizer: str, points: float) -> float:
+        """The share of these settings that are at most so many points below the best of them: of the searched space, about."""
+        lines = self.spread(problem, optimizer)
+        scores = [line.score for line in lines if line.state == "completed" and line.score is not None]
+        known = [score for score in scores if math.isfinite(score)]
         if not known:
             return 0.0
         best = min(known) if self.setups[problem].metric == "loss" else max(known)
-        return sum(abs(score - best) <= NEAR * self.setups[problem].near + 1e-9 for score in known) / len(scores)
+        return sum(abs(score - best) <= points * self.setups[problem].near + 1e-9 for score in known) / len(lines)
 
+    def mean_share_near(self, optimizer: str, points: float) -> tuple[float, float]:
+        """The mean of the shares over the problems, and its standard error: settings are few."""
+        shares = {problem: self.share_near(problem, optimizer, points) for problem in self.problems}
+        variances = [share * (1 - share) / len(self.spread(problem, optimizer)) for problem, share in shares.items()]
+        return statistics.fmean(shares.values()), math.sqrt(sum(variances)) / len(shares)
+
+    @functools.cache  # noqa: B019
     def best_setting(self, problem: str, optimizer: str) -> Mapping[str, float] | None:
         """Of the search: the best of the trials that trained longest."""
         own = [line for line in self.trials if (line.problem, line.optimizer) == (problem, optimizer)]
@@ -232,7 +253,7 @@ class Evidence:
         found = []
         for optimizer in self.optimizers:
             settings = {problem: self.best_setting(problem, optimizer) for problem in self.problems}
-            for name, axis in axes(optimizer).items():
+            for name, axis in self.axes.get(optimizer, {}).items():
                 low, high = axis.ends
                 places = {
                     problem: (axis.position(setting[name]) - low) / (high - low)

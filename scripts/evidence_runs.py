@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras_optims
+from scripts import ranges
 from scripts.evidence_problems import SIZES, problem_of
-from scripts.searches import BEST, DEFAULT, SEARCHED, place_of, searched_and_confirmed
+from scripts.searches import BEST, DEFAULT, SEARCHED, best_of, place_of, searched_and_confirmed
 from tuning.results.search import SearchResult
 from tuning.store import database as stores
 
@@ -44,6 +45,17 @@ class Study:
         size = SIZES[problem]
         return size.epochs * (self.trainings or size.trainings)
 
+    def check_ranges(self, optimizer: str):
+        """Raises `SearchError` if a search of it in the folder looked over other ranges than one would that begins now."""
+        for problem in SIZES:
+            if (stored := _stored(self.folder(problem, optimizer))) is not None:
+                ranges.check_same(
+                    ranges.of_config(optimizer, stored.config),
+                    ranges.declared([optimizer]),
+                    *(f"in {self.folder(problem, optimizer)}", "by default now"),
+                    "Choose another folder for new searches; --tables-only writes the tables of this one.",
+                )
+
     def run(self, problem: str, optimizer: str) -> dict[str, SearchResult]:
         """Searches and confirms, or goes on with it."""
         size = SIZES[problem]
@@ -74,7 +86,7 @@ class Study:
         search = _stored(folder)
         if search is None or search.ended is None or search.config.get("max_epochs", 0) < self.budget(problem):
             return None
-        best = search.best
+        best = best_of(search)
         kinds = {DEFAULT: None} if best is None else {DEFAULT: None, BEST: best.number}
         confirmed = {kind: _stored(place_of(folder, kind, number)) for kind, number in kinds.items()}
         found = {kind: each for kind, each in confirmed.items() if each is not None and each.ended is not None}
@@ -99,16 +111,21 @@ def run_all(study: Study, problems: Iterable[str], optimizers: Iterable[str], mi
 
     Returns:
         How many are left.
+
+    Raises:
+        SearchError: a search in the folder looked over other ranges than those that are to come.
     """
     begun = time.monotonic()
     pairs = [(problem, optimizer) for problem in problems for optimizer in optimizers]
     left = [pair for pair in pairs if study.complete(*pair) is None]
+    for optimizer in dict.fromkeys(optimizer for _, optimizer in left):
+        study.check_ranges(optimizer)
     say(f"{len(pairs) - len(left)} of {len(pairs)} are done")
     while left and (minutes is None or time.monotonic() - begun < 60 * minutes):
         problem, optimizer = left.pop(0)
         start = time.monotonic()
         results = study.run(problem, optimizer)
-        best = results[SEARCHED].best
+        best = best_of(results[SEARCHED])
         score = "no trial has completed" if best is None else f"{results[SEARCHED].objective} {best.score:.4g}"
         say(f"{optimizer} on {problem}: {score} ({time.monotonic() - start:.0f} s, {len(left)} left)")
     return len(left)

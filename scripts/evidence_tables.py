@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.evidence_problems import SIZES
 from scripts.evidence_runs import OPTIMIZERS, Study
+from scripts.ranges import Range, check_same, of_config
 from scripts.searches import BEST, DEFAULT, SEARCHED
 from tuning.results.comparison import at_best_epoch, test_metric
 from tuning.results.search import SearchResult
@@ -181,9 +182,14 @@ def read(kind: type, folder: pathlib.Path = FOLDER) -> list[Any]:
 # -- from the stores --------------------------------------------------------------------------------
 
 
-def of_stores(study: Study) -> tuple[list[Setup], list[Trial], list[Training]]:
-    """The lines of what is complete: of a problem those optimizers that were searched and confirmed."""
+def of_stores(study: Study) -> tuple[list[Setup], list[Trial], list[Training], list[Range]]:
+    """The lines of what is complete: of a problem those optimizers that were searched and confirmed.
+
+    Raises:
+        SearchError: an optimizer was searched over other ranges on one problem than on another.
+    """
     setups, trials, trainings = [], [], []
+    ranges: dict[str, tuple[str, list[Range]]] = {}
     for problem in SIZES:
         for optimizer in OPTIMIZERS:
             found = study.complete(problem, optimizer)
@@ -191,10 +197,13 @@ def of_stores(study: Study) -> tuple[list[Setup], list[Trial], list[Training]]:
                 continue
             if problem not in [setup.problem for setup in setups]:
                 setups.append(_setup(problem, study, found[SEARCHED]))
+            own, place = of_config(optimizer, found[SEARCHED].config), f"in {study.folder(problem, optimizer)}"
+            first, there = ranges.setdefault(optimizer, (place, own))
+            check_same(there, own, first, place, "Tables compare searches over the same ranges: move one of them elsewhere.")
             trials += _trials(problem, optimizer, found[SEARCHED])
             for kind in (BEST, DEFAULT):
                 trainings += _trainings(problem, optimizer, kind, found[kind], study.seeds) if kind in found else []
-    return setups, trials, trainings
+    return setups, trials, trainings, [line for name in OPTIMIZERS if name in ranges for line in ranges[name][1]]
 
 
 def _setup(problem: str, study: Study, found: SearchResult) -> Setup:

@@ -13,8 +13,8 @@ from typing import Any
 
 from scripts.evidence_blocks import names, points_text, problems_table, ranked
 from scripts.evidence_problems import SIZES
-from scripts.evidence_results import EDGE, Edge, Evidence, least_at_an_edge
-from scripts.searches import BEST, DEFAULT, axes
+from scripts.evidence_results import NEAR, Evidence
+from scripts.searches import BEST, DEFAULT
 from tuning.errors import SearchError
 
 MATRIX = ("muon", "soap")
@@ -188,6 +188,19 @@ def _name(optimizer: str) -> str:
     return names([optimizer])
 
 
+# -- how much the setting matters -------------------------------------------------------------------
+
+
+def shares(evidence: Evidence, korean: bool) -> str:
+    """Of how many settings the shares near the best are, and how uncertain they are."""
+    counts = [len(evidence.spread(problem, name)) for problem in evidence.problems for name in evidence.optimizers]
+    error = max(evidence.mean_share_near(name, points)[1] for name in evidence.optimizers for points in NEAR)
+    epochs = sorted(
+        {line.epochs for problem in evidence.problems for name in evidence.optimizers for line in evidence.spread(problem, name)}
+    )
+    return said("shares", korean, least=min(counts), most=max(counts), short=epochs[0], long=epochs[-1], error=100 * error)
+
+
 # -- beside what others have found ------------------------------------------------------------------
 
 
@@ -217,32 +230,3 @@ def published(evidence: Evidence, korean: bool) -> str:
         "of": len(evidence.problems),
     }
     return "\n".join(f"- {said(name, korean, **numbers)}" for name in ("schmidt", "algoperf", "free", "wen"))
-
-
-# -- defaults and ranges ----------------------------------------------------------------------------
-
-
-def edge_text(edge: Edge, korean: bool) -> str:
-    """One hyperparameter at the end of its range."""
-    end = {"low": ("low", "아래쪽"), "high": ("high", "위쪽")}[edge.end][korean]
-    symbol = axes(edge.optimizer)[edge.hyperparameter].symbol
-    return said("edge", korean, name=names([edge.optimizer]), symbol=symbol, end=end, there=len(edge.problems), of=edge.of)
-
-
-def chance_of_an_edge(searches: int) -> float:
-    """That the values of a hyperparameter that does not matter lie so in so many searches."""
-    least = least_at_an_edge(searches)
-    one_end = sum(math.comb(searches, k) * EDGE**k * (1 - EDGE) ** (searches - k) for k in range(least, searches + 1))
-    return 2 * one_end
-
-
-def ranges(evidence: Evidence, korean: bool) -> str:
-    """Where the best setting lies at an end of the searched range, and where the default is poor."""
-    edges, number = evidence.edges(), sum(len(axes(name)) for name in evidence.optimizers)
-    chance = number * chance_of_an_edge(len(evidence.problems))
-    text = listed((edge_text(edge, korean) for edge in edges), korean)
-    lines = [said("edges", korean, number=number, edges=len(edges), chance=chance, listed=text)]
-    least = min(4, len(evidence.problems))
-    poor = [name for name, problems in evidence.poor_defaults().items() if len(problems) >= least]
-    lines.append(said("poor_defaults", korean, least=least, listed=listed(map(_name, poor), korean, ", ")))
-    return "\n".join(f"- {line}" for line in lines)

@@ -10,7 +10,7 @@ import keras_optims
 from tuning.space.axes import Axis
 
 if TYPE_CHECKING:
-    from tuning.results.search import SearchResult
+    from tuning.results.search import SearchResult, TrialRecord
 
 SEARCHED, BEST, DEFAULT = "search", "best", "default"
 
@@ -36,6 +36,11 @@ def place_of(folder: pathlib.Path, kind: str, best: int | None = None) -> pathli
     return folder.with_name(folder.name + {SEARCHED: "", DEFAULT: "-default", BEST: f"-best-{best}"}[kind])
 
 
+def best_of(search: SearchResult) -> TrialRecord | None:
+    """The best of the trials that trained for all epochs, as it is confirmed; `None` if none completed."""
+    return next((trial for trial in search.ranking() if trial.epochs == search.config["epochs"]), None)
+
+
 def searched_and_confirmed(
     optimizer: str, problem: Any, folder: pathlib.Path, seeds: int, search: Mapping[str, Any], common: Mapping[str, Any]
 ) -> dict[str, SearchResult]:
@@ -55,11 +60,11 @@ def searched_and_confirmed(
     import tuning
 
     found = tuning.search(optimizer, problem, directory=folder, **{**common, **search})
-    settings = {DEFAULT: default_setting(optimizer)}
-    if found.best is not None:
-        settings[BEST] = found.best.hyperparameters
+    settings, best = {DEFAULT: default_setting(optimizer)}, best_of(found)
+    if best is not None:
+        settings[BEST] = best.hyperparameters
     results = {SEARCHED: found}
     for kind, setting in settings.items():
-        directory = place_of(folder, kind, None if found.best is None else found.best.number)
+        directory = place_of(folder, kind, None if best is None else best.number)
         results[kind] = tuning.search(optimizer, problem, confirm=setting, trials=seeds, directory=directory, **common)
     return results

@@ -4,11 +4,11 @@
     python scripts/sensitivity.py picture [adam ...]     # docs/pictures/sensitivity_adam.png ..., from the table
     python scripts/sensitivity.py table [adam ...]       # the tables of the pages, and with story or story.ko those of the story
 
-`search` tries settings that are spread evenly over each optimizer's default space (quasirandom, one training for each), and
-trains its best setting and its default setting with three fresh seeds. The searches are kept in results/sensitivity, where the
-same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it takes about an hour; two
-commands with different optimizers, each with TF_NUM_INTRAOP_THREADS=1, took half of that on 2 cores. MNIST and CIFAR-10 are
-looked for as by `keras-optims tune`.
+`search` tries settings that are spread evenly (quasirandom, one training for each) over the ranges of this study, in
+docs/sensitivity/ranges.csv, and trains the best setting and the default setting with three fresh seeds. The searches are kept in
+results/sensitivity, where the same command goes on with them; every training is a line of docs/sensitivity/trials.csv. All of it
+takes about an hour; two commands with different optimizers, each with TF_NUM_INTRAOP_THREADS=1, took half of that on 2 cores.
+MNIST and CIFAR-10 are looked for as by `keras-optims tune`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scripts.searches import searched_and_confirmed  # noqa: E402
 from scripts.sensitivity_pictures import picture  # noqa: E402
 from scripts.sensitivity_tables import STORIES, table  # noqa: E402
 from scripts.sensitivity_trials import (  # noqa: E402
+    AXES,
     BUDGETS,
     STUDIED,
     TABLE,
@@ -45,7 +46,8 @@ def searched(problem: str, optimizer: str, trials: int | None, epochs: int | Non
     """The trainings of an optimizer on a problem, of which those that are in the folder already are not repeated."""
     budget = BUDGETS[problem]
     common = {"epochs": epochs or budget.epochs, "train_samples": budget.train_samples, "jit": "off"}  # the same compiler for all
-    spread = {"trials": trials or budget.trials, "oracle": "quasirandom", "defaults_first": False}
+    ranges = {name: (axis.low, axis.high, axis.scale) for name, axis in AXES[optimizer].items()}
+    spread = {"trials": trials or budget.trials, "oracle": "quasirandom", "defaults_first": False, "search": ranges}
     results = searched_and_confirmed(optimizer, problem, folder / f"{optimizer}-{problem}", SEEDS, spread, common)
     return [
         Training(problem, optimizer, kind, trial.number, trial.hyperparameters, trial.state, trial.score)

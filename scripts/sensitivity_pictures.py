@@ -12,13 +12,13 @@ import plotly.subplots
 from scripts.chromium import LAYOUT, X_AXIS, Y_AXIS
 from scripts.searches import default_setting
 from scripts.sensitivity_trials import (
+    AXES,
     BUDGETS,
     CHANCE,
     EFFECTIVE,
     STUDIED,
     Search,
     Training,
-    axes,
     shown_axes,
     value_on,
 )
@@ -80,17 +80,17 @@ def upper_edge(positions: np.ndarray, heights: np.ndarray, axis: Axis) -> tuple[
 def panel(chart: go.Figure, row: int, col: int, axis: Axis, search: Search, score: Axis):
     """The accuracies of a search over one axis."""
     where = {"row": row, "col": col}
-    rate = axes(search.optimizer)["learning_rate"]
+    rate = AXES[search.optimizer]["learning_rate"]
     x = np.array([axis.position(value_on(axis, trial.setting)) for trial in search.trials])
     y = np.array([score.position(max(accuracy, CHANCE)) for accuracy in search.accuracies])
     colour = np.array([rate.position(trial.setting["learning_rate"]) for trial in search.trials])
     ended = np.array([trial.state != "diverged" for trial in search.trials])
     bottom, top = score.ends
     margin = 0.07 * (top - bottom)
-    if len(axes(search.optimizer)) > 1 and axis is not EFFECTIVE:
+    if len(AXES[search.optimizer]) > 1 and axis is not EFFECTIVE:
         places, greatest = upper_edge(x[ended], y[ended], axis)
         chart.add_scatter(x=places, y=greatest, mode="lines", line={"color": EDGE, "width": 1.2}, showlegend=False, **where)
-    coloured = {"color": colour[ended], "coloraxis": "coloraxis"} if len(axes(search.optimizer)) > 1 else {"color": BLUE}
+    coloured = {"color": colour[ended], "coloraxis": "coloraxis"} if len(AXES[search.optimizer]) > 1 else {"color": BLUE}
     marker = {**coloured, "size": 8, "line": {"color": "white", "width": 0.6}}
     chart.add_scatter(x=x[ended], y=y[ended], mode="markers", marker=marker, showlegend=False, **where)
     crosses = {"x": x[~ended], "y": np.full(sum(~ended), bottom)} if not ended.all() else {"x": [None], "y": [None]}
@@ -141,7 +141,7 @@ def picture(optimizer: str, trainings: list[Training]) -> go.Figure:
     if not any(each.diverged for each in searches):
         chart.update_traces(showlegend=False, selector={"name": "diverged"})
     chart.update_annotations(font_size=FONT)
-    below = BELOW if len(axes(optimizer)) > 1 else BELOW - 46
+    below = BELOW if len(AXES[optimizer]) > 1 else BELOW - 46
     chart.update_layout(
         width=WIDTH,
         height=ABOVE + inner + below,
@@ -149,8 +149,8 @@ def picture(optimizer: str, trainings: list[Training]) -> go.Figure:
         margin={"l": LEFT, "r": RIGHT, "t": ABOVE, "b": below},
         legend={"orientation": "h", "x": 0, "y": -70 / inner, "yanchor": "top"},
     )
-    if len(axes(optimizer)) > 1:
-        rate = axes(optimizer)["learning_rate"]
+    if len(AXES[optimizer]) > 1:
+        rate = AXES[optimizer]["learning_rate"]
         bar = {"orientation": "h", "thickness": 12, "len": 0.76, "x": 0.18, "xanchor": "left", "y": -96 / inner, "yanchor": "top"}
         bar |= {**ticks_across(rate, 400), "outlinewidth": 0}
         chart.update_layout(coloraxis={"colorscale": COLOURS, "cmin": rate.ends[0], "cmax": rate.ends[1], "colorbar": bar})

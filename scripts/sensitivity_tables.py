@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from scripts.sensitivity_trials import BUDGETS, Search, Training, axes, shown_axes, value_on
+from scripts.sensitivity_trials import AXES, BUDGETS, Search, Training, shown_axes, value_on
 from tuning.space.axes import Axis, number
 
 
@@ -19,7 +19,7 @@ def brief(axis: Axis, value: float) -> str:
 
 def setting_text(optimizer: str, setting: Mapping[str, float]) -> str:
     """Symbols and values."""
-    return ", ".join(f"{axis.symbol} = {brief(axis, setting[name])}" for name, axis in axes(optimizer).items())
+    return ", ".join(f"{axis.symbol} = {brief(axis, setting[name])}" for name, axis in AXES[optimizer].items())
 
 
 def range_text(axis: Axis, trials: Iterable[Training]) -> str:

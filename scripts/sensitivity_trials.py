@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from scripts.searches import BEST, DEFAULT, SEARCHED, axes
+from scripts import ranges
+from scripts.searches import BEST, DEFAULT, SEARCHED
 from tuning.space.axes import Axis
 from tuning.store.files import replacing
 
@@ -17,6 +18,9 @@ STUDIED = ("gradient_descent", "momentum", "adagrad", "rmsprop", "adam", "adamw"
 """The optimizers whose sensitivity was measured."""
 
 TABLE = pathlib.Path(__file__).parents[1] / "docs" / "sensitivity" / "trials.csv"
+
+AXES = ranges.axes_of(ranges.read(TABLE.parent))
+"""Optimizer -> hyperparameter -> what this study searched of it, which a default range of today may differ from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,7 @@ COLUMNS = [
     "optimizer",
     "kind",
     "number",
-    *dict.fromkeys(name for each in STUDIED for name in axes(each)),
+    *dict.fromkeys(name for each in STUDIED for name in AXES[each]),
 ]
 COLUMNS += ["state", "accuracy"]
 
@@ -88,7 +92,7 @@ def read(table: pathlib.Path = TABLE) -> list[Training]:
                 line["optimizer"],
                 line["kind"],
                 int(line["number"]),
-                {name: float(line[name]) for name in axes(line["optimizer"])},
+                {name: float(line[name]) for name in AXES[line["optimizer"]]},
                 line["state"],
                 float(line["accuracy"]) if line["accuracy"] else None,
             )
@@ -208,7 +212,7 @@ EFFECTIVE = Axis("effective rate", "η/(1−γ)", scale="log", low=0.002, high=2
 
 def shown_axes(optimizer: str) -> list[Axis]:
     """The axes of the picture: what was searched, and for momentum the rate at which it moves in the long run."""
-    return [*axes(optimizer).values(), *([EFFECTIVE] if optimizer == "momentum" else [])]
+    return [*AXES[optimizer].values(), *([EFFECTIVE] if optimizer == "momentum" else [])]
 
 
 def value_on(axis: Axis, setting: Mapping[str, float]) -> float:

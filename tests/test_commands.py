@@ -49,6 +49,7 @@ RUN = {
 
 # Commands that begin so do not run in here; their arguments are looked at.
 NOT_RUN = {
+    "keras-optims compare adamw lion muon": "takes 20 minutes; the one on digits_mlp runs",
     "keras-optims doctor": "takes a minute; tests/tuning/test_doctor.py",
     "keras-optims init my_problem.py --kind": "the file is there; tests/tuning/test_own_problem.py",
     "keras-optims export DIR": "DIR stands for a folder; tests/tuning/test_export.py",
@@ -134,6 +135,7 @@ MADE_BY = {
 OTHER_BLOCKS = {
     ("README.md", "Adam on digits_mlp: 12 trials"): "test_commands.py",
     ("comparing.md", "4 optimizers on digits_mlp"): "test_commands.py",
+    ("comparing.md", "optimizer            test_accuracy"): "test_commands.py",
     ("distribution.md", "strategy = tf.distribute.MultiWorkerMirroredStrategy()"): "distribution/workers.py",
     ("distribution.md", "devices = keras.distribution.DeviceMesh"): "distribution/sharded.py",
     ("distribution.md", "torch.distributed.init_process_group"): "distribution/data_parallel.py",

@@ -199,6 +199,7 @@ def test_a_state_that_waits_for_the_variables_does_not_get_lost():
     [
         (keras_optims.Lamb(trust_clip=True), "trust_clip"),
         (keras_optims.Adafactor(beta_1=0.9), "beta_1"),
+        (keras_optims.Adafactor(flatten=True), "flatten"),
         pytest.param(keras_optims.ScheduleFreeAdamW(r=1.0), "r", marks=OF_NEWER_KERAS),
         (keras_optims.Adam(cautious=True), "cautious"),
         (keras_optims.Momentum(agc=0.01), "agc"),

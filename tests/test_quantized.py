@@ -149,9 +149,20 @@ def test_rounding_to_bfloat16_is_right_on_average_and_never_farther_than_a_neigh
         assert np.all((found == low) | (found == high))
         mean += found.astype(np.float64) / 64
     assert np.abs((mean - value) / (high.astype(np.float64) - low)).max() < 0.1
-    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, 1, -2], "float32")
+    long_nan = np.array([0x7FFFFFFF], "uint32").view("float32")[0]  # of which one more would be -0
+    special = np.array([0, -0.0, np.inf, -np.inf, np.nan, long_nan, 1, -2], "float32")
     found = ops.convert_to_numpy(quantized._rounded(ops.convert_to_tensor(special), quantized._offset(123), 17))
     np.testing.assert_array_equal(found, special)
+
+
+def test_rounding_is_even_within_a_step_too_and_another_one_for_each_slot():
+    value = ops.convert_to_tensor(np.full(4096, 1 + 2.0**-9, "float32"))  # a quarter of the way to the neighbor
+    up = {}
+    for name in ("first_moment", "second_moment"):
+        slot = holding("bfloat16", (64, 64), name)
+        up[name] = ops.convert_to_numpy(ops.cast(slot.encoded(value, quantized._offset(3))[0], "float32")) > 1
+        assert all(0.15 < part.mean() < 0.35 for part in np.split(up[name], 64))
+    assert np.mean(up["first_moment"] & up["second_moment"]) < 0.2  # a quarter, if they were the same
 
 
 # -- memory ---------------------------------------------------------------------------------------
@@ -163,11 +174,18 @@ def bytes_of_slots(optimizer):
     return sum(sizes[keras.backend.standardize_dtype(v.dtype)] * int(np.prod(v.shape)) for v in moments)
 
 
-@pytest.mark.parametrize(("slot_dtype", "per_number"), [(None, 4), ("bfloat16", 2), ("int8", 1 + 4 / BLOCK)])
+@pytest.mark.parametrize(("slot_dtype", "per_number"), [(None, 4), ("bfloat16", 2), ("int8", 1 + 4 / 256)])
 def test_memory_of_adams_slots(slot_dtype, per_number):
     optimizer, theta = Adam(slot_dtype=slot_dtype), keras.Variable(np.zeros((64, 256), "float32"), name="theta")
     optimizer.build([theta])
     assert bytes_of_slots(optimizer) == 2 * per_number * 64 * 256
+
+
+@pytest.mark.parametrize("slot_dtype", DTYPES)
+def test_slots_of_fewer_than_4096_elements_are_in_float32(slot_dtype):
+    optimizer = Adam(slot_dtype=slot_dtype)
+    optimizer.build([keras.Variable(np.zeros(size, "float32"), name=f"of_{size}") for size in (4095, 4096)])
+    assert [{dtype for _, dtype in line.slots.values()} for line in optimizer.explain()] == [{"float32"}, {slot_dtype}]
 
 
 # -- the step -------------------------------------------------------------------------------------

@@ -357,6 +357,13 @@ def test_adabelief_without_momentum_is_finite():
     assert distance(path, twin) < TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["adabelief", "adabelief as it is"])
+def test_adabeliefs_epsilon_is_added_to_s_and_beside_its_root(name):
+    """With one that is large enough for both to show."""
+    optimizer = BY_NAME[name].optimizer(epsilon=0.1)
+    assert departure(BY_NAME[name], optimizer, scales=(1.0,), epsilon=0.1) < TOLERANCE
+
+
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 def test_yogis_second_moment_never_becomes_negative(scale):
     variable = keras.Variable(np.zeros(50, "float32"), name="theta")

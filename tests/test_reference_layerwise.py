@@ -195,16 +195,61 @@ class ByOutputs(keras_optims.Adafactor):
         return (tuple(range(rank - 1)), (rank - 1,)) if rank > 1 else None
 
 
-def test_the_axes_of_rows_and_columns_may_be_others():
-    """A kernel of which all axes but the last are rows is factored as the matrix that it is when it is reshaped."""
-    gradients, rng = random_gradients((3, 2, 4, 5), 20), np.random.default_rng(0)
-    start = rng.normal(size=(3, 2, 4, 5)).astype("float32")
+def flattened(rate, axes=None):
+    return keras_optims.Adafactor(rate, flatten=True, axes={"theta": axes or keras_optims.Axes((0, 1, 2), (3,))})
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "as_matrix"),
+    [
+        (ByOutputs, (3, 2, 4, 5), (24, 5)),
+        (flattened, (3, 2, 4, 5), (24, 5)),
+        (lambda rate: flattened(rate, keras_optims.Axes((0,), (1, 2, 3))), (6, 5, 2, 2), (6, 20)),
+    ],
+)
+def test_the_axes_of_rows_and_columns_may_be_others(make, shape, as_matrix):
+    """A kernel is factored as the matrix that it is when it is reshaped."""
+    gradients, start = random_gradients(shape, 20), np.random.default_rng(0).normal(size=shape).astype("float32")
     paths = [
-        run(make(0.05), [g[0].reshape(shape) for g in gradients], start.reshape(shape))
-        for make, shape in ((ByOutputs, (3, 2, 4, 5)), (keras_optims.Adafactor, (24, 5)))
+        run(optimizer, [g[0].reshape(its_shape) for g in gradients], start.reshape(its_shape))
+        for optimizer, its_shape in ((make(0.05), shape), (keras_optims.Adafactor(0.05), as_matrix))
     ]
-    np.testing.assert_allclose(np.reshape(paths[0], (20, 24, 5)), paths[1], rtol=1e-5, atol=1e-6)
-    assert numbers(ByOutputs(), (3, 2, 4, 5)) == 24 + 5
+    np.testing.assert_allclose(np.reshape(paths[0], (20, *as_matrix)), paths[1], rtol=1e-5, atol=1e-6)
+
+
+def test_adafactor_flattens_what_a_layer_has_as_one_matrix():
+    """By the table that Muon and gradient centralization go by; what is no matrix there is not factored."""
+    inputs = keras.Input((8, 8, 6))
+    x = keras.layers.DepthwiseConv2D(3, name="filters")(keras.layers.Conv2D(6, 3, name="conv")(inputs))
+    x = keras.layers.Reshape((16, 6))(x)
+    x = keras.layers.MultiHeadAttention(3, 4, name="attention")(x, x)
+    model = keras.Model(inputs, keras.layers.GRU(5, name="gru")(x))
+    numbers_of = {}
+    for flatten in (False, True):
+        optimizer = keras_optims.Adafactor(flatten=flatten, axes=keras_optims.axes_of(model))
+        optimizer.build(model.trainable_variables)
+        for line in optimizer.explain():
+            sizes = [int(np.prod(shape)) for shape, _ in line.slots.values()]
+            numbers_of.setdefault(line.variable, []).append(sum(sizes))
+    found = {path: both for path, both in numbers_of.items() if both[0] != both[1]}
+    assert found == {
+        "conv/kernel": [9 * (6 + 6), 9 * 6 + 6],
+        "filters/kernel": [9 * (6 + 1), 9 * 6],
+        "attention/query/kernel": [6 * (3 + 4), 6 + 12],
+        "attention/key/kernel": [6 * (3 + 4), 6 + 12],
+        "attention/value/kernel": [6 * (3 + 4), 6 + 12],
+        "attention/query/bias": [3 + 4, 12],
+        "attention/key/bias": [3 + 4, 12],
+        "attention/value/bias": [3 + 4, 12],
+        "attention/attention_output/kernel": [3 * (4 + 6), 12 + 6],
+        "gru/gru_cell/bias": [2 + 15, 2 * 15],
+    }
+    two_axes = keras.Variable(np.zeros((4, 5), "float32"), name="of_a_layer_of_ones_own")
+    assert numbers(keras_optims.Adafactor(flatten=True), (4, 5)) == numbers(keras_optims.Adafactor(), (4, 5)) == 9
+    only_outputs = keras_optims.Adafactor(flatten=True, axes={"own": keras_optims.Axes(outputs=(0, 1))})
+    only_outputs.build([two_axes])
+    assert two_axes in only_outputs.mean_square
+    assert numbers(keras_optims.Adafactor(flatten=True, min_size_to_factor=9), (2, 4, 8)) == 64
 
 
 # -- Keras's defects ------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Adadelta(Optimizer):
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-2, 10.0, "log"), meaning="factor on the steps"
     )
     rho = Hyperparameter(
-        0.95, symbol="ρ", domain=DECAY_RATE, search=SearchRange(0.8, 0.999, "log1m"), meaning="decay rate of the means"
+        0.95, symbol="ρ", domain=DECAY_RATE, search=SearchRange(0.8, 0.9999, "log1m"), meaning="decay rate of the means"
     )
     epsilon = Hyperparameter(
         1e-7, symbol="ε", domain=NON_NEGATIVE, search=SearchRange(1e-8, 1e-2, "log"), meaning="the first steps' size, squared"

@@ -11,6 +11,7 @@ import math
 import keras
 from keras import ops
 
+from keras_optims.axes import FILTERS, VECTOR
 from keras_optims.hyperparameter import (
     DECAY_RATE,
     NON_NEGATIVE,
@@ -40,7 +41,8 @@ class Adafactor(Optimizer):
         θ ← θ − α·u / max(1, RMS(u)/d)
 
     with d = `clip_threshold`; RMS is the root of the mean of the squares. Of a vector or a scalar, V itself is such a mean of
-    g² + ε₁; of a variable with more axes the last two are rows and columns, and each slice along the others has its own.
+    g² + ε₁; of a variable with more axes the last two are rows and columns, and each slice along the others has its own, unless
+    `flatten` says otherwise.
 
     The means are of the variable as a whole: one that is split in two takes other steps.
 
@@ -59,6 +61,10 @@ class Adafactor(Optimizer):
             `True`.
         min_size_to_factor: variables of which one of the two sides is smaller have a V of their own shape. 128 in optax, where
             R and C would save little; default 0, as in Keras: all with two axes are factored.
+        flatten: whether the rows and columns of a kernel with more than two axes are the inputs and outputs of its layer
+            (`keras_optims.Axes`), which keeps less: 2,560 numbers of a 3×3×256×256 convolution and not 4,608. Vectors with two
+            axes and the small filters of depthwise and grouped convolutions then have a V of their own shape. Default `False`,
+            as in Keras.
         **kwargs: the arguments of every optimizer; see `keras_optims.Optimizer`.
 
     Conventions: the last two axes are factored, as in Keras; optax factors the two longest. ε₁ is added to the squares, as in the
@@ -93,6 +99,7 @@ class Adafactor(Optimizer):
     min_size_to_factor = Option(
         0, domain=Interval(0, math.inf, high_open=True), integer=True, meaning="least length of both sides of what is factored"
     )
+    flatten = Option(False, keyword_only=True, meaning="kernels with more than two axes as matrices")
 
     def build(self, variables):
         """Makes the slots `row_mean` (R) and `column_mean` (C), or `mean_square` (V), and with β₁ `mean_step`."""
@@ -111,12 +118,18 @@ class Adafactor(Optimizer):
     def factored_axes(self, variable) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The axes of rows and those of columns of a variable; the others are a batch. `None`: it is not factored.
 
-        A subclass may override it, as for a convolution kernel: `((0, 1, 2), (3,))`, inputs and outputs.
+        A subclass may override it.
         """
-        rank = len(variable.shape)
-        if rank < 2 or min(variable.shape[-2:]) < self.min_size_to_factor:
+        rank, axes = len(variable.shape), self.axes_of(variable)
+        if rank < 2:
             return None
-        return (rank - 2,), (rank - 1,)
+        sides: tuple[tuple[int, ...], tuple[int, ...]] = (rank - 2,), (rank - 1,)
+        if self.flatten and (axes.known or rank == 2):
+            if axes.kind in (VECTOR, FILTERS) or not (axes.inputs and axes.outputs):
+                return None
+            sides = axes.inputs, axes.outputs
+        lengths = [math.prod(variable.shape[axis] for axis in side) for side in sides]
+        return None if min(lengths) < self.min_size_to_factor else sides
 
     def _shape_along(self, variable, which: int) -> tuple[int, ...]:
         """That of R (0) or C (1): without the axes of the other."""

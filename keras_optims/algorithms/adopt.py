@@ -58,7 +58,7 @@ class ADOPT(Optimizer):
         0.9999,
         symbol="β₂",
         domain=DECAY_RATE,
-        search=SearchRange(0.9, 0.9999, "log1m"),
+        search=SearchRange(0.9, 0.99999, "log1m"),
         meaning="decay rate of the second moment",
     )
     epsilon = Hyperparameter(

@@ -34,7 +34,7 @@ class GradientDescent(Optimizer):
     elementwise = True
 
     learning_rate = Hyperparameter(
-        0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 1.0, "log"), meaning="learning rate"
+        0.01, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-3, 10.0, "log"), meaning="learning rate"
     )
 
     def update_step(self, gradient, variable, learning_rate):

@@ -48,7 +48,7 @@ class Lion(Optimizer):
         0.9, symbol="β₁", domain=DECAY_RATE, search=SearchRange(0.8, 0.97, "log1m"), meaning="the average's share of the vote"
     )
     beta_2 = Hyperparameter(
-        0.99, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.99, "log1m"), meaning="decay rate of the average"
+        0.99, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.999, "log1m"), meaning="decay rate of the average"
     )
 
     def build(self, variables):

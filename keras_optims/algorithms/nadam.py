@@ -51,7 +51,7 @@ class Nadam(Optimizer):
         0.001, symbol="η", domain=NON_NEGATIVE, search=SearchRange(1e-4, 1e-1, "log"), meaning="learning rate"
     )
     beta_1 = Hyperparameter(
-        0.9, symbol="β₁", domain=DECAY_RATE, search=SearchRange(0.5, 0.98, "log1m"), meaning="decay rate of the first moment"
+        0.9, symbol="β₁", domain=DECAY_RATE, search=SearchRange(0.5, 0.995, "log1m"), meaning="decay rate of the first moment"
     )
     beta_2 = Hyperparameter(
         0.999, symbol="β₂", domain=DECAY_RATE, search=SearchRange(0.9, 0.9999, "log1m"), meaning="decay rate of the second moment"

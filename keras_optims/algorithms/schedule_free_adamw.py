@@ -59,7 +59,7 @@ class ScheduleFreeAdamW(ScheduleFree):
         0.9,
         symbol="β₁",
         domain=DECAY_RATE,
-        search=SearchRange(0.9, 0.98, "log1m"),
+        search=SearchRange(0.7, 0.98, "log1m"),
         meaning="share of x in where gradients are taken",
     )
     beta_2 = Hyperparameter(

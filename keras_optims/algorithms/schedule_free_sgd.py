@@ -53,7 +53,7 @@ class ScheduleFreeSGD(ScheduleFree):
         0.9,
         symbol="β",
         domain=DECAY_RATE,
-        search=SearchRange(0.9, 0.98, "log1m"),
+        search=SearchRange(0.7, 0.98, "log1m"),
         meaning="share of x in where gradients are taken",
     )
     weight_decay = weight_decay(1e-6, 1e-3)

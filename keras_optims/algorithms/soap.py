@@ -86,7 +86,7 @@ class SOAP(Optimizer):
     shampoo_beta = Hyperparameter(None, symbol="β", domain=DECAY_RATE, meaning="decay rate of L and R", off=None)
     epsilon = epsilon(1e-8)
     weight_decay = Hyperparameter(
-        0.01, symbol="λ", domain=NON_NEGATIVE, search=SearchRange(1e-2, 0.2, "log"), meaning="weight decay", off=None
+        0.01, symbol="λ", domain=NON_NEGATIVE, search=SearchRange(1e-2, 1.0, "log"), meaning="weight decay", off=None
     )
     precondition_frequency = Option(10, domain=_FROM_ONE, integer=True, meaning="steps between renewals of the eigenvectors")
     max_precond_dim = Option(10000, domain=_FROM_ONE, integer=True, meaning="longest side that is turned")

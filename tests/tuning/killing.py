@@ -148,6 +148,12 @@ def held(directory, name):
     return [{**{key: row[key] for key in wanted}, "executions": executions.count(row["number"])} for row in rows]
 
 
+def has_epochs(directory):
+    """Whether an epoch has ended, of any trial."""
+    with Store.open(directory, read_only=True) as store:
+        return bool(store.rows("epochs"))
+
+
 def kept(directory, name):
     """The numbers of the trials whose models are there, and of those among them that are not whole."""
     numbers = [number for number in range(256) if model_path(directory / name, number).exists()]
@@ -156,7 +162,7 @@ def kept(directory, name):
 
 def torment(case, directory, chance):
     """Kills a search at random moments until it is done."""
-    snapshots, models, hits, idle, longest = [], [], 0, 0, 0.05
+    snapshots, models, hits, late, idle, longest = [], [], 0, 0, 0, 0.05
     while True:
         child, hears = fork(case, directory, "killed")
         select.select([hears], [], [], 60)
@@ -170,6 +176,7 @@ def torment(case, directory, chance):
             assert os.WEXITSTATUS(status) == 0
             break
         hits += runs
+        late += runs and has_epochs(directory / "killed")
         before = finished(snapshots[-1]) if snapshots else 0
         snapshots.append(held(directory, "killed"))
         models.append(kept(directory, "killed"))
@@ -181,7 +188,7 @@ def torment(case, directory, chance):
     os.close(hears)
     ends = {name: held(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
     ends |= {f"models_of_{name}": kept(directory, of) for name, of in (("end", "killed"), ("whole", "whole"))}
-    return {"hits": hits, "snapshots": snapshots, "models": models, **ends, "left": left(directory / "killed")}
+    return {"hits": hits, "late": late, "snapshots": snapshots, "models": models, **ends, "left": left(directory / "killed")}
 
 
 def left(directory):

@@ -9,7 +9,7 @@ import pytest
 import tuning
 from tests.tuning.conftest import load
 from tests.tuning.test_comparison import compare
-from tests.tuning.test_continuing import Pretended, loss, same
+from tests.tuning.test_continuing import Pretended, same
 from tuning import SearchError
 from tuning.errors import NoUsableTrialError
 from tuning.results.search import SearchResult
@@ -163,14 +163,15 @@ def test_the_float32_nearest_to_the_target_reaches_it(objective, worse):
     assert not spending._reached(worse)
 
 
-def test_it_is_the_best_trial_that_reaches_the_target(tmp_path):
-    """With Hyperband that is one of those that trained longest."""
-    whole = search(tmp_path / "whole", "hyperband", epochs=9, objective=MIN, engine=Pretended())
-    target = max(trial.score for trial in whole.trials if trial.epochs == 9)
-    result = search(tmp_path, "hyperband", epochs=9, objective=MIN, engine=Pretended(), target=target)
-    assert result.best.score <= target
-    assert result.best.number == len(result.trials) - 1
-    assert loss(result.best.hyperparameters, result.best.epochs - 1) == result.best.score
+@pytest.mark.parametrize("oracle", ["hyperband", "asha"])
+def test_a_trial_of_any_number_of_epochs_reaches_the_target_and_is_the_best(oracle, tmp_path):
+    """Its score is that of its best epoch, so more epochs could only make it better."""
+    whole = search(tmp_path / "whole", oracle, epochs=9)
+    assert whole.ranking() == whole.trials[::-1]  # each of them reaches more than those before it
+    short = next(trial for trial in whole.trials if trial.epochs < max(each.epochs for each in whole.trials[: trial.number + 1]))
+    result = search(tmp_path, oracle, epochs=9, target=short.score)
+    assert result.ended["by"] == "target"
+    assert (result.best.number, result.best.epochs, len(result.trials)) == (short.number, short.epochs, short.number + 1)
 
 
 def test_minutes_and_failures_are_said(tmp_path):

@@ -414,7 +414,7 @@ def test_a_search_with_hyperband_compares(command, tiny, tmp_path):
     )
     status, stdout, stderr = command(
         *("compare", "gradient_descent", "--problem", "tested_problem:make_problem", "--trials", 4, "--confirmations", 3),
-        *("--directory", "out", "--json", "--oracle", "hyperband", "--epochs", 3),
+        *("--directory", "out", "--json", "--oracle", "hyperband", "--epochs", 3, "--search", "learning_rate=0.001:1"),
     )
     assert status == 0, stderr
     result = load(stdout)

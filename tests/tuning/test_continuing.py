@@ -219,18 +219,37 @@ class Crowd(Pretended):
                         self.decided.append((trial.hyperparameters.values.get("tuner/trial_id"), sorted(source.oracle.end_order)))
             if running:
                 seat = self.chance.choice(sorted(running))
-                trial, values = running.pop(seat), None
-                values = trial.hyperparameters.values
-                asked = source.assignment(trial)
-                first = int(asked.begin[0]) if asked.begin else 0
-                losses = [loss(values, epoch) for epoch in range(values["tuner/epochs"])]
-                for epoch in range(first, len(losses)):
-                    source.record(EpochEnded(int(trial.trial_id), 0, epoch, {"val_loss": losses[epoch]}))
-                if asked.leaves:
-                    source.record(Left(int(trial.trial_id), 0, len(losses), str(len(losses)).encode()))
-                source.record(ExecutionEnded(int(trial.trial_id), 0, asked.root, min(losses), 0, 0.0, 1.0))
-                source.trial_done(trial, [{"val_loss": min(losses)}])
-                self.most_files = max(self.most_files, len(files(source.directory)))
+                self.train(source, running.pop(seat))
+
+    def train(self, source, trial):
+        values, asked = trial.hyperparameters.values, source.assignment(trial)
+        first = int(asked.begin[0]) if asked.begin else 0
+        losses = [loss(values, epoch) for epoch in range(values["tuner/epochs"])]
+        for epoch in range(first, len(losses)):
+            source.record(EpochEnded(int(trial.trial_id), 0, epoch, {"val_loss": losses[epoch]}))
+        if asked.leaves:
+            source.record(Left(int(trial.trial_id), 0, len(losses), str(len(losses)).encode()))
+        source.record(ExecutionEnded(int(trial.trial_id), 0, asked.root, min(losses), 0, 0.0, 1.0))
+        source.trial_done(trial, [{"val_loss": min(losses)}])
+        self.most_files = max(self.most_files, len(files(source.directory)))
+
+
+class Again(Crowd):
+    """The same once more, in the order in which the trials of a search began and ended, as its store has it."""
+
+    def __init__(self, result):
+        super().__init__(0, 0)
+        begun = [(trial.begun, trial.number, False) for trial in result.trials]
+        self.moments = sorted([*begun, *((trial.ended, trial.number, True) for trial in result.trials)])
+
+    def run(self, source, trainer, run_trial):
+        running = {}
+        for _, number, ends in self.moments:
+            if ends:
+                self.train(source, running.pop(number))
+            else:
+                running[number] = source.next_trial(str(number))
+                assert int(running[number].trial_id) == number
 
 
 def promoted_rightly(result, ended, parent):
@@ -256,6 +275,12 @@ def test_asha_promotes_the_best_third_so_far_never_waits_and_trains_each_epoch_o
     assert rows(result, OWN_EPOCHS) == [(sum(trial.epochs for trial in result.trials) - sum(row[2] for row in continued),)]
     assert len({tuple(trial.hyperparameters.items()) for trial in result.trials}) == len(result.trials) - len(continued)
     assert engine.most_files <= 60 // 3 + seats
+
+
+def test_what_several_workers_decided_is_replayed_from_the_store(tmp_path):
+    result = search(tmp_path, Crowd(4, 2), "asha", trials=60, epochs=27)
+    assert same(search(tmp_path / "again", Again(result), "asha", trials=60, epochs=27), result)
+    assert not same(search(tmp_path / "alone", Pretended(), "asha", trials=60, epochs=27), result)
 
 
 def test_asha_in_one_process_is_a_function_of_the_seed_also_after_a_kill(tmp_path):

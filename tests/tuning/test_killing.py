@@ -11,17 +11,21 @@ from tests.tuning.conftest import ROOT, environment
 KEPT_MODELS = 2  # as in tests/tuning/killing.py, which imports all that a search needs
 
 CASES = {
-    "random": {"oracle": "random", "trials": 64, "kills": 14},
-    "quasirandom": {"oracle": "quasirandom", "trials": 64, "kills": 14, "pruner": "halving"},
-    "grid": {"oracle": "grid", "trials": 64, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
-    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
-    "asha": {"oracle": "asha", "trials": 40, "kills": 14},
-    "pbt": {"oracle": "pbt", "trials": 24, "kills": 7, "population": 6, "ready": 1, "first": [{"x": 0.4, "y": 0.6}]},
-    "pbt with 2 workers": {"oracle": "pbt", "trials": 24, "kills": 7, "population": 6, "ready": 1, "seats": 2},
+    "random": {"oracle": "random", "trials": 40, "kills": 7},
+    "quasirandom": {"oracle": "quasirandom", "trials": 40, "kills": 7, "pruner": "halving"},
+    "grid": {"oracle": "grid", "trials": 40, "kills": 7, "first": [{"x": 0.4, "y": 0.6}]},
+    "hyperband": {"oracle": "hyperband", "trials": 40, "kills": 12, "first": [{"x": 0.4, "y": 0.6}]},
+    "hyperband with 2 workers": {"oracle": "hyperband", "trials": 40, "kills": 9, "seats": 2},
+    "asha": {"oracle": "asha", "trials": 40, "kills": 12},
+    "asha with 2 workers": {"oracle": "asha", "trials": 40, "kills": 9, "seats": 2},
+    "pbt": {"oracle": "pbt", "trials": 24, "kills": 9, "population": 6, "ready": 1, "first": [{"x": 0.4, "y": 0.6}]},
+    "pbt with 2 workers": {"oracle": "pbt", "trials": 24, "kills": 9, "population": 6, "ready": 1, "seats": 2},
     "bayesian": {"oracle": "bayesian", "trials": 7, "kills": 4},
-    "tpe": {"oracle": "optuna", "trials": 30, "kills": 14, "pruner": "median"},
-    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 14, "first": [{"x": 0.4, "y": 0.6}]},
+    "tpe": {"oracle": "optuna", "trials": 30, "kills": 7, "pruner": "median"},
+    "cmaes": {"oracle": "optuna", "sampler": "cmaes", "trials": 30, "kills": 7, "first": [{"x": 0.4, "y": 0.6}]},
 }
+CONTINUING = [name for name in CASES if name.startswith(("hyperband", "asha", "pbt"))]
+IN_TURN = ["hyperband with 2 workers", "asha with 2 workers"]  # what is promoted follows from the order in which trials end, too
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,6 +51,8 @@ def without_times(rows):
 def test_at_least_fifty_kills_hit_a_running_search(killed):
     assert sum(case["hits"] for case in killed.values()) >= 50
     assert all(case["hits"] >= 2 for case in killed.values())
+    assert sum(killed[name]["hits"] for name in CONTINUING) >= 50
+    assert sum(killed[name]["late"] for name in CONTINUING) >= 40  # after the first epoch that has ended
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -61,7 +67,8 @@ def test_a_search_killed_at_random_moments_ends_as_an_undisturbed_one(killed, na
         assert sum(row["state"] == "running" for row in snapshot) <= CASES[name].get("seats", 1)
     assert [row["number"] for row in case["end"]] == list(range(CASES[name]["trials"]))
     assert all(row["executions"] == 1 for row in case["end"])
-    assert without_times(case["end"]) == without_times(case["whole"])
+    if name not in IN_TURN:
+        assert without_times(case["end"]) == without_times(case["whole"])
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -70,7 +77,7 @@ def test_the_best_models_are_there_whole_and_no_others(killed, name):
     for kept, broken in [*case["models"], case["models_of_end"]]:
         assert len(kept) <= KEPT_MODELS
         assert broken == []
-    assert case["models_of_end"] == case["models_of_whole"]
+    assert name in IN_TURN or case["models_of_end"] == case["models_of_whole"]
     assert len(case["models_of_end"][0]) == KEPT_MODELS
     assert not [name for name in case["left"] if name.endswith(".part") or "snapshots" in name]
 

@@ -24,6 +24,7 @@ from tuning.report.population import line_of, population
 from tuning.report.progress import best_so_far, budget, working_clock
 from tuning.report.reproduction import snippet
 from tuning.report.response import divergence, maps, sensitivity
+from tuning.results.comparison import confirmed_epochs
 from tuning.results.search import SearchResult
 from tuning.space.axes import Axis, axes_of, number
 from tuning.store.lock import Lock
@@ -394,14 +395,16 @@ def test_divergence_is_counted_by_learning_rate(tmp_path):
     assert share.figure["data"][0]["y"][-1] == 100
 
 
-def test_hyperband_curves_have_their_own_lengths_and_only_the_longest_trials_compete(tmp_path):
+def test_hyperband_curves_have_their_own_lengths_and_all_trials_compete(tmp_path):
     with Store.create(tmp_path / "search", CONFIG, {}) as store:
         add_trial(store, 0, score=0.99, epochs=1)
         add_trial(store, 1, score=0.7, epochs=9)
         add_trial(store, 2, score=0.8, epochs=9)
     search = SearchResult.load(tmp_path / "search")
-    assert [trial.number for trial, _ in best_so_far(search)] == [1, 2]
-    assert [len(trace["x"]) for trace in learning_curves(search).figure["data"]] == [9, 9, 1]
+    assert [best for _, best in best_so_far(search)] == [0.99, 0.99, 0.99]
+    assert [trial.number for trial in search.ranking()] == [0, 2, 1]
+    assert sorted(len(trace["x"]) for trace in learning_curves(search).figure["data"]) == [1, 9, 9]
+    assert confirmed_epochs(search, search.best) == CONFIG["epochs"]  # of all that are compared
     report(tmp_path / "search")
 
 

@@ -84,7 +84,8 @@ def test_the_line_reproduces_the_result(command, tiny):
     ],
 )
 def test_every_oracle_searches(oracle, command, tiny):
-    result, _ = tune(command, "gradient_descent", "--oracle", oracle, "--trials", 5, "--epochs", 3, "--seed", 0)
+    arguments = ("gradient_descent", "--oracle", oracle, "--search", "learning_rate=0.001:1")
+    result, _ = tune(command, *arguments, "--trials", 5, "--epochs", 3, "--seed", 0)
     tried = 4 if oracle == "grid" else 5  # of its 4 points one is the default, and with 5 there would be no place for that
     assert len(result["trials"]) == tried
     settings = {json.dumps(trial["hyperparameters"]) for trial in result["trials"]}

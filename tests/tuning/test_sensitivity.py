@@ -27,7 +27,8 @@ def trainings_of(problem, optimizer, kind):
 
 def proposed(optimizer, trials):
     """The settings that a quasirandom search tries."""
-    hyperparameters = Space.of(optimizer).hyperparameters()
+    ranges = {name: (axis.low, axis.high, axis.scale) for name, axis in sensitivity_trials.AXES[optimizer].items()}
+    hyperparameters = Space.of(optimizer, ranges).hyperparameters()
     objective = keras_tuner.Objective("val_accuracy", "max")
     oracle = make_oracle(
         "quasirandom", objective=objective, hyperparameters=hyperparameters, trials=trials, epochs=1, seed=0, sampler=None
@@ -149,7 +150,7 @@ def made_up(accuracies, rates, momenta=None):
 def test_near_the_best_is_at_most_two_points_below_it():
     search = made_up([0.95, 0.97, 0, 0.9499, 0.96], [0.001, 0.01, 1, 0.1, 0.5])
     assert [trial.number for trial in search.near()] == [0, 1, 4]
-    rate, momentum = sensitivity_trials.axes("momentum").values()
+    rate, momentum = sensitivity_trials.AXES["momentum"].values()
     assert search.between(rate) == 4
     assert search.diverged == 1
     assert search.best_trial.number == 1
@@ -160,7 +161,7 @@ def test_near_the_best_is_at_most_two_points_below_it():
 def test_an_axis_that_decides_foretells_the_ranks_and_one_that_does_not_does_not():
     generator = np.random.default_rng(0)
     rates, momenta = 10 ** generator.uniform(-3, 0, 64), 1 - 10 ** generator.uniform(-2.3, -0.3, 64)
-    rate, momentum = sensitivity_trials.axes("momentum").values()
+    rate, momentum = sensitivity_trials.AXES["momentum"].values()
     by_rate = made_up(0.9 - 0.1 * abs(np.log10(rates) + 1), rates, momenta)
     assert by_rate.foretold(rate) > 0.95
     assert by_rate.foretold(momentum) == 0
@@ -173,11 +174,11 @@ def test_the_guess_of_a_rank_does_not_know_that_rank():
     search = made_up(np.linspace(0.1, 0.9, 8), np.logspace(-3, 0, 8))
     guesses = [3, 3.25, 3.6, 4, 5, 5.4, 5.75, 6]  # of ranks 1 to 8, by hand: at the ends there are fewer neighbours
     errors = sum((rank - guess) ** 2 for rank, guess in enumerate(guesses, start=1))
-    assert search.foretold(sensitivity_trials.axes("momentum")["learning_rate"]) == pytest.approx(1 - errors / 42)
+    assert search.foretold(sensitivity_trials.AXES["momentum"]["learning_rate"]) == pytest.approx(1 - errors / 42)
 
 
 def test_values_are_brief():
-    rate, momentum = sensitivity_trials.axes("momentum").values()
+    rate, momentum = sensitivity_trials.AXES["momentum"].values()
     assert sensitivity_tables.brief(rate, 0.0123456) == "0.012"
     assert sensitivity_tables.brief(rate, 0.981) == "0.98"
     assert sensitivity_tables.brief(momentum, 0.9943211) == "0.9943"

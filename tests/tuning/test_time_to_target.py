@@ -12,7 +12,9 @@ from scripts import benchmark_time_to_target as benchmark
 from scripts.time_to_target import searchers, tables
 from scripts.time_to_target.arms import ARMS, run
 from scripts.time_to_target.cases import CASES, Case, Enough, Watch
+from scripts.time_to_target.runs import Runs
 from scripts.time_to_target.task import Skipped, logarithmic, prepared, setting
+from tests.tuning.conftest import ROOT
 from tuning.names import ORACLES
 from tuning.space.space import Space
 
@@ -190,3 +192,12 @@ def test_calibration_says_how_many_settings_reach_the_target():
     assert "4 random settings" in said
     assert "50%: 0.6500" in said
     assert said.endswith("the declared defaults: 0.8500; 25% reach 0.9")
+
+
+def test_the_page_shows_the_runs_that_are_kept():
+    kept = Runs(ROOT / "docs" / "time_to_target", "tensorflow")
+    page = (ROOT / "docs" / "oracles.md").read_text(encoding="utf-8")
+    assert f"<!-- time to target -->\n\n{tables.report(kept.lines)}\n\n<!-- end of time to target -->" in page
+    for name, case in CASES.items():
+        if any(line["problem"] == name for line in kept.lines):
+            assert f"accuracy {case.target:g}" in page

@@ -389,6 +389,7 @@ def test_another_structure_is_built_anew_and_the_cache_has_a_bound():
         assert warm.models.hits == hits
 
 
+@pytest.mark.backend("tensorflow")
 @pytest.mark.parametrize(("free", "kept"), [(None, 4), (0, 4), (3 * 7 * COMPILED_BYTES + 2**20, 7), (2**50, 12)])
 def test_as_many_structures_stay_compiled_as_memory_allows(free, kept, monkeypatch):
     monkeypatch.setattr("tuning.training.warm.free_memory", lambda: free)
@@ -411,6 +412,7 @@ def test_tensorflow_lets_go_what_it_keeps_of_models_that_are_gone(kind, monkeypa
     assert [second - first for first, second in itertools.pairwise(forgotten)] == [16]
 
 
+@pytest.mark.backend("tensorflow")
 def test_a_large_model_leaves_room_for_fewer(monkeypatch):
     monkeypatch.setattr("tuning.training.warm.free_memory", lambda: 30 * COMPILED_BYTES)
     models = WarmModels()

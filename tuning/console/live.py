@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tuning.console.notebook import Output, in_notebook
 from tuning.console.sparkline import BARS, sparkline
 from tuning.names import counted
+from tuning.results.search import rank
 from tuning.results.statistics import Summary, plus_minus, summary
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class View:
         self._running: dict[int, dict[str, Any]] = {}
         self._last: collections.deque = collections.deque(maxlen=SHOWN_TRIALS)
         self._best: tuple[float, int, dict, str] | None = None  # score, trial, setting, score with its interval
-        self._longest = 0  # epochs: with Hyperband only the trials that train longest compare
+        self._best_rank: tuple[float, int, int] | None = None
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
         self._failures: dict[str, int] = {}  # message -> the first trial that failed with it
@@ -213,12 +214,11 @@ class View:
         self._name(hyperparameters)
         self._counts[state] += 1
         self._last.append((number, hyperparameters, epochs, state, score, seconds, interval))
-        if state != "completed" or (epochs or 0) < self._longest or self._confirms:
+        if state != "completed" or self._confirms:
             return
-        longer = (epochs or 0) > self._longest
-        if longer or self._best is None or self._objective.better_than(score, self._best[0]):
-            self._best = (score, number, hyperparameters, self._mean(score, interval))
-            self._longest = epochs or 0
+        place = rank(number, epochs, score, self._objective.direction)
+        if self._best_rank is None or place < self._best_rank:
+            self._best_rank, self._best = place, (score, number, hyperparameters, self._mean(score, interval))
 
     def _mean(self, score: float | None, interval: Summary | None) -> str:
         """A score, with its interval if there is one."""

@@ -115,12 +115,12 @@ def compare(
             )
             contest.phase(name, "search", own)
         for name, one in contestants.items():
-            best = contest.best(name)
-            if best is not None:
+            search = contest.search(name)
+            if search is not None and search.best is not None:
                 place = confirmation_directory(folder, name)
-                set_aside(place, best)
+                set_aside(place, search, search.best)
                 own = dataclasses.replace(each, optimizers=[one.named], **changes[name])
-                contest.phase(name, "confirmation", confirming(own, best, place, confirmations))
+                contest.phase(name, "confirmation", confirming(own, search, search.best, place, confirmations))
         return contest.result()
 
 
@@ -172,10 +172,9 @@ class _Contest:
             self.complete = self.complete and done
         self.result(complete=False)
 
-    def best(self, name: str):
-        """The best trial of an optimizer's search."""
-        found = load_search(self.folder / folder_name(name))
-        return found.best if found is not None and self.complete else None
+    def search(self, name: str):
+        """The search of an optimizer."""
+        return load_search(self.folder / folder_name(name)) if self.complete else None
 
     def result(self, complete: bool | None = None) -> Comparison:
         """What is known now, which is written to the folder as well."""

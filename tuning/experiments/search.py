@@ -13,9 +13,9 @@ from tuning.console.search_table import without_best
 from tuning.experiments.plan import Plan, plan_of, shows_options
 from tuning.experiments.running import run
 from tuning.names import DEFAULT_ORACLE, DEFAULT_PRUNER
-from tuning.results.comparison import confirms, load_search
+from tuning.results.comparison import confirmed_epochs, confirms, load_search
 from tuning.results.search import SearchResult, TrialRecord
-from tuning.results.worth import confirmed_epochs, defaults_trial, places
+from tuning.results.worth import defaults_trial, places
 
 
 @shows_options
@@ -67,19 +67,19 @@ def run_and_confirm(plan: Plan, **options: Any) -> SearchResult:
         return result
     for place, trial in zip(places(result.directory), (best, defaults), strict=True):
         if trial is not None and trial.state == "completed":
-            epochs = confirmed_epochs(result, trial)
-            set_aside(place, trial, epochs)
-            run(confirming(plan, trial, place, confirmations, epochs), **{**options, "fresh": False}, choices=result.choices)
+            set_aside(place, result, trial)
+            one = confirming(plan, result, trial, place, confirmations)
+            run(one, **{**options, "fresh": False}, choices=result.choices)
     return SearchResult.load(result.directory)
 
 
-def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmations: int, epochs: int | None = None) -> Plan:
-    """The plan that trains the setting of a trial with fresh seeds; `epochs`: by default as many as it had."""
+def confirming(plan: Plan, search: SearchResult, trial: TrialRecord, place: pathlib.Path, confirmations: int) -> Plan:
+    """The plan that trains the setting of a trial with fresh seeds."""
     return dataclasses.replace(
         plan,
         directory=place,
         trials=confirmations,
-        epochs=trial.epochs if epochs is None else epochs,
+        epochs=confirmed_epochs(search, trial),
         repeats=1,
         confirm=trial.setting,
         # What chooses and what stops has no place where nothing is chosen, and nothing may be stopped.
@@ -100,10 +100,10 @@ def confirming(plan: Plan, trial: TrialRecord, place: pathlib.Path, confirmation
     )
 
 
-def set_aside(place: pathlib.Path, trial: TrialRecord, epochs: int | None = None) -> None:
+def set_aside(place: pathlib.Path, search: SearchResult, trial: TrialRecord) -> None:
     """Keeps a confirmation in a folder aside, if it is of a setting that is no longer the one that is meant."""
     found = load_search(place)
-    if found is not None and not confirms(found, trial, epochs):
+    if found is not None and not confirms(found, search, trial):
         number = 1
         while (aside := place.with_name(f"{place.name}-superseded-{number}")).exists():
             number += 1

@@ -28,7 +28,8 @@ def importance(search: SearchResult) -> Importance:
     completed = search.ranking()
     if len(axes) < 2:
         return Importance(None, "There is nothing to compare: at most one hyperparameter was searched.")
-    longest = [trial for trial in completed if trial.epochs == completed[0].epochs]
+    most = max((trial.epochs or 0 for trial in completed), default=0)
+    longest = [trial for trial in completed if (trial.epochs or 0) == most]
     least = max(LEAST_TRIALS, LEAST_PER_AXIS * len(axes))
     mixed = len(longest) < least <= len(completed)
     trials = completed if mixed else longest

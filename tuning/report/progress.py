@@ -31,14 +31,8 @@ def budget(search: SearchResult) -> list[Chart]:
 
 
 def best_so_far(search: SearchResult) -> list[tuple[TrialRecord, float]]:
-    """The completed trials in the order of their end, each with the best score until then.
-
-    Where trials trained for different numbers of epochs (Hyperband), only those that trained longest count, as for the best.
-    """
-    best = search.best
-    if best is None:
-        return []
-    completed = [trial for trial in search.trials if trial.state == "completed" and trial.epochs == best.epochs]
+    """The completed trials in the order of their end, each with the best score until then."""
+    completed = [trial for trial in search.trials if trial.state == "completed"]
     completed.sort(key=lambda trial: trial.ended)
     better = max if search.direction == "max" else min
     steps: list[tuple[TrialRecord, float]] = []

@@ -159,16 +159,24 @@ def load_search(directory: pathlib.Path) -> SearchResult | None:
     return SearchResult.load(directory) if stores.exists(directory) else None
 
 
-def confirms(confirmation: SearchResult | None, best: TrialRecord | None, epochs: int | None = None) -> bool:
-    """Whether it is this setting that was confirmed, and not one that a longer search has surpassed.
+def confirmed_epochs(search: SearchResult, trial: TrialRecord) -> int | None:
+    """For how many epochs the setting of a trial is confirmed: as many as the longest trials of its search train.
 
-    `epochs`: for how many; by default for as many as the trial had.
+    In a population, whose trials are intervals of a training, all have as many as the best one.
     """
+    if search.config.get("population"):
+        return trial.epochs if search.best is None else search.best.epochs
+    return search.config.get("epochs", trial.epochs)
+
+
+def confirms(confirmation: SearchResult | None, search: SearchResult | None, trial: TrialRecord | None) -> bool:
+    """Whether it is this trial's setting that was confirmed, and not one that a longer search has surpassed."""
     return (
         confirmation is not None
-        and best is not None
-        and confirmation.config.get("confirms") == best.setting
-        and confirmation.config.get("epochs") == (best.epochs if epochs is None else epochs)
+        and search is not None
+        and trial is not None
+        and confirmation.config.get("confirms") == trial.setting
+        and confirmation.config.get("epochs") == confirmed_epochs(search, trial)
     )
 
 
@@ -176,7 +184,7 @@ def _entry(directory: pathlib.Path, name: str, objective: str, confirmations: in
     search = load_search(directory / folder_name(name))
     confirmation = load_search(confirmation_directory(directory, name))
     best = search.best if search is not None else None
-    confirmed = confirmation.trials[:confirmations] if confirmation is not None and confirms(confirmation, best) else []
+    confirmed = confirmation.trials[:confirmations] if confirmation is not None and confirms(confirmation, search, best) else []
     completed = [trial for trial in confirmed if trial.state == "completed"]
     tests = {trial.seeds[0]: at_best_epoch(trial, test_metric(objective)) for trial in completed}
     return {

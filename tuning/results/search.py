@@ -337,15 +337,15 @@ class SearchResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The completed trial with the best score, the earliest of equal ones; `None` if none completed.
+        """The completed trial with the best score, which is that of its best epoch; `None` if none completed.
 
-        With Hyperband, only trials that trained longest compare.
+        Of equal ones it is the one that trained longest (those of Hyperband do not train equally long), and then the earliest.
         """
         ranked = self.ranking()
         return ranked[0] if ranked else None
 
     def ranking(self) -> list[TrialRecord]:
-        """The completed trials, best first; those that trained for more epochs stand before all that trained for fewer."""
+        """The completed trials, best first."""
         completed = [trial for trial in self.trials if trial.state == "completed"]
         return sorted(completed, key=lambda trial: rank(trial.number, trial.epochs, trial.score, self.direction))
 
@@ -475,9 +475,12 @@ def _check_ended(ended: Any) -> None:
         raise TypeError("why it ended is no text")
 
 
-def rank(number: int, epochs: int | None, score: float | None, direction: str) -> tuple[int, float, int]:
-    """By which completed trials are sorted, best first."""
-    return -(epochs or 0), (-1 if direction == "max" else 1) * (score or 0.0), number
+def rank(number: int, epochs: int | None, score: float | None, direction: str) -> tuple[float, int, int]:
+    """By which completed trials are sorted, best first: see `SearchResult.best`.
+
+    A score is that of the best epoch, so more epochs could only make it better: who reached it with fewer need not stand behind.
+    """
+    return (-1 if direction == "max" else 1) * (score or 0.0), -(epochs or 0), number
 
 
 def mean_curve(curves: Sequence[Mapping[str, list[float | None]]], metric: str) -> list[float | None]:

@@ -57,11 +57,6 @@ def places(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     return folder.with_name(f"{folder.name}-confirmation"), folder.with_name(f"{folder.name}-confirmation-of-defaults")
 
 
-def confirmed_epochs(result: SearchResult, trial: TrialRecord) -> int | None:
-    """For how many epochs the setting of a trial is confirmed: in a population all have as many as the best one."""
-    return result.best.epochs if result.config.get("population") and result.best is not None else trial.epochs
-
-
 def worth(result: SearchResult) -> Worth | None:
     """Was tuning worth it? The best setting against the declared defaults, with which a search begins.
 
@@ -121,7 +116,7 @@ def _confirmed(result: SearchResult, best: TrialRecord, defaults: TrialRecord) -
             found = load_search(place)
         except SearchError:  # which whoever confirms again will hear
             return None
-        if found is None or not confirms(found, trial, confirmed_epochs(result, trial)):
+        if found is None or not confirms(found, result, trial):
             return None
         samples.append([each for each in found.trials if each.state == "completed"])
     if not all(samples):

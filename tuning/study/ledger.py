@@ -119,7 +119,7 @@ class Ledger:
         self.scores_are_of_epochs = False  # whether a training can report the objective nowhere else
         self.given: Mapping[str, Any] = {}  # choices that another search has measured; what the store has comes first
         self._models, self._keep_models = Models(directory), keep_models
-        self._ranked: list[tuple[int, float, int]] = []  # the completed trials, by `rank`
+        self._ranked: list[tuple[float, int, int]] = []  # the completed trials, by `rank`
         self._retry_failed = retry_failed
         self.listener = listener
         self.seat = seat
@@ -259,7 +259,7 @@ class Ledger:
         """The numbers of the best trials, best first; fewer if fewer completed."""
         return [number for _, _, number in self._ranked[:count]]
 
-    def _rank(self, number: int, epochs: int | None, score: float | None) -> tuple[int, float, int]:
+    def _rank(self, number: int, epochs: int | None, score: float | None) -> tuple[float, int, int]:
         return rank(number, epochs, score, self.oracle.objective.direction)
 
     def assignment(self, trial: Trial) -> Assignment:
@@ -281,11 +281,9 @@ class Ledger:
         worst = -math.inf if self.oracle.objective.direction == "max" else math.inf
         if len(self._ranked) < self._keep_models:
             return worst
-        epochs, score, last = self._ranked[self._keep_models - 1]
-        number, trained = int(trial.trial_id), -(split_values(trial.hyperparameters.values, self._epochs)[1] or 0)
-        if trained != epochs:
-            return worst if trained < epochs else None
-        reached = score if number < last else math.nextafter(score, -math.inf)
+        score, *last = self._ranked[self._keep_models - 1]
+        equal = self._rank(int(trial.trial_id), split_values(trial.hyperparameters.values, self._epochs)[1], None)[1:]
+        reached = score if equal < tuple(last) else math.nextafter(score, -math.inf)
         return reached if worst > 0 else -reached
 
     def _note_without_model(self, numbers: list[int]) -> None:
@@ -383,7 +381,7 @@ class Ledger:
         """Number and score of the best trial."""
         if not self._ranked:
             return None
-        _, score, number = self._ranked[0]
+        score, _, number = self._ranked[0]
         return number, -score if self.oracle.objective.direction == "max" else score
 
     # -- what an engine tells ---------------------------------------------------------------------

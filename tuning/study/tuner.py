@@ -274,7 +274,7 @@ class Tuner(TunerOfKerasTuner):
     # -- what was found ---------------------------------------------------------------------------
 
     def _best_trials(self, count: int):
-        """The best completed trials, those first that trained longest; KerasTuner's would rank Hyperband's by the score alone."""
+        """The best completed trials."""
         known = {int(trial.trial_id): trial for trial in self.oracle.trials.values()}
         if self._role != "worker":
             return [known[number] for number in self.ledger.best(count)]
