@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from tuning.results.search import mean_curve
 from tuning.results.statistics import difference, holm, plus_minus, summary
 
 # Student (1908), after Cushny and Peebles: hours of sleep gained with two drugs by the same ten patients.
@@ -127,3 +128,9 @@ def test_5_of_100_equal_pairs_are_called_different(seeds):
 )
 def test_a_mean_is_shown_with_at_least_four_digits_and_its_interval_with_two(mean, half, text):
     assert plus_minus(mean, half) == text
+
+
+def test_a_mean_curve_is_of_the_trainings_that_went_on_so_long():
+    curves = [{"loss": [4.0, 2.0, 1.0]}, {"loss": [2.0, None]}, {"accuracy": [0.5]}]
+    assert mean_curve(curves, "loss") == [3.0, None, 1.0]
+    assert mean_curve(curves, "val_loss") == []
