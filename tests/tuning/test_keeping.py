@@ -9,6 +9,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
+import keras_optims
 import tuning
 import tuning.study.ledger
 from tests.tuning.conftest import JIT
@@ -78,6 +79,22 @@ def test_an_epoch_that_is_not_good_enough_costs_nothing(monkeypatch):
     callback.on_epoch_end(0, {"val_loss": 0.9})
     assert callback.epoch == 0  # the mean may still be good enough
     assert keeping.Keeper(0, keras_tuner.Objective("val_loss", "min"), None, executions=1).callbacks() == []
+
+
+def test_a_model_is_put_into_the_state_that_was_validated():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras_optims.Adam(0.1, use_ema=True), "mse")
+    model.optimizer.build(model.trainable_variables)
+    state, best = keeping.state_of(model), model.get_weights()
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    trained = model.get_weights()
+    keeping.put_evaluated(model, state)
+    np.testing.assert_array_equal(model.get_weights()[0], best[0])  # the average is where it began, too
+    assert model.optimizer.weights_are_averaged
+    keeping.put_evaluated(model)  # it is there already
+    assert model.optimizer.weights_are_averaged
+    assert np.any(best[0] != trained[0])
+    assert int(model.optimizer.iterations) == 0
 
 
 def test_what_keras_never_saves_is_found_out_once(monkeypatch):
