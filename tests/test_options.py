@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_optims import Adam, AdamW, Axes, GradientDescent, Momentum, RMSprop, Rule
-from keras_optims.clipping import adaptively_clipped, centralized
+from keras_optims.clipping import adaptively_clipped, centralized, is_centralized
 from keras_optims.testing import reference
 from keras_optims.testing.compiled_step import CompiledStep, as_numpy
 from tests.stepping import state_of
@@ -72,6 +72,12 @@ def test_adaptive_clipping_follows_its_twin_at_any_size(size):
         np.testing.assert_allclose(ops.convert_to_numpy(found), expected, rtol=2e-6, atol=1e-38)
 
 
+def test_a_small_gradient_of_weights_that_are_zero_is_clipped_to_what_is_allowed():
+    gradient = np.array([[3e-5, 3e-6], [4e-5, 4e-6]], "float32")  # as long as 5e-5 and 5e-6; 1e-5 is allowed
+    found = adaptively_clipped(ops.convert_to_tensor(gradient), ops.zeros((2, 2)), MATRIX, 0.01)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), [[6e-6, 3e-6], [8e-6, 4e-6]], rtol=1e-6)
+
+
 def test_an_empty_gradient_stays_one():
     empty = ops.zeros((0, 3))
     assert tuple(adaptively_clipped(empty, empty, MATRIX, 0.1).shape) == (0, 3)
@@ -83,6 +89,12 @@ def test_centralization_leaves_no_mean_of_an_output():
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-7)
     np.testing.assert_allclose(found, gradient - gradient.mean(axis=0), atol=1e-7)
     assert np.abs(found.mean(axis=1)).max() > 0.1  # torch's axes would have it the other way round
+
+
+@pytest.mark.parametrize(("shape", "concerned"), [((1, 3), False), ((2, 3), True)])
+def test_centralization_leaves_a_layer_with_one_input_alone(shape, concerned):
+    """Its gradient is its own mean, and would be zero."""
+    assert is_centralized(MATRIX, shape) == concerned
 
 
 UNITS = [(0,), None, (0, 1, 2), (0,), None]
