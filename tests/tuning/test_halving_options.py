@@ -93,7 +93,7 @@ def test_the_command_takes_them(command, tiny):
     assert status == 0, stderr
     assert {trial["epochs"] for trial in load(stdout)["trials"]} == {2, 4}
     for more, words in (
-        (("--factor", 1), "--factor: must be an int of at least 2; received '1'"),
+        (("--factor", 1), "--factor must be an int of at least 2; received '1'"),
         (("--factor", 3), "factor is for the oracles hyperband and asha alone; received factor 3 with the oracle 'quasirandom'"),
     ):
         status, _, stderr = command(*where, *more)

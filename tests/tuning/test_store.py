@@ -104,12 +104,13 @@ def test_the_result_is_read_while_the_store_is_written(store):
     json.dumps(result.to_json(), allow_nan=False)
 
 
-def test_the_best_is_the_earliest_of_equal_ones_and_among_those_that_trained_longest(store):
-    add(store, 0, score=0.99, epochs=1)
+def test_the_best_has_the_best_score_and_of_equal_ones_trained_longest_or_began_first(store):
+    add(store, 0, score=0.7, epochs=1)
     add(store, 1, score=0.7, epochs=3)
     add(store, 2, score=0.7, epochs=3)
+    add(store, 4, score=0.99, epochs=1)
     result = SearchResult.load(store.path.parent)
-    assert [trial.number for trial in result.ranking()] == [1, 2, 0]
+    assert [trial.number for trial in result.ranking()] == [4, 1, 2, 0]
     result.config["direction"] = "min"
     add(store, 3, score=0.6, epochs=3)
     assert SearchResult(result.directory, result.config, SearchResult.load(result.directory).trials).best.number == 3
