@@ -43,6 +43,7 @@ from scripts.time_to_target.tables import quantiles, report  # noqa: E402
 from scripts.time_to_target.task import Skipped, prepared  # noqa: E402
 from tuning.command.arguments import reading  # noqa: E402
 from tuning.experiments.plan import COUNT  # noqa: E402
+from tuning.store.files import replacing  # noqa: E402
 
 REAL = ["mnist_mlp", "mnist_cnn", "cifar10_cnn"]
 
@@ -64,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calibrate", type=reading(COUNT), metavar="N", help="train N random settings, and say what they reach")
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)  # the process of one run
     options = parser.parse_args(arguments)
+    if options.page is not None and not (options.report and options.page.is_file()):
+        parser.error(f"--page must be a page that is there, with --report; received {options.page}.")
     os.environ["KERAS_BACKEND"] = options.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     changed = {name: value for name in ("target", "seconds") if (value := getattr(options, name)) is not None}
@@ -79,15 +82,22 @@ def main(arguments: list[str] | None = None) -> int:
         runs = Runs(pathlib.Path(options.results), options.backend)
         if not options.report:
             return several(runs, cases, options.arm, options.seeds)
+        tables = report(runs.lines)
+        print(tables)
+        if options.page is not None:
+            renew(options.page, tables)
     except ValueError as error:
         parser.error(str(error))
-    print(report(runs.lines))
-    if options.page is not None:
-        from scripts.evidence_pages import replaced
-
-        text = options.page.read_text(encoding="utf-8")
-        options.page.write_text(replaced(text, "time to target", report(runs.lines)), encoding="utf-8")
     return 0
+
+
+def renew(page: pathlib.Path, tables: str) -> None:
+    """Puts the tables into a page, between the lines that say so."""
+    from scripts.evidence_pages import replaced
+
+    text = replaced(page.read_text(encoding="utf-8"), "time to target", tables)
+    with replacing(page) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def several(runs: Runs, cases: list[Case], arms: list[str], seeds: int) -> int:

@@ -87,10 +87,15 @@ def folder_name(name: str) -> str:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """` Did you mean ...?`, if one of the names that are known is near."""
+    near = nearest(name.replace("-", "_"), known)
+    return f" Did you mean {near}?" if near else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The one of the names that are known that is nearest, if one is near."""
     import difflib
 
-    near = difflib.get_close_matches(name.replace("-", "_"), list(known), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), None)
 
 
 def counted(number: int, what: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
 from typing import NoReturn
 
 from tuning.errors import SearchError
-from tuning.names import meant
+from tuning.names import meant, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,6 +39,6 @@ class Parser(argparse.ArgumentParser):
     def not_taken(self, word: str) -> str:
         """What is wrong with a word that this command does not take."""
         flags = {flag.lstrip("-"): flag for action in self._actions for flag in action.option_strings}
-        near = difflib.get_close_matches(word.partition("=")[0].lstrip("-"), flags, n=1) if word.startswith("-") else []
-        guess = f" Did you mean {flags[near[0]]}?" if near else ""
+        near = nearest(word.partition("=")[0].lstrip("-"), flags) if word.startswith("-") else None
+        guess = f" Did you mean {flags[near]}?" if near else ""
         return f"`{self.prog}` takes no {word!r}, see `{self.prog} --help`.{guess}"

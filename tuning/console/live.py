@@ -65,8 +65,7 @@ class View:
         self._live: Any = None
         self._running: dict[int, dict[str, Any]] = {}
         self._last: collections.deque = collections.deque(maxlen=SHOWN_TRIALS)
-        self._best: tuple[float, int, dict, str] | None = None  # score, trial, setting, score with its interval
-        self._best_rank: tuple[float, int, int] | None = None
+        self._best: tuple[tuple, int, dict, str] | None = None  # rank, trial, setting, score with its interval
         self._counts: collections.Counter = collections.Counter()
         self._failure = ""
         self._failures: dict[str, int] = {}  # message -> the first trial that failed with it
@@ -217,8 +216,8 @@ class View:
         if state != "completed" or self._confirms:
             return
         place = rank(number, epochs, score, self._objective.direction)
-        if self._best_rank is None or place < self._best_rank:
-            self._best_rank, self._best = place, (score, number, hyperparameters, self._mean(score, interval))
+        if self._best is None or place < self._best[0]:
+            self._best = (place, number, hyperparameters, self._mean(score, interval))
 
     def _mean(self, score: float | None, interval: Summary | None) -> str:
         """A score, with its interval if there is one."""

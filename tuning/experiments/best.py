@@ -27,7 +27,8 @@ from tuning.space.part import made as made_arguments
 from tuning.space.setting import Setting, setting_of
 from tuning.store.files import replacing
 from tuning.training import epochs as compiled_epochs
-from tuning.training.keeping import BestEpoch, put_evaluated, saved
+from tuning.training.keeping import BestEpoch, put_evaluated
+from tuning.training.keras_seam import saved
 from tuning.training.live import Changing, numbers_of
 from tuning.training.problem_model import evaluated_as, steps_per_epoch
 

@@ -29,7 +29,8 @@ def batches_of(part: Any) -> float | None:
             count = part.num_batches
             return math.inf if count is None else count
         if hasattr(part, "cardinality"):  # of TensorFlow: -1 without end, -2 unknown
-            return {-1: math.inf, -2: None}.get(int(part.cardinality()), int(part.cardinality()))
+            count = int(part.cardinality())
+            return {-1: math.inf, -2: None}.get(count, count)
         return len(part)
     except (NotImplementedError, TypeError):
         return None

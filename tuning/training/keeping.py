@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_optims.callbacks import averaging_optimizer
 from tuning.errors import one_line
-from tuning.training import keras_seam
 from tuning.training.events import BestModel, Noted, Report
+from tuning.training.keras_seam import saved
 
 State = list[np.ndarray]  # of the variables of a model, trainable first, then of its optimizer
 
@@ -140,9 +140,3 @@ def report_model(trial: int, model: keras.Model, state: State, report: Report) -
         report(Noted(f"the model of trial {trial} cannot be kept, as it cannot be saved: {one_line(error)}"))
     else:
         report(BestModel(trial, content))
-
-
-def saved(model: keras.Model) -> bytes:
-    """A model as the content of a `.keras` file."""
-    keras_seam.remember_what_is_never_saved()
-    return keras_seam.saved(model)

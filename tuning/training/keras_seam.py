@@ -71,6 +71,7 @@ def remember_what_is_never_saved() -> None:
 
 def saved(model: keras.Model) -> bytes:
     """A model as the content of a `.keras` file."""
+    remember_what_is_never_saved()
     content = io.BytesIO()
     saving_lib.save_model(model, content)
     return content.getvalue()
