@@ -202,9 +202,9 @@ def test_what_cannot_go_on_from_a_snapshot_is_known_before_it_trains(tiny):
 class Crowd(Pretended):
     """The same with several seats, whose trials end in any order."""
 
-    def __init__(self, seats, seed):
-        super().__init__()
-        self.seats, self.chance, self.decided = seats, random.Random(seed), []
+    def __init__(self, seats, seed, **of_pretended):
+        super().__init__(**of_pretended)
+        self.seats, self.chance, self.decided, self.waited = seats, random.Random(seed), [], 0
 
     def run(self, source, trainer, run_trial):
         running, over = {}, False
@@ -212,11 +212,14 @@ class Crowd(Pretended):
             for seat in range(self.seats):
                 if seat not in running and not over:
                     trial = source.next_trial(str(seat))
-                    assert trial is None or trial.status == "RUNNING"  # nobody ever waits
                     over = trial is None
-                    if trial is not None:
+                    if trial is not None and trial.status == "IDLE":
+                        self.waited += 1
+                    elif trial is not None:
                         running[seat] = trial
                         self.decided.append((trial.hyperparameters.values.get("tuner/trial_id"), sorted(source.oracle.end_order)))
+            if len(source.oracle.end_order) == self.ends_after:
+                raise KeyboardInterrupt
             if running:
                 seat = self.chance.choice(sorted(running))
                 self.train(source, running.pop(seat))
@@ -264,6 +267,7 @@ def test_asha_promotes_the_best_third_so_far_never_waits_and_trains_each_epoch_o
     engine = Crowd(seats, 1)
     result = search(tmp_path, engine, "asha", trials=None if seats == 1 else 60, epochs=27)
     assert len(result.trials) == (40 if seats == 1 else 60)
+    assert engine.waited == 0
     assert {trial.epochs for trial in result.trials} == {1, 3, 9, 27}
     for trial, (parent, ended) in zip(result.trials, engine.decided, strict=True):
         assert trial.curves == [{"val_loss": [loss(trial.hyperparameters, epoch) for epoch in range(trial.epochs)]}]
@@ -290,6 +294,30 @@ def test_asha_in_one_process_is_a_function_of_the_seed_also_after_a_kill(tmp_pat
     assert same(search(tmp_path / "killed", Pretended(), "asha"), whole)
     more = search(tmp_path / "killed", Pretended(), "asha", trials=30)
     assert same(more, search(tmp_path / "more", Pretended(), "asha", trials=30))
+
+
+@pytest.mark.parametrize("oracle", ["hyperband", "asha", "pbt"])
+@pytest.mark.parametrize("trials", [*range(1, 14), 22, 40])
+def test_nothing_is_left_when_all_trials_were_tried(oracle, trials, tmp_path):
+    result = search(tmp_path, Crowd(2, trials), oracle, trials=trials)
+    assert len(result.trials) == trials or oracle != "asha"
+    assert files(result.directory) == []
+    assert rows(result, "SELECT * FROM snapshots") == []
+
+
+@pytest.mark.parametrize("oracle", ["hyperband", "asha", "pbt"])
+def test_of_several_trials_that_were_broken_off_each_goes_on_from_its_snapshot(oracle, tmp_path):
+    most = 0
+    for ends_after in range(2, 38, 2):
+        directory = tmp_path / str(ends_after)
+        with pytest.raises(KeyboardInterrupt):
+            search(directory, Crowd(3, 5, ends_after=ends_after), oracle, trials=40)
+        broken = rows(SearchResult.load(directory / "search"), f"{CONTINUED} AND state = 'running'")
+        result = search(directory, Pretended(), oracle, trials=40)
+        begun = {number: from_epoch for number, _, from_epoch in rows(result, CONTINUED)}
+        assert all(begun[number] == result.trials[parent].epochs for number, parent, _ in broken)
+        most = max(most, len(broken))
+    assert most >= 2
 
 
 def test_fresh_deletes_snapshots_and_nothing_else(tmp_path):

@@ -282,13 +282,23 @@ def test_its_first_members_are_the_first_settings(tmp_path):
 def test_fewer_trials_and_a_budget_of_epochs_end_it_and_it_goes_on(whole, tmp_path):
     few = search(tmp_path, trials=11)
     assert same(few, SearchResult(few.directory, few.config, whole[0].trials[:11]))
-    assert same(search(tmp_path, trials=1000), whole[0])
-    made = oracle()
-    tuner = tuning.Tuner(
-        *(made, lambda hp: None), directory=str(tmp_path), project_name="budget", engine=Pretended(), max_total_epochs=21
-    )
-    tuner.search(verbose=0)
-    assert SearchResult.load(tuner.project_dir).epochs_trained == 20
+    assert files(few.directory) == []
+
+    def budget(epochs):
+        tuner = tuning.Tuner(
+            *(oracle(), lambda hp: None),
+            directory=str(tmp_path),
+            project_name="budget",
+            engine=Pretended(),
+            max_total_epochs=epochs,
+        )
+        tuner.search(verbose=0)
+        return SearchResult.load(tuner.project_dir)
+
+    part = budget(21)
+    assert part.epochs_trained == 20
+    assert files(part.directory) != []
+    assert same(budget(None), whole[0])
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Asha(KnowsSettings, keras_tuner.Oracle):
 
     def ever_promotable(self) -> list[Trial]:
         """The trials that have ended and may be promoted before the search has all its trials."""
-        to_come = max(0, self.max_trials - len(self.end_order))
+        to_come = self.max_trials - len(self.end_order)
         return [trial for rung in range(len(self.rungs) - 1) for trial in self.promotable(rung, to_come)]
 
 

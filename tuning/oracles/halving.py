@@ -39,6 +39,8 @@ def promotable(oracle: keras_tuner.Oracle) -> set[int]:
     Never more than a round has places, than a rung promotes of all trials of the search, or than a population has members twice.
     """
     found: set[int] = set()
+    if len(oracle.trials) >= (oracle.max_trials or math.inf):
+        return found  # no trial is to begin any more
     if isinstance(oracle, PopulationOracle):
         return oracle.to_be_continued()
     if isinstance(oracle, Asha):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras_tuner
@@ -117,7 +117,7 @@ class Continuing:
             self._left[number] = {execution: (epoch, known) for execution, epoch, _, known in leaving}
         return leaving
 
-    def sweep(self, store: Store, running: Sequence[int]) -> None:
+    def sweep(self, store: Store, running: Iterable[int]) -> None:
         """Deletes the snapshots from which no trial can go on any more, neither a new one nor one of those that run."""
         wanted = {number for each in running for number in self._chain(each)}
         if self._left:

@@ -133,7 +133,7 @@ class Ledger:
         self._pruned: set[int] = set()  # the numbers of trials that were stopped, or are to stop
         self._outcomes: set[tuple[str, str | None]] = set()  # (state, message) of the trials that ended, as far as they differ
         self._ended = 0
-        self._unfinished: list[int] = []  # the numbers of the trials that were running when the search ended
+        self._unfinished: set[int] = set()  # the numbers of the trials that were running when the search ended, and wait
         self._begun_with: dict[int, dict[str, Any]] = {}  # the values of the trials that run, or wait for a worker
         self._began: dict[int, float] = {}  # when they began to train, in seconds since 1970
         self._last: dict[int, dict[int, float]] = {}  # of these, execution -> the objective at its last epoch so far
@@ -200,7 +200,7 @@ class Ledger:
             if self._seed_note is not None and self.listener is not None:
                 self.listener.noted(self._seed_note)
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
-            self._continuing.sweep(self._opened, self._unfinished)
+            self._sweep()
             try:
                 yield self
             except NoUsableTrialError as error:
@@ -210,7 +210,7 @@ class Ledger:
                 self._opened.set_ended(dataclasses.asdict(self._ended_by))
                 if self.listener is not None and self._ended_by.by != "trials":
                     self.listener.noted(f"the search ended, as {self._ended_by.text}")
-            self._continuing.sweep(self._opened, list(self._begun_with))
+            self._sweep()
 
     @property
     def _opened(self) -> database.Store:
@@ -232,7 +232,7 @@ class Ledger:
         if self.oracle.seed != seed:  # without one, KerasTuner's oracles draw it anew in each program
             self._seed_note = f"the oracle goes on with the seed {self.oracle.seed}, with which the search began"
         self._continuing.restore(rows, store.rows("snapshots"))
-        self._unfinished = [row["number"] for row in rows if row["state"] == "running"]
+        self._unfinished = {row["number"] for row in rows if row["state"] == "running"}
         self._pruned = {row["number"] for row in rows if row["state"] == "pruned"}
         self._ended, self._failed_last, self._outcomes = 0, 0, set()
         by_number = {row["number"]: row for row in rows}
@@ -350,6 +350,7 @@ class Ledger:
         number = int(trial.trial_id)
         state, record = oracle_state.split(self.oracle, trial)
         self._begun_with[number] = values
+        self._unfinished.discard(number)
         self._last.pop(number, None)
         continues = self._continuing.began(number, trial.hyperparameters.values)
         self._spending.began(number, trial.hyperparameters.values)
@@ -491,7 +492,7 @@ class Ledger:
             self.listener.noted("the epochs of trials are not reported, so that no number of epochs ends the search")
         begun = self._began.pop(number, None)
         self._opened.end_trial(number, state, score, record, oracles, message, trace, grown, snapshots, begun)
-        self._continuing.sweep(self._opened, list(self._begun_with))
+        self._sweep()
         if grown is not None and self.listener is not None:
             self.listener.trial_grew(number, grown)
         if state == "completed":
@@ -506,6 +507,9 @@ class Ledger:
         if self.listener is not None:
             self.listener.trial_ended(number, state, score, message)
         self._trial_ended(trial)
+
+    def _sweep(self) -> None:
+        self._continuing.sweep(self._opened, self._begun_with.keys() | self._unfinished)
 
     def _note(self, state, message):
         self._ended += 1
