@@ -10,6 +10,7 @@ import pytest
 import tuning
 from tests.tuning.conftest import JIT, one_sentence
 from tests.tuning.test_problems import own
+from tuning.problems.objective import known_direction
 from tuning.results.search import SearchResult
 from tuning.study.ledger import Listener
 from tuning.training.trainer import best, best_epoch
@@ -127,3 +128,122 @@ def test_what_a_fit_may_return_and_what_not():
 
 def curve(epochs, diverged=False):
     return types.SimpleNamespace(epochs=epochs, begun=[], diverged=diverged)
+
+
+# -- large or small -------------------------------------------------------------------------------
+
+NO_GOODNESS = {"Mean", "MeanMetricWrapper", "Metric", "Sum"}  # of whatever they are given
+ARGUMENTS = {
+    **dict.fromkeys(("PrecisionAtRecall", "RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"), (0.8,)),
+    **dict.fromkeys(("MeanIoU", "OneHotMeanIoU"), (2,)),
+    **dict.fromkeys(("IoU", "OneHotIoU"), (2, (0, 1))),
+}
+METRICS = sorted(name for name, made in vars(keras.metrics).items() if isinstance(made, type) and name not in NO_GOODNESS)
+
+
+def predictions(name):
+    """(true values, good predictions, bad ones) as a metric takes them."""
+    chance = np.random.default_rng(0)
+    if name in ("IoU", "MeanIoU"):  # classes
+        true = np.array([0, 1, 1, 0, 1, 0, 0, 1])
+        return true, true, 1 - true
+    if name.startswith("Sparse"):
+        true = np.arange(8)
+        return true[:, None], np.eye(8) * 0.9 + 0.01, 0.9 - np.eye(8) * 0.8
+    if name.startswith(("TopK", "Categorical", "OneHot", "F1", "FBeta")):
+        true = np.eye(2 if "OneHot" in name else 8)
+        return true, true * 0.9 + 0.01, 0.9 - true * 0.8
+    if name in ("R2Score", "PearsonCorrelation", "ConcordanceCorrelation", "CosineSimilarity"):
+        true = chance.normal(size=(16, 3))
+        return true, true + 0.1, chance.normal(size=(16, 3))
+    if name == "Accuracy":
+        true = np.array([[1.0], [2.0], [3.0]])
+        return true, true, true + 1
+    true = np.array([[0.0], [1.0], [1.0], [0.0], [1.0], [0.0]])
+    return true, true * 0.8 + 0.1, 0.9 - true * 0.8
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metric_of_keras_is_made_what_it_is_of_good_predictions(name):
+    true, good, bad = (np.asarray(part, "float32") for part in predictions(name))
+    kind = getattr(keras.metrics, name)
+    of_good, of_bad = (float(np.mean(kind(*ARGUMENTS.get(name, ()))(true, part))) for part in (good, bad))
+    assert of_good != of_bad
+    direction = "max" if of_good > of_bad else "min"
+    made = kind(*ARGUMENTS.get(name, ()))
+    reported = made.name if made.name.rstrip("_0123456789") else name
+    assert known_direction(f"val_{reported}") == direction
+    assert known_direction("mine", [kind(*ARGUMENTS.get(name, ()), name="mine")]) == direction
+    subclass = type("Mine", (kind,), {})
+    assert known_direction("val_out_mine", {"out": [subclass(*ARGUMENTS.get(name, ()), name="mine")]}) == direction
+
+
+@pytest.mark.parametrize(
+    ("objective", "metrics", "loss", "direction"),
+    [
+        ("val_loss", None, None, "min"),
+        ("loss", None, None, "min"),
+        ("val_acc", None, None, "max"),
+        ("weighted_accuracy", None, None, "max"),
+        ("val_auc_1", None, None, "max"),
+        ("val_price_mae", {"price": ["mae"]}, None, "min"),
+        ("val_price_loss", None, {"price": "mse", "place": "mse"}, "min"),
+        ("val_price_top_f1_score", {"price": [], "price_top": ["f1_score"]}, None, "max"),
+        ("val_price_top_loss", {"price": [], "price_top": ["f1_score"]}, {"price": "mse", "price_top": "bce"}, "min"),
+        ("val_price_mae", None, None, None),
+        ("val_price_mae", [["mae"], ["accuracy"]], None, None),
+        ("val_cosine_similarity", ["cosine_similarity"], None, "max"),
+        ("val_cosine_similarity", [keras.losses.cosine_similarity], None, "min"),
+        ("val_huber", [keras.losses.huber], None, "min"),
+        ("mean", [keras.metrics.Mean(name="mean")], None, None),
+        ("val_mean", None, None, None),
+        ("mine", [lambda true, predicted: true], None, None),
+        ("val_get", None, None, None),
+    ],
+)
+def test_of_which_objective_the_direction_is_known(objective, metrics, loss, direction):
+    assert known_direction(objective, metrics, loss) == direction
+
+
+def scored(*, largest):
+    class Scored(keras_tuner.HyperModel):
+        """Trains nothing; the best x is the `largest`."""
+
+        def build(self, hp):
+            hp.Float("x", 0.0, 1.0)
+            model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+            model.compile("sgd", loss="mse")
+            return model
+
+        def fit(self, hp, model, *args, **kwargs):
+            return {"val_f1_score": hp.get("x") if largest else -hp.get("x")}
+
+    return Scored()
+
+
+@pytest.mark.parametrize("made", ["Tuner", "RandomSearch", "GridSearch", "BayesianOptimization", "Hyperband", "Optuna"])
+def test_an_objective_that_is_only_named_is_made_large_where_large_is_better(made, tmp_path):
+    arguments = {"directory": tmp_path, "project_name": made, "seed": 1}
+    if made == "Optuna":
+        tuner = tuning.Tuner(
+            tuning.OptunaOracle(objective="val_f1_score", max_trials=5, seed=1), scored(largest=True), **arguments
+        )
+    else:
+        of_its_own = {"max_epochs": 3} if made == "Hyperband" else {"max_trials": 5}
+        tuner = getattr(tuning, made)(scored(largest=True), objective="val_f1_score", **of_its_own, **arguments)
+    tuner.search(verbose=0)
+    best = tuner.get_best_hyperparameters()[0].get("x")
+    assert best == max(trial.hyperparameters.get("x") for trial in tuner.oracle.trials.values())
+    assert tuner.oracle.objective == keras_tuner.Objective("val_f1_score", "max")
+
+
+def test_it_is_said_if_an_objective_is_made_small_of_which_a_large_one_is_better(tmp_path):
+    notes = []
+
+    class Hears(Listener):
+        def noted(self, text):
+            notes.append(text)
+
+    oracle = keras_tuner.oracles.RandomSearchOracle("val_f1_score", max_trials=2, seed=1)  # KerasTuner makes it small
+    tuning.Tuner(oracle, scored(largest=False), directory=tmp_path, project_name="s", seed=0, listener=Hears()).search()
+    assert notes == ["val_f1_score is made as small as possible, as its objective says; a large one is better"]

@@ -10,6 +10,7 @@ from typing import Any
 from tuning.errors import SearchError
 from tuning.experiments.plan import Plan
 from tuning.names import SCHEDULED, folder_name
+from tuning.problems.objective import known_direction
 
 DEFAULT_TRIALS = 16
 
@@ -59,23 +60,12 @@ def objective_of(problem):
     """The KerasTuner Objective of a problem; `SearchError` if its direction is not known."""
     import keras_tuner
 
-    if problem.direction is not None:
-        return keras_tuner.Objective(problem.objective, problem.direction)
-    try:
-        return keras_tuner.engine.oracle.Objective(problem.objective, _known_direction(problem.objective))
-    except ValueError as error:
+    direction = problem.direction or known_direction(problem.objective, problem.metrics, problem.loss)
+    if direction is None:
         raise SearchError(
             f"Whether {problem.objective} should be small or large is not known: give the Problem a direction, 'min' or 'max'."
-        ) from error
-
-
-def _known_direction(metric: str) -> str:
-    from keras_tuner.engine import metrics_tracking
-
-    direction = metrics_tracking.infer_metric_direction(metric)
-    if direction is None:
-        raise ValueError(metric)
-    return direction
+        )
+    return keras_tuner.Objective(problem.objective, direction)
 
 
 def of_problem(problem, made, objective) -> dict[str, Any]:

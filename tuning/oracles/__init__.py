@@ -24,6 +24,7 @@ from tuning.oracles.keras_tuner_seam import begin_brackets
 from tuning.oracles.optuna import OptunaOracle
 from tuning.oracles.population import PopulationOracle
 from tuning.oracles.quasirandom import QuasirandomOracle
+from tuning.problems.objective import with_direction
 
 __all__ = [
     "UNDERSTAND_INFINITY",
@@ -119,7 +120,7 @@ def make_oracle(
     if min_epochs is not None and min_epochs > epochs:
         raise SearchError(f"min_epochs must be at most the epochs of the longest trials, {epochs}; received {min_epochs}.")
     common = {
-        "objective": objective,
+        "objective": with_direction(objective),
         "hyperparameters": hyperparameters,
         "allow_new_entries": False,
         "tune_new_entries": False,

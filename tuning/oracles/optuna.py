@@ -15,6 +15,7 @@ from tuning.errors import SearchError, missing_packages_explained
 from tuning.names import SAMPLERS, check_name
 from tuning.oracles.cmaes_state import check_only_cmaes
 from tuning.oracles.keras_tuner_seam import random_values, was_tried
+from tuning.problems.objective import with_direction
 from tuning.space import in_optuna
 
 
@@ -46,8 +47,8 @@ class OptunaOracle(keras_tuner.Oracle):
 
     per_trial_state = ("optuna",)  # in `get_state`: by trial id, see `tuning.oracles.state`
 
-    def __init__(self, sampler="tpe", *, earlier: Sequence[tuple[Mapping[str, Any], float]] = (), **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, sampler="tpe", *, objective=None, earlier: Sequence[tuple[Mapping[str, Any], float]] = (), **kwargs):
+        super().__init__(objective=with_direction(objective), **kwargs)
         self._earlier = [(dict(values), float(score)) for values, score in earlier]
         self.sampler_name = sampler if isinstance(sampler, str) else type(sampler).__qualname__
         with missing_packages_explained():

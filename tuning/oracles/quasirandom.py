@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 
 from tuning.oracles.keras_tuner_seam import draws, was_tried
+from tuning.problems.objective import with_direction
 
 STOPPED = {"status": "STOPPED", "values": None}
 
@@ -23,8 +24,8 @@ class QuasirandomOracle(keras_tuner.Oracle):
     common for the first 8 or 16 points: choices, and whole numbers, get dimensions that differ in it.
     """
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, objective=None, **kwargs):
+        super().__init__(objective=with_direction(objective), **kwargs)
         self._drawn = 0
         self._sequence: tuple[Any, Any] = (None, None)  # what it was made for, and itself, which stands at self._drawn
 

@@ -25,6 +25,7 @@ from tuning.names import JIT, counted
 from tuning.oracles import UNDERSTAND_INFINITY, GridOracle, find_place, keras_tuner_seam, proposes_ahead
 from tuning.oracles import state as oracle_state
 from tuning.oracles.halving import SCHEDULED
+from tuning.problems.objective import oddly_directed
 from tuning.results.search import rank
 from tuning.runtime.interruption import Interruption
 from tuning.schedulers.pruning import Pruning
@@ -199,6 +200,9 @@ class Ledger:
                 self._store.set_choice(name, self.given[name])
             if self._seed_note is not None and self.listener is not None:
                 self.listener.noted(self._seed_note)
+            for name, direction in oddly_directed(self.oracle.objective) if self.listener is not None else ():
+                size, better = ("small", "large") if direction == "min" else ("large", "small")
+                self.listener.noted(f"{name} is made as {size} as possible, as its objective says; a {better} one is better")
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
             self._sweep()
             try:

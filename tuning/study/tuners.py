@@ -8,6 +8,7 @@ from keras_tuner.oracles import HyperbandOracle, RandomSearchOracle
 
 from tuning.errors import SearchError
 from tuning.oracles import BayesianOracle, GridOracle, oracle_seed
+from tuning.problems.objective import with_direction
 from tuning.study.tuner import Tuner, check_hyperparameters, int_of_at_least
 
 
@@ -45,7 +46,7 @@ class RandomSearch(Tuner):
     ):
         _check(max_retries_per_trial, hyperparameters, max_trials=max_trials)
         oracle = RandomSearchOracle(
-            objective,
+            with_direction(objective),
             max_trials,
             hyperparameters=hyperparameters,
             tune_new_entries=tune_new_entries,
@@ -79,7 +80,7 @@ class GridSearch(Tuner):
     ):
         _check(max_retries_per_trial, hyperparameters, max_trials=max_trials)
         oracle = GridOracle(
-            objective,
+            with_direction(objective),
             max_trials,
             hyperparameters=hyperparameters,
             tune_new_entries=tune_new_entries,
@@ -118,7 +119,7 @@ class BayesianOptimization(Tuner):
     ):
         _check(max_retries_per_trial, hyperparameters, max_trials=max_trials, num_initial_points=num_initial_points)
         oracle = BayesianOracle(
-            objective,
+            with_direction(objective),
             max_trials,
             num_initial_points=num_initial_points,
             alpha=alpha,
@@ -165,7 +166,7 @@ class Hyperband(Tuner):
         ):
             int_of_at_least(least, name, value)
         oracle = HyperbandOracle(
-            objective,
+            with_direction(objective),
             max_epochs,
             factor,
             hyperband_iterations,
