@@ -200,9 +200,7 @@ class Ledger:
                 self._store.set_choice(name, self.given[name])
             if self._seed_note is not None and self.listener is not None:
                 self.listener.noted(self._seed_note)
-            for name, direction in oddly_directed(self.oracle.objective) if self.listener is not None else ():
-                size, better = ("small", "large") if direction == "min" else ("large", "small")
-                self.listener.noted(f"{name} is made as {size} as possible, as its objective says; a {better} one is better")
+            self._note_odd_directions()
             self._note_without_model(self._models.restore(self.best(self._keep_models)))
             self._sweep()
             try:
@@ -289,6 +287,12 @@ class Ledger:
         equal = self._rank(int(trial.trial_id), split_values(trial.hyperparameters.values, self._epochs)[1], None)[1:]
         reached = score if equal < tuple(last) else math.nextafter(score, -math.inf)
         return reached if worst > 0 else -reached
+
+    def _note_odd_directions(self) -> None:
+        if self.listener is not None:
+            for name, direction in oddly_directed(self.oracle.objective):
+                size, better = ("small", "large") if direction == "min" else ("large", "small")
+                self.listener.noted(f"{name} is made as {size} as possible, as its objective says; a {better} one is better")
 
     def _note_without_model(self, numbers: list[int]) -> None:
         if numbers and self.listener is not None:
