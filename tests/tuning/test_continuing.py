@@ -9,7 +9,7 @@ import keras_tuner
 import pytest
 
 import tuning
-from tests.tuning.conftest import ROOT
+from tests.tuning.conftest import JIT, ROOT
 from tuning.results.search import SearchResult
 from tuning.space.space import Space
 from tuning.store.database import SCHEMA_VERSION, Store
@@ -194,6 +194,19 @@ def test_what_cannot_go_on_from_a_snapshot_is_known_before_it_trains(tiny):
     assert why_not_continued(Fits(), {}) == "the HyperModel has a fit of its own"
     assert why_not_continued(ours("cosine"), {}) == "its schedule is of all its epochs"
     assert why_not_continued(plain, {"initial_epoch": 2}) == "initial_epoch is given"
+
+
+def test_it_is_said_once_why_trials_train_their_first_epochs_again(tiny, tmp_path, capsys):
+    tuning.search(
+        *("adam", tiny),
+        oracle="hyperband",
+        epochs=3,
+        callbacks=lambda: keras.callbacks.EarlyStopping(patience=9),
+        jit=JIT,
+        directory=tmp_path,
+    )
+    said = capsys.readouterr().err
+    assert said.count("a trial that goes on trains its first epochs again, as callbacks may have a state of their own") == 1
 
 
 # -- ASHA -----------------------------------------------------------------------------------------

@@ -154,6 +154,14 @@ def test_of_several_optimizers_it_is_the_first_one_and_what_depends_on_it():
     }
 
 
+def test_of_an_earlier_setting_that_is_taken_which_this_space_would_have_too():
+    space = tuning.Space.of(["momentum", "adam"])
+    both, _ = given.shared(space, space.get_config())
+    earlier = {"optimizer": "adam", "adam.learning_rate": 0.01, "momentum.momentum": 0.9, "adam.beta_2": 7.0}
+    assert set(both) == set(space.axes)
+    assert given.in_both(space, earlier, both) == {"optimizer": "adam", "adam.learning_rate": 0.01}
+
+
 def test_defaults_outside_of_what_is_searched_are_left_out():
     space = tuning.Space.of("adam", {"learning_rate": (0.01, 0.1), "clipnorm": (0.1, 1.0)})
     assert given.defaults(space, Structure(), 32).missing == (

@@ -257,6 +257,10 @@ def test_axes_know_their_place():
     assert [number(value) for value in (1e-5, 0.0001, 0.999999, 123456789.0, 0.5)] == [
         *("1e-5", "0.0001", "0.999999", "1.23457e8", "0.5"),
     ]
+    described = {"name": "a", "min_value": 1e-4, "max_value": 1.0}
+    for scale in ({"scale": "log"}, {"sampling": "log"}, {"scale": "log", "sampling": "linear"}):
+        (found,) = axes_of({"space": [["Float", {**described, **scale}]]}, {}, [])
+        assert (found.scale, found.low, found.high, found.kind) == ("log", 1e-4, 1.0, "float")
     (found,) = axes_of({}, {}, [{"a": 1}, {"a": "word"}, {}])  # nothing is declared, and the trials disagree
     assert found.choices == (1, "word")
 

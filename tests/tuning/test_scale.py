@@ -32,6 +32,20 @@ def test_a_chart_is_sampling_in_powers_of_ten(name, low, high):
     assert all(scale.position(low) - 1e-9 <= place <= scale.position(high) + 1e-9 for place, _ in ticks)
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high", "texts"),
+    [
+        ("log", 0.02, 0.6, ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        ("log", 0.1, 30.0, ["0.1", "0.3", "1", "3", "10", "30"]),
+        ("log", 1e-4, 1.0, ["0.0001", "0.001", "0.01", "0.1", "1"]),
+        ("log1m", 0.5, 0.99, ["0.7", "0.9", "0.97", "0.99"]),
+        ("linear", 0.0, 0.5, ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]),
+    ],
+)
+def test_the_marks_of_an_axis_are_round_values(name, low, high, texts):
+    assert [text for _, text in Axis("x", scale=name, low=low, high=high).ticks()] == texts
+
+
 @pytest.mark.parametrize(("name", "low", "high"), RANGES)
 def test_what_optuna_samples_uniformly_is_uniform_on_the_scale(name, low, high):
     scale = SCALES[name]

@@ -187,9 +187,10 @@ def _check_part(name, which, part):
             )
         return
     if not isinstance(part, (tuple, list)) or len(part) != 2:
+        parts = f" of {len(part)} (weights of samples are taken in batches (x, y, weights))" if isinstance(part, tuple) else ""
         raise SearchError(
             f"The {which} data of {name} must be a pair (x, y) of arrays, or batches of them: "
-            f"a tf.data.Dataset, a keras.utils.PyDataset or a torch DataLoader; received {type(part).__name__}."
+            f"a tf.data.Dataset, a keras.utils.PyDataset or a torch DataLoader; received a {type(part).__name__}{parts}."
         )
     counts = set()
     for array in keras.tree.flatten(part):
