@@ -62,7 +62,7 @@ for name in "${environments[@]}"; do
       selection=(-m 'not slow' tests/test_{kernels,metal,protection,sparse}.py tests/tuning/test_{doctor,warm}.py)
       ;;
     *) # what depends on the backend
-      selection=(-m 'not slow' tests/tuning/test_{engines,search,together,warm}.py)
+      selection=(-m 'not slow' tests/tuning/test_{engines,measured,search,together,warm}.py)
       for file in tests/test_*.py; do
         case ${file#tests/test_} in
           axes.py | bad_input.py | claims.py | damaged_state.py | docs.py | names.py | packaging.py | properties.py) ;;

@@ -163,6 +163,7 @@ def predictions(name):
     return true, true * 0.8 + 0.1, 0.9 - true * 0.8
 
 
+@pytest.mark.backend("tensorflow")  # nothing in it depends on the backend
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_of_keras_is_made_what_it_is_of_good_predictions(name):
     true, good, bad = (np.asarray(part, "float32") for part in predictions(name))

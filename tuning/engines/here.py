@@ -15,6 +15,7 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from tuning.engines.source import Source, waits_for_ever
 from tuning.errors import FatalError, SearchError, one_line
 from tuning.training import together
+from tuning.training.measured import numbers
 from tuning.training.trainer import Trainer, best_epoch, epochs_of
 
 
@@ -117,7 +118,7 @@ def _as_list(results, objective) -> list[dict[str, float]]:
     if isinstance(results, dict):
         if objective.name not in results:
             raise SearchError(f"run_trial must return the objective {objective.name!r} among its metrics; received {results}.")
-        return [{name: float(value) for name, value in results.items()}]
+        return [numbers(results)]
     if isinstance(results, keras.callbacks.History):
         return [best_epoch(epochs_of(results), None, objective)[0]]
     if isinstance(results, (int, float, np.number)):

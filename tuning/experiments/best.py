@@ -30,6 +30,7 @@ from tuning.training import epochs as compiled_epochs
 from tuning.training.keeping import BestEpoch, put_evaluated
 from tuning.training.keras_seam import saved
 from tuning.training.live import Changing, numbers_of
+from tuning.training.measured import numbers
 from tuning.training.problem_model import evaluated_as, steps_per_epoch
 
 
@@ -152,7 +153,7 @@ def train_best(
         put_evaluated(model)
         if not math.isfinite(history["loss"][-1]):
             raise NoUsableTrialError("The training diverged: its loss is not a number at the end.")
-    metrics = {name: float(values[at]) for name, values in history.items()} | _test_metrics(model, batch_size, data)
+    metrics = numbers({name: values[at] for name, values in history.items()}) | _test_metrics(model, batch_size, data)
     count = None if is_stream(data.train) else len(keras.tree.flatten(data.train)[0])
     return Trained(model, best.line, best.number, seed, count, trained, at, metrics)
 
@@ -244,4 +245,4 @@ def _test_metrics(model: keras.Model, batch_size: int, data: Data) -> dict[str, 
     if data.test is None:
         return {}
     found = compiled_epochs.evaluate(model, **evaluated_as(data.test, batch_size))
-    return {f"test_{name}": value for name, value in found.items()}
+    return numbers({f"test_{name}": value for name, value in found.items()})

@@ -8,6 +8,7 @@ import keras
 
 from keras_optims.callbacks import AveragedWeights, averaging_optimizer
 from tuning.training.events import EpochEnded
+from tuning.training.measured import numbers, with_several
 from tuning.training.warm import reseed
 
 
@@ -40,6 +41,7 @@ class Curve(keras.callbacks.Callback):
         self.epochs: list[dict[str, float]] = list(begun)
         self.diverged = False
         self.stopped = False  # by whoever hears the reports
+        self.means: list[str] = []  # of which metrics a mean is reported
 
     def on_epoch_begin(self, epoch, logs=None):
         """Passes it on."""
@@ -48,7 +50,7 @@ class Curve(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Reports the epoch, and stops the training if it diverged or whoever hears the report says so."""
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics, self.means = numbers(logs or {}), with_several(logs or {})
         self.epochs.append(metrics)
         self.stopped = bool(self.report(EpochEnded(self.trial, self.execution, epoch, metrics)))
         if self.epoch_ended is not None:

@@ -13,6 +13,7 @@ from keras_optims.callbacks import averaging_optimizer
 from tuning.errors import one_line
 from tuning.training.events import BestModel, Noted, Report
 from tuning.training.keras_seam import saved
+from tuning.training.measured import numbers
 
 State = list[np.ndarray]  # of the variables of a model, trainable first, then of its optimizer
 
@@ -75,7 +76,7 @@ class BestEpoch(keras.callbacks.Callback):
         """The same of a model that `take` knows."""
         if not self._objective.has_value(logs or {}):
             return
-        value = float(self._objective.get_value(logs))
+        value = self._objective.get_value(numbers(logs))
         better = self._objective.better_than
         if math.isfinite(value) and not better(self._least, value) and (self.epoch is None or better(value, self._value)):
             self.epoch, self._value, self.state = epoch, value, take()

@@ -141,6 +141,7 @@ class TrialsTogether:
 
         first = [0 if begin is None else begin.epoch for begin in begins]
         fit_together(self._compiled[id(model)], states, order_seeds, epoch_ended, first=first, epochs_of=epochs_of, **arguments)
+        trainer.say_means(curves[0], report)
         return [
             Trained(model, curve, callbacks, snapshot, *best_epoch(curve.epochs, curve, trainer.objective))
             for curve, callbacks, snapshot in zip(curves, keeping, snapshots, strict=True)

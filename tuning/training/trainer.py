@@ -27,6 +27,7 @@ from tuning.training.events import Chosen, Noted, Report
 from tuning.training.executions import Member, Trained, run_executions
 from tuning.training.keeping import Keeper
 from tuning.training.live import Changing, Numbers, numbers_of, without_numbers
+from tuning.training.measured import numbers
 from tuning.training.problem_model import ProblemModel
 from tuning.training.snapshot import Continuation, OtherTrainingError, Snapshot
 from tuning.training.tensorboard import placed
@@ -154,6 +155,7 @@ class Trainer:
         except BaseException:
             self.models.drop(model)
             raise
+        self.say_means(curve, way.report)
         snapshot = continuation[0].taken if continuation else None
         if settings and of.leaves and snapshot is None and not curve.diverged and not curve.stopped:
             raise SearchError(not_a_population(epochs.left_to_keras(model) or "not all of the model has a configuration"))
@@ -250,6 +252,14 @@ class Trainer:
         self.ways = None if way is None else (way,)
         report(Chosen("way", way, epochs.measurements_of(model)))
 
+    def say_means(self, curve: Curve, report: Report) -> None:
+        """Reports which metrics have a value for each class or output, so that their mean is reported, once."""
+        for name in dict.fromkeys(
+            each.removeprefix("val_") for each in curve.means if each.removeprefix("val_") not in self._told
+        ):
+            self._told.add(name)
+            report(Noted(f"{name} has several values, of which the mean counts"))
+
     def __getstate__(self):
         return {**vars(self), "models": self.ways, "build": None}
 
@@ -305,7 +315,7 @@ def diverged(results: Sequence[dict[str, float]], objective) -> bool:
 
 def epochs_of(history: keras.callbacks.History) -> list[dict[str, float]]:
     """The metrics of each epoch."""
-    return [{name: float(values[i]) for name, values in history.history.items()} for i in range(len(history.epoch))]
+    return [numbers({name: values[i] for name, values in history.history.items()}) for i in range(len(history.epoch))]
 
 
 def best_epoch(epochs: Sequence[dict[str, float]], curve: Curve | None, objective) -> tuple[dict[str, float], int]:
@@ -330,7 +340,7 @@ def best(returned, curve: Curve, objective) -> tuple[dict[str, float], int]:
         return best_epoch([*curve.begun, *epochs_of(returned)], curve, objective)
     last = max(len(curve.epochs) - 1, 0)
     if isinstance(returned, dict) and objective.name in returned:
-        return {name: float(value) for name, value in returned.items()}, last
+        return numbers(returned), last
     if isinstance(returned, (int, float, np.floating)):
         return {objective.name: float(returned)}, last
     raise SearchError(

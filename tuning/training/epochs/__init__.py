@@ -26,6 +26,7 @@ import numpy as np
 from tuning.problems.streams import is_stream
 from tuning.training import keras_seam
 from tuning.training.epochs.compiling import CLEARLY, USUAL, WAYS, measurements_of, set_way, settle, way_of, ways
+from tuning.training.measured import as_in_fit
 
 __all__ = [
     "CLEARLY",
@@ -113,7 +114,7 @@ def fit(
     compiled.seed(seed)
     called = keras.callbacks.CallbackList(list(callbacks or ()), add_history=True, model=model, epochs=epochs)
     model.stop_training = False
-    logs: dict[str, float] = {}
+    logs: dict[str, Any] = {}
     called.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
@@ -170,7 +171,7 @@ def prepared(x, y, validation_data, validation_split: float):
     return _on_device((x, y), 0, first), _on_device((x, y), first, count((x, y)))
 
 
-def evaluate(model: keras.Model, x, y, *, batch_size: int | None = 32) -> dict[str, float]:
+def evaluate(model: keras.Model, x, y, *, batch_size: int | None = 32) -> dict[str, Any]:
     """What `model.evaluate(x, y, batch_size=batch_size, return_dict=True)` returns, computed as `fit` computes it."""
     if why_not(model, x, y, None, ()) is not None:
         return model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
@@ -307,5 +308,5 @@ def build(model, data, batch_size) -> None:
     keras_seam.make_variables(model, keras.tree.map_structure(lambda tensor: tensor[:batch_size], data))
 
 
-def _metrics(model) -> dict[str, float]:
-    return {name: float(value) for name, value in model.get_metrics_result().items()}
+def _metrics(model) -> dict[str, Any]:
+    return as_in_fit(model.get_metrics_result())

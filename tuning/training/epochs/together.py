@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import numpy as np
 
 from tuning.training import epochs
 from tuning.training.epochs import jax as pure
+from tuning.training.measured import as_in_fit
 
 MEASURED_SIZES = (8, 32)
 
@@ -58,14 +60,14 @@ class Together:
         trainable, others, metrics = state
         return trainable, others, slots, metrics
 
-    def metrics(self, state) -> list[dict[str, float]]:
+    def metrics(self, state) -> list[dict[str, Any]]:
         """The metrics of each model."""
         values = [np.asarray(value) for value in state[3]]
         results = []
         for i in range(self.size):
             for variable, value in zip(self._model.metrics_variables, values, strict=True):
                 variable.assign(value[i])
-            results.append({name: float(value) for name, value in self._model.get_metrics_result().items()})
+            results.append(as_in_fit(self._model.get_metrics_result()))
         return results
 
     def without_metrics(self, state):
