@@ -238,6 +238,12 @@ def test_an_objective_that_is_only_named_is_made_large_where_large_is_better(mad
     assert tuner.oracle.objective == keras_tuner.Objective("val_f1_score", "max")
 
 
+def test_of_a_metric_that_nobody_knows_the_direction_is_asked_for(tmp_path):
+    for objective in ("val_mine", ["val_loss", "val_mine"]):
+        with pytest.raises(tuning.SearchError, match=r"val_mine .* give tuning\.Objective\('val_mine', 'min'\), or 'max'"):
+            tuning.RandomSearch(scored(largest=True), objective=objective, directory=tmp_path)
+
+
 def test_it_is_said_if_an_objective_is_made_small_of_which_a_large_one_is_better(tmp_path):
     notes = []
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from tuning.errors import SearchError
+
 
 def usual_metrics(loss: Any) -> tuple[str, ...]:
     """Accuracy, if the loss is one of classes, a cross-entropy; else none."""
@@ -84,12 +86,20 @@ def oddly_directed(objective: Any) -> list[tuple[str, str]]:
 
 
 def with_direction(objective: Any) -> Any:
-    """What KerasTuner's oracles take, with the direction that is known of the metric, where it is only named."""
+    """What KerasTuner's oracles take, with the direction that is known of the metric, where it is only named.
+
+    Raises:
+        SearchError: it is not known.
+    """
     if isinstance(objective, list):
         return [with_direction(each) for each in objective]
-    direction = known_direction(objective) if isinstance(objective, str) else None
-    if direction is None:
+    if not isinstance(objective, str):
         return objective
+    direction = known_direction(objective)
+    if direction is None:
+        raise SearchError(
+            f"Whether {objective} should be small or large is not known: give tuning.Objective({objective!r}, 'min'), or 'max'."
+        )
     from keras_tuner import Objective
 
     return Objective(objective, direction)
