@@ -61,6 +61,23 @@ def test_metrics_may_be_a_dict_of_those_of_each_output(tmp_path):
     assert result.best.score == min(result.best.curves[0]["val_second_distance"])
 
 
+def test_losses_of_several_outputs_may_have_weights(tmp_path):
+    def model():
+        given = keras.Input((2,))
+        outputs = {name: keras.layers.Dense(1, name=name)(given) for name in ("first", "second")}
+        return keras.Model(given, outputs)
+
+    x = np.linspace(-1, 1, 64, dtype="float32").reshape(32, 2)
+    part = (x, {"first": x[:, :1], "second": -x[:, :1]})
+    losses, weights = {"first": "mse", "second": "mae"}, {"first": 0.5, "second": 4.0}
+    problem = tuning.Problem("weights", tuning.Data(part, part), model, losses, loss_weights=weights)
+    result = tuning.search("adam", problem, trials=2, epochs=2, jit=JIT, directory=tmp_path, progress=False)
+    for trial in result.trials:
+        (curve,) = trial.curves
+        for loss, first, second in zip(curve["val_loss"], curve["val_first_loss"], curve["val_second_loss"], strict=True):
+            assert loss == pytest.approx(0.5 * first + 4 * second, rel=1e-5)
+
+
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_objective_that_no_training_reports_ends_the_search_with_its_first_epoch(workers, tiny, command, tmp_path):
     (tmp_path / "wrong.py").write_text(

@@ -48,6 +48,7 @@ class Problem:
         model: a function that returns a new Keras model, not compiled. It may take arguments with defaults, which a search may
             vary; or KerasTuner's `hp`, and declare there what is searched.
         loss: as `model.compile` takes it.
+        loss_weights: of the losses of several outputs, as `model.compile` takes them.
         metrics: as `model.compile` takes them; `None`: accuracy, if the loss is a cross-entropy, else none.
         objective: what a search makes best: the name of a metric as `model.fit` reports it; `None`: `"val_accuracy"` if accuracy
             is among the metrics, else `"val_loss"`.
@@ -75,6 +76,7 @@ class Problem:
     callbacks: Any = None
     axes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     searched: Sequence[str] | None = None
+    loss_weights: Any = None
 
     def __post_init__(self):
         wrong = None

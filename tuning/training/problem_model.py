@@ -188,7 +188,8 @@ def compiled(problem: Problem, optimizer, setting: Mapping[str, Any] | None = No
     """A new model of a problem with this optimizer; `setting`: of the model."""
     model = problem.build(setting)
     if isinstance(model, keras.Model):  # the caller says what is wrong otherwise
-        model.compile(optimizer=optimizer, loss=problem.loss, metrics=anew(problem.metrics))
+        weights = {} if problem.loss_weights is None else {"loss_weights": problem.loss_weights}
+        model.compile(optimizer=optimizer, loss=problem.loss, metrics=anew(problem.metrics), **weights)
     return model
 
 
