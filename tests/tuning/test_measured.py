@@ -8,6 +8,7 @@ import pytest
 import tuning
 from tests.tuning.conftest import JIT
 from tuning.results.search import SearchResult
+from tuning.training.epochs import left_to_keras
 
 
 def macro_f1(true, predicted):
@@ -107,3 +108,78 @@ def test_a_hypermodel_may_have_such_a_metric_too(fits, three_classes, tmp_path):
     predicted = np.argmax(tuner.get_best_models()[0].predict(x, verbose=0), axis=1)
     score = tuner.oracle.get_best_trials()[0].score
     assert score == pytest.approx(macro_f1(np.argmax(y, axis=1), predicted), abs=1e-6)
+
+
+# -- what a model of one's own measures, beside model.fit ---------------------------------------------
+
+
+class SumAndCount(keras.metrics.Metric):
+    """Gives several numbers by name."""
+
+    def __init__(self, name="several"):
+        super().__init__(name=name)
+        self.sum, self.count = (self.add_weight(shape=(), initializer="zeros", name=name) for name in ("sum", "count"))
+
+    def update_state(self, true, predicted, sample_weight=None):
+        self.sum.assign_add(keras.ops.sum(predicted))
+        self.count.assign_add(keras.ops.cast(keras.ops.size(predicted), "float32"))
+
+    def result(self):
+        return {"sum_of": self.sum + 0.0, "count_of": self.count + 0.0}
+
+
+class MeasuresMore(keras.Model):
+    """Adds a number to those of Keras, which only its `train_step` hears of."""
+
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Dense(3)
+
+    def call(self, x):
+        return self.last(x)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return {**super().compute_metrics(x, y, y_pred, sample_weight), "mean_of": keras.ops.mean(y_pred)}
+
+
+class TracksMore(MeasuresMore):
+    """Has a metric beside those of `compile`, and a loss of its own."""
+
+    compute_metrics = keras.Model.compute_metrics
+
+    def __init__(self):
+        super().__init__()
+        self.more = keras.metrics.Mean(name="more")
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        found = super().compute_loss(x, y, y_pred, sample_weight, training) + 0.1 * keras.ops.mean(keras.ops.abs(y_pred))
+        self.more.update_state(2 * found)
+        return found
+
+
+def several_metrics():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activity_regularizer="l2")])
+
+
+@pytest.mark.parametrize(
+    ("make", "metrics", "left", "names"),
+    [
+        (several_metrics, lambda: [SumAndCount(), keras.metrics.R2Score(class_aggregation=None)], None, {"sum_of", "r2_score"}),
+        (MeasuresMore, lambda: ["mae"], "the model has a compute_metrics of its own", {"mean_of", "mae"}),
+        (TracksMore, lambda: ["mae"], None, {"more", "mae"}),
+    ],
+)
+def test_a_model_of_ones_own_measures_what_it_measures_in_keras(make, metrics, left, names):
+    chance = np.random.default_rng(2)
+    x, y = chance.normal(size=(70, 4)).astype("float32"), chance.normal(size=(70, 3)).astype("float32")
+    found = []
+    for fit in (keras.Model.fit, tuning.fit):
+        keras.utils.set_random_seed(3)
+        model = make()
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=metrics())
+        arguments = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_data": (x[54:], y[54:])}
+        found.append(fit(model, x[:54], y[:54], **arguments).history)
+        assert fit is keras.Model.fit or left_to_keras(model) == left
+    assert found[0].keys() == found[1].keys() >= {*names, *(f"val_{name}" for name in names)}
+    for name, values in found[0].items():
+        np.testing.assert_allclose(np.array(values), np.array(found[1][name]), rtol=1e-4, atol=1e-5, err_msg=name)

@@ -20,8 +20,14 @@ def numbers(measured: Mapping[str, Any]) -> dict[str, float]:
 
 
 def as_in_fit(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics as `model.fit` tells them to callbacks: a number, or an array of several."""
-    return {name: keras.ops.convert_to_numpy(value) if _shape(value) else float(value) for name, value in measured.items()}
+    """Metrics as `model.fit` tells them to callbacks: a number, or an array of several; of one that gives a dict each of it."""
+    found: dict[str, Any] = {}
+    for name, value in measured.items():
+        if isinstance(value, dict):
+            found |= as_in_fit(value)
+        else:
+            found[name] = keras.ops.convert_to_numpy(value) if _shape(value) else float(value)
+    return found
 
 
 def with_several(measured: Mapping[str, Any]) -> list[str]:

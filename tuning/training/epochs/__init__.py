@@ -64,8 +64,8 @@ def fit(
 
     The order of the samples is another one than `model.fit` draws. It follows from NumPy's global generator, which
     `keras.utils.set_random_seed` seeds. What a compiled epoch does not serve is left to `model.fit`: data that are not arrays,
-    weights of samples or classes, callbacks that want to hear of every batch, a `train_step` of the model's own, eager
-    execution and distribution.
+    weights of samples or classes, callbacks that want to hear of every batch, a `train_step` or `compute_metrics` of the model's
+    own, eager execution and distribution.
 
         def fit(self, hp, model, *args, **kwargs):  # of a HyperModel; in there model.fit does the same
             return tuning.fit(model, *args, batch_size=hp.Choice("batch_size", [16, 64]), **kwargs)
@@ -235,10 +235,13 @@ _BATCH_HOOKS = (
 )
 
 
+_REPLACED = ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function", "compute_metrics")
+
+
 def why_not(model, x, y, validation_data, callbacks) -> str | None:
     """Why `fit` does not compile the epochs of a training like this; `None`: it does."""
     kind = type(model)
-    for name in ("fit", "evaluate", "train_step", "test_step", "make_train_function", "make_test_function"):
+    for name in _REPLACED:
         own = getattr(kind, name) is not getattr(keras.Model, name) or name in vars(model)
         if own and not getattr(vars(model).get(name), "compiled", False):
             return f"the model has a {name} of its own"
