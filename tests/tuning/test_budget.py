@@ -174,6 +174,24 @@ def test_a_trial_of_any_number_of_epochs_reaches_the_target_and_is_the_best(orac
     assert (result.best.number, result.best.epochs, len(result.trials)) == (short.number, short.epochs, short.number + 1)
 
 
+def test_trials_begin_until_the_time_is_over(tmp_path, monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr(tuning.study.budget.time, "monotonic", lambda: clock[0])
+
+    class Slow:
+        def run(self, source, trainer, run_trial):
+            while (trial := source.next_trial("seat")) is not None:
+                clock[0] += 10
+                source.trial_done(trial, [{source.oracle.objective.name: 0.5}])
+
+    whole = search(tmp_path / "whole", trials=9, max_seconds=3600, engine=Slow())
+    assert (len(whole.trials), whole.ended["by"]) == (9, "trials")
+    cut = search(tmp_path / "cut", trials=9, max_seconds=25, engine=Slow())
+    assert (len(cut.trials), cut.ended["by"]) == (3, "minutes")
+    again = search(tmp_path / "cut", trials=9, max_seconds=25, engine=Slow())  # a session has its own time
+    assert len(again.trials) == 6
+
+
 def test_minutes_and_failures_are_said(tmp_path):
     assert search(tmp_path, max_seconds=0).ended == {"by": "minutes", "text": "its 0 minutes are over"}
     assert search(tmp_path, trials=1).ended["by"] == "trials"

@@ -240,6 +240,17 @@ def test_only_fresh_seeds_confirm_a_difference(gap, confirmed, tmp_path):
     assert "5 trainings each" in found.text
 
 
+def test_trainings_with_fresh_seeds_of_another_setting_confirm_nothing(tmp_path):
+    result = SearchResult.load(make_search(tmp_path / "s", config=DEFAULTS))
+    for place, trial in zip(places(result.directory), (result.trials[1], result.trials[0]), strict=True):
+        config = {"confirms": trial.hyperparameters, "epochs": trial.epochs}
+        make_search(place, ("completed",) * 5, config, values=trial.hyperparameters, executions=1, score=0.7)
+    assert result.best is not result.trials[1]
+    found = tuning.worth(result)
+    assert found.confirmed is None
+    assert "one training" in found.text or "trainings each, and the best of" in found.text
+
+
 def spread(place, score):
     """Gives each training a score of its own."""
     with tuning.Store.open(place) as store, store._transaction():
