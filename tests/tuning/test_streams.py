@@ -84,7 +84,8 @@ def test_only_the_training_data_may_be_batches():
     [
         (Data(Batches()), None, "needs validation data of its own"),
         (Data(Batches(), (X, Y)), 32, "train_samples=32 cannot cut"),
-        (Data([1, 2, 3], (X, Y)), None, "pair.*PyDataset.*received list"),
+        (Data([1, 2, 3], (X, Y)), None, "pair.*PyDataset.*received a list"),
+        (Data((X, Y, Y), (X, Y)), None, r"received a tuple of 3 \(weights of samples are taken in batches \(x, y, weights\)\)"),
     ],
 )
 def test_what_batches_cannot_do_is_one_sentence(data, samples, words):
