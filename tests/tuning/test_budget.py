@@ -190,6 +190,9 @@ def test_trials_begin_until_the_time_is_over(tmp_path, monkeypatch):
     assert (len(cut.trials), cut.ended["by"]) == (3, "minutes")
     again = search(tmp_path / "cut", trials=9, max_seconds=25, engine=Slow())  # a session has its own time
     assert len(again.trials) == 6
+    with pytest.raises(KeyboardInterrupt):  # one that is broken off has no end, whatever ended an earlier session
+        search(tmp_path / "cut", trials=9, engine=Short(breaks=6))
+    assert SearchResult.load(tmp_path / "cut" / "search").ended is None
 
 
 def test_minutes_and_failures_are_said(tmp_path):
