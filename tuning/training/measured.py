@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ def as_in_fit(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 def with_several(measured: Mapping[str, Any]) -> list[str]:
     """The names of those that have several values, of which the mean counts."""
-    return [name for name, value in measured.items() if np.prod(_shape(value)) > 1]
+    return [name for name, value in measured.items() if math.prod(_shape(value)) > 1]
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -181,9 +181,8 @@ class Trainer:
         reason = why_not_continued(self.hypermodel, fit_kwargs)
         if reason is not None and asked.settings and asked.leaves:
             raise SearchError(not_a_population(reason))
-        if reason is not None and (asked.leaves or asked.begin) and reason not in self._told:
-            self._told.add(reason)
-            report(Noted(f"a trial that goes on trains its first epochs again, as {reason}"))
+        if reason is not None and (asked.leaves or asked.begin):
+            self._tell_once(f"a trial that goes on trains its first epochs again, as {reason}", report)
         return reason is None
 
     def begins(self, asked: Assignment, execution: int, hp) -> Snapshot | None:
@@ -243,9 +242,8 @@ class Trainer:
         Also why they are not compiled, where that is so, once.
         """
         reason = epochs.left_to_keras(model)
-        if reason is not None and reason not in self._told:
-            self._told.add(reason)
-            report(Noted(f"epochs run in model.fit, which is slower, as {reason}"))
+        if reason is not None:
+            self._tell_once(f"epochs run in model.fit, which is slower, as {reason}", report)
         if self.ways is None or len(self.ways) == 1:
             return
         way = epochs.way_of(model)
@@ -254,11 +252,13 @@ class Trainer:
 
     def say_means(self, curve: Curve, report: Report) -> None:
         """Reports which metrics have a value for each class or output, so that their mean is reported, once."""
-        for name in dict.fromkeys(
-            each.removeprefix("val_") for each in curve.means if each.removeprefix("val_") not in self._told
-        ):
-            self._told.add(name)
-            report(Noted(f"{name} has several values, of which the mean counts"))
+        for name in curve.means:
+            self._tell_once(f"{name.removeprefix('val_')} has several values, of which the mean counts", report)
+
+    def _tell_once(self, text: str, report: Report) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            report(Noted(text))
 
     def __getstate__(self):
         return {**vars(self), "models": self.ways, "build": None}
